@@ -1,0 +1,2 @@
+//! The `ddpo` binary.
+fn main() {}
