@@ -1,1 +1,35 @@
-//! Placeholder.
+//! The tensor operations a diffusion UNet spends its time in, with a hand-written CPU path.
+//!
+//! Every function here works on any Burn device and under autodiff. On the `flex` device with
+//! `f32` values it runs this crate's own kernels (AVX-512, AVX2 or portable, chosen at run time);
+//! everywhere else it is composed of Burn's own operations.
+//!
+//! Three laws hold on the CPU path:
+//!
+//! - **Batch invariance.** A row (an image, a token) gets the same bits whatever else is in the
+//!   batch, because each output element is always the same sequence of operations.
+//! - **Thread independence.** The number of threads never changes a bit, gradients included.
+//! - **No work for gradients nobody reads.** Gradients are computed for tracked inputs only.
+//!
+//! Images are channels-last, `[batch, height, width, channels]`, and matrices are `[in, out]`.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+mod activation;
+mod attention;
+mod composed;
+mod conv;
+mod linear;
+mod norm;
+mod resample;
+mod weight;
+
+pub use activation::{geglu, gelu, quick_gelu, silu};
+pub use attention::{Mask, attention};
+pub use conv::{Conv2dOptions, Padding, conv2d};
+pub use linear::linear;
+pub use norm::{Activation, group_norm, layer_norm};
+pub use resample::upsample_nearest_2x;
+pub use weight::Weight;
