@@ -1,0 +1,12 @@
+//! From rewards to advantages: how much better than its peers a sample is.
+
+mod batch;
+mod contract;
+mod group;
+mod moments;
+mod per_prompt;
+
+pub use batch::BatchAdvantage;
+pub use contract::{Advantage, AdvantageState};
+pub use group::GroupAdvantage;
+pub use per_prompt::PerPromptAdvantage;

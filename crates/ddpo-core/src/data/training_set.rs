@@ -1,0 +1,124 @@
+//! Chains with their advantages, handed out as minibatches.
+
+use burn::Tensor;
+use burn::tensor::TensorData;
+
+use super::minibatch::Minibatch;
+use crate::error::check_count;
+use crate::{Address, Error, Noise, Result, Rollout, StepIndex, Stream};
+
+/// One action of one chain: what a policy gradient sums over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The chain, as a row of the training set.
+    pub row: usize,
+    /// The step.
+    pub step: StepIndex,
+}
+
+/// Chains, each with an advantage.
+#[derive(Clone, Debug)]
+pub struct TrainingSet<const D: usize> {
+    rollout: Rollout<D>,
+    advantages: Vec<f32>,
+}
+
+impl<const D: usize> TrainingSet<D> {
+    pub(super) fn new(rollout: Rollout<D>, advantages: Vec<f32>) -> Result<Self> {
+        check_count("make a training set", "advantages", advantages.len(), rollout.len())?;
+        Ok(Self { rollout, advantages })
+    }
+
+    /// The number of chains.
+    pub fn len(&self) -> usize {
+        self.rollout.len()
+    }
+
+    /// Whether there are no chains.
+    pub fn is_empty(&self) -> bool {
+        self.rollout.is_empty()
+    }
+
+    /// The steps that can be trained on, in order.
+    pub fn steps(&self) -> &[StepIndex] {
+        self.rollout.steps()
+    }
+
+    /// The advantage of each chain.
+    pub fn advantages(&self) -> &[f32] {
+        &self.advantages
+    }
+
+    /// The chains in a random order, a new one for each pass over them.
+    pub fn row_order(&self, noise: Noise, pass: u64) -> Vec<usize> {
+        noise.at(self.address(Stream::SampleOrder, 0, pass)).permutation(self.len())
+    }
+
+    /// For each chain the steps to train on, in an order of its own: the first `fraction` of a random permutation, a new one
+    /// for each pass.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the fraction leaves no step, or is more than 1.
+    pub fn step_orders(&self, noise: Noise, pass: u64, fraction: f64) -> Result<Vec<Vec<StepIndex>>> {
+        let kept = (self.steps().len() as f64 * fraction) as usize;
+        if kept == 0 || fraction > 1.0 {
+            let wanted = format!("at most 1 and enough for one of {} steps", self.steps().len());
+            return Err(Error::parameter("timestep fraction", fraction, wanted));
+        }
+        let order = |row: usize| {
+            let permutation = noise.at(self.address(Stream::TimestepOrder, row, pass)).permutation(self.steps().len());
+            permutation.into_iter().take(kept).map(|i| self.steps()[i]).collect()
+        };
+        Ok((0..self.len()).map(order).collect())
+    }
+
+    /// The tensors of these pairs, a pair a row, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Index`] for a row past the end, or for a step that drew nothing; [`Error::Count`] for no pairs.
+    pub fn minibatch(&self, pairs: &[Pair]) -> Result<Minibatch<D>> {
+        if pairs.is_empty() {
+            return Err(Error::Count { operation: "make a minibatch", what: "pairs", found: 0, wanted: 1 });
+        }
+        let columns = pairs.iter().map(|&pair| self.column(pair)).collect::<Result<Vec<_>>>()?;
+        let rows: Vec<usize> = pairs.iter().map(|pair| pair.row).collect();
+        let width = self.steps().len();
+        let old =
+            rows.iter().zip(columns).map(|(row, column)| self.rollout.log_probs()[row * width + column]).collect();
+        Ok(Minibatch {
+            steps: pairs.iter().map(|pair| pair.step).collect(),
+            sample: self.gather(pairs, 0),
+            next: self.gather(pairs, 1),
+            old_log_prob: self.vector(old),
+            advantage: self.vector(rows.iter().map(|&row| self.advantages[row]).collect()),
+            condition: self.rollout.condition().select(&rows)?,
+        })
+    }
+
+    /// The place of a pair's step among the steps that drew something.
+    fn column(&self, pair: Pair) -> Result<usize> {
+        if pair.row >= self.len() {
+            return Err(Error::Index { what: "chain", found: pair.row, len: self.len() });
+        }
+        let missing =
+            Error::Index { what: "stochastic step", found: pair.step.0, len: self.rollout.states().len() - 1 };
+        self.steps().iter().position(|step| *step == pair.step).ok_or(missing)
+    }
+
+    /// The states `offset` steps after those of the pairs. Slices are joined rather than picked from one large tensor: an
+    /// epoch of chains is too large to hold twice.
+    fn gather(&self, pairs: &[Pair], offset: usize) -> Tensor<D> {
+        let state = |pair: &Pair| self.rollout.states()[pair.step.0 + offset].clone().narrow(0, pair.row, 1);
+        Tensor::cat(pairs.iter().map(state).collect(), 0)
+    }
+
+    fn vector(&self, values: Vec<f32>) -> Tensor<1> {
+        let len = values.len();
+        Tensor::from_data(TensorData::new(values, [len]), &self.rollout.last_state().device())
+    }
+
+    fn address(&self, stream: Stream, row: usize, step: u64) -> Address {
+        let sample = self.rollout.samples().get(row).copied().unwrap_or(crate::SampleId(0));
+        Address { stream, epoch: self.rollout.epoch(), sample, step }
+    }
+}

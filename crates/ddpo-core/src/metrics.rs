@@ -1,0 +1,28 @@
+//! The names of the metrics, as trackers see them. They are the field's own, so that curves compare across systems.
+
+/// ½ mean((ℓ − ℓ_old)²) over a minibatch.
+pub const APPROX_KL: &str = "train/approx_kl";
+/// The share of ratios outside of `1 ± clip_range`.
+pub const CLIP_FRACTION: &str = "train/clip_fraction";
+/// max |ratio − 1| over a minibatch: exactly 0 before the first update of an epoch.
+pub const RATIO_MAX_DEVIATION: &str = "train/ratio_max_deviation";
+/// The surrogate loss.
+pub const LOSS: &str = "train/loss";
+/// The gradient's L2 norm before clipping.
+pub const GRAD_NORM: &str = "train/grad_norm";
+/// The mean reward of an epoch's training samples.
+pub const REWARD_MEAN: &str = "reward/mean";
+/// The population standard deviation of an epoch's rewards.
+pub const REWARD_STD: &str = "reward/std";
+/// The mean reward on prompts and seeds that training never uses.
+pub const EVAL_REWARD_MEAN: &str = "eval/reward_mean";
+/// The mean per-sample KL divergence of whole chains from the base model, in nats.
+pub const EVAL_KL_TO_BASE: &str = "eval/kl_to_base";
+/// The diversity of the evaluation samples.
+pub const EVAL_DIVERSITY: &str = "eval/diversity";
+/// Seconds spent sampling.
+pub const SAMPLE_SECONDS: &str = "time/sample_seconds";
+/// Seconds spent scoring.
+pub const REWARD_SECONDS: &str = "time/reward_seconds";
+/// Seconds spent updating.
+pub const TRAIN_SECONDS: &str = "time/train_seconds";

@@ -1,0 +1,75 @@
+//! The contract of a scheduler, and the one place where its numbers become a distribution.
+
+use std::fmt::Debug;
+
+use burn::Tensor;
+
+use super::Coefficients;
+use crate::error::{check_count, check_shape};
+use crate::rows::per_row;
+use crate::{Clipping, Prediction, Result, StepIndex, Timestep, Transition};
+
+/// A sampler: the timesteps it visits and the Gaussian of each step. Immutable and without randomness.
+///
+/// ```text
+/// let rows: Vec<StepIndex> = ..;                                        // every row at its own step
+/// let prediction = denoiser.predict(&sample, &timesteps_of(rows), &condition)?;
+/// let next = transition(scheduler, &rows, &sample, &prediction)?;       // a distribution
+/// let sample = next.sample(noise)?;  let log_prob = next.log_prob(&sample, Reduction::Mean)?;
+/// ```
+pub trait Scheduler: Debug + Send + Sync {
+    /// The timesteps, strictly decreasing.
+    fn timesteps(&self) -> &[Timestep];
+
+    /// The Gaussian of a step.
+    ///
+    /// # Errors
+    /// [`Error::Index`](crate::Error::Index) for a step past the last one.
+    fn coefficients(&self, step: StepIndex) -> Result<Coefficients>;
+
+    /// What is done to the predicted clean sample.
+    fn clipping(&self) -> Clipping {
+        Clipping::None
+    }
+}
+
+/// The distribution of the next state, each row at its own step.
+///
+/// Rollout and update both come through here with the same operations on the same shapes, which is why a ratio of 1 is 1.
+///
+/// # Shapes
+/// `steps` one a row, `sample` and `prediction` `[B, ..]`.
+///
+/// # Errors
+/// [`Error::Count`](crate::Error::Count) or [`Error::Shape`](crate::Error::Shape) if the arguments do not fit together,
+/// [`Error::Index`](crate::Error::Index) for a step past the last one,
+/// [`Error::UndefinedPrediction`](crate::Error::UndefinedPrediction) if the kind of prediction means nothing at a step.
+pub fn transition<const D: usize>(
+    scheduler: &dyn Scheduler,
+    steps: &[StepIndex],
+    sample: &Tensor<D>,
+    prediction: &Prediction<D>,
+) -> Result<Transition<D>> {
+    check_count("make a transition", "steps", steps.len(), sample.dims()[0])?;
+    check_shape("make a transition", &prediction.value.dims(), &sample.dims())?;
+    let rows = steps.iter().map(|&step| scheduler.coefficients(step)).collect::<Result<Vec<_>>>()?;
+    let (x0, epsilon) = prediction.split(sample, &rows)?;
+    let column = |f: fn(&Coefficients) -> f64| per_row::<D>(rows.iter().map(f), &sample.device());
+    let mean = scheduler.clipping().apply(x0) * column(|c| c.x0) + epsilon * column(|c| c.epsilon);
+    let mean = mean + sample.clone() * column(|c| c.sample);
+    Transition::new(mean, rows.iter().map(|c| c.std).collect())
+}
+
+/// The steps that draw something, and so have a log-probability.
+///
+/// # Errors
+/// Those of [`Scheduler::coefficients`].
+pub fn stochastic_steps(scheduler: &dyn Scheduler) -> Result<Vec<StepIndex>> {
+    let mut steps = Vec::new();
+    for step in (0..scheduler.timesteps().len()).map(StepIndex) {
+        if scheduler.coefficients(step)?.std > 0.0 {
+            steps.push(step);
+        }
+    }
+    Ok(steps)
+}

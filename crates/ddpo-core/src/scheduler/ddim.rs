@@ -1,0 +1,85 @@
+//! DDIM (Song et al., arXiv 2010.02502) with its family of variances η.
+
+use super::chain::Chain;
+use super::{Coefficients, Scheduler};
+use crate::schedule::{NoiseSchedule, Spacing};
+use crate::{Clipping, Error, Result, StepIndex, Timestep};
+
+/// How a DDIM sampler is set up.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DdimConfig {
+    /// The number of steps.
+    pub steps: usize,
+    /// How they are spread over the training timesteps.
+    pub spacing: Spacing,
+    /// The noise of a step: 0 draws nothing, 1 has the variance of DDPM.
+    pub eta: f64,
+    /// Whether the last step arrives at clean data (and then draws nothing) rather than at the first training timestep.
+    pub set_alpha_to_one: bool,
+    /// What is done to the predicted clean sample.
+    pub clipping: Clipping,
+}
+
+impl Default for DdimConfig {
+    /// Stable Diffusion's sampler as DDPO uses it: 50 steps, η = 1, and noise in the last step.
+    fn default() -> Self {
+        Self {
+            steps: 50,
+            spacing: Spacing::Leading { offset: 1 },
+            eta: 1.0,
+            set_alpha_to_one: false,
+            clipping: Clipping::None,
+        }
+    }
+}
+
+/// The DDIM sampler.
+///
+/// A step goes from one visited timestep to the next visited one, so that the model is always called at the noise level that
+/// its sample has. diffusers steps to `t − ⌊T/n⌋` instead; the two are the same for leading spacing and wherever n divides T.
+#[derive(Clone, Debug)]
+pub struct Ddim {
+    chain: Chain,
+    eta: f64,
+    clipping: Clipping,
+}
+
+impl Ddim {
+    /// The sampler of a model with these noise levels.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if η is not in `[0, 1]`, or for impossible steps, see [`Spacing::timesteps`].
+    pub fn new(schedule: &NoiseSchedule, config: DdimConfig) -> Result<Self> {
+        if !(0.0..=1.0).contains(&config.eta) {
+            return Err(Error::parameter("eta", config.eta, "a number from 0 to 1"));
+        }
+        let last = if config.set_alpha_to_one { 1.0 } else { schedule.alphas_cumprod()[0] };
+        let chain = Chain::new(schedule, config.spacing, config.steps, last)?;
+        Ok(Self { chain, eta: config.eta, clipping: config.clipping })
+    }
+}
+
+impl Scheduler for Ddim {
+    fn timesteps(&self) -> &[Timestep] {
+        self.chain.timesteps()
+    }
+
+    /// Equations 12 and 16: `σ² = η² (1−ᾱ')/(1−ᾱ) (1−ᾱ/ᾱ')`, mean `√ᾱ' x̂₀ + √(1−ᾱ'−σ²) ε̂`, where ᾱ' is the next level.
+    fn coefficients(&self, step: StepIndex) -> Result<Coefficients> {
+        let (alpha, next) = self.chain.levels(step)?;
+        let variance = self.eta.powi(2) * (1.0 - next) / (1.0 - alpha) * (1.0 - alpha / next);
+        // At η = 1 and ᾱ' = 1 rounding may leave a difference of −1e-17, whose root would be NaN.
+        let direction = (1.0 - next - variance).max(0.0).sqrt();
+        Ok(Coefficients {
+            x0: next.sqrt(),
+            epsilon: direction,
+            sample: 0.0,
+            std: variance.max(0.0).sqrt(),
+            ..Coefficients::level(alpha)
+        })
+    }
+
+    fn clipping(&self) -> Clipping {
+        self.clipping
+    }
+}
