@@ -1,1 +1,27 @@
-//! Placeholder.
+//! The parts of Stable Diffusion 1.x and 2.x pipelines, as pure functions of named parameters.
+//!
+//! A model here is a description: layers that know their sizes and the positions of their parameters. The numbers live
+//! in [`Weights`], a flat named set with diffusers' names. Pretraining, averaging, full fine-tuning, adapters, a frozen
+//! reference and checkpoints are therefore operations on that set, and one `forward` serves them all.
+//!
+//! Images and latents are channels-last, `[B, H, W, C]`, in `f32`; files keep diffusers' layout.
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+mod error;
+mod fields;
+mod nn;
+mod params;
+mod text;
+mod unet;
+mod vae;
+
+pub use error::{Error, Result};
+pub use params::{Init, Layout, ParamSpec, Specs, Weights};
+pub use text::{TextActivation, TextConfig, TextEncoder};
+pub use unet::{BlockConfig, TextContext, Unet, UnetConfig};
+pub use vae::{Moments, Vae, VaeConfig};
+
+/// The diffusers release whose formats are written.
+pub(crate) const DIFFUSERS_VERSION: &str = "0.35.1";
+/// The transformers release whose formats are written.
+pub(crate) const TRANSFORMERS_VERSION: &str = "4.57.6";

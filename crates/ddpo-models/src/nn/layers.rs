@@ -1,0 +1,172 @@
+//! The parametrised layers of one operation each.
+
+use burn::tensor::Tensor;
+use ddpo_kernels::{Activation, Conv2dOptions, Padding};
+
+use crate::params::{Init, Layout, ParamId, Scope, Weights};
+
+/// `y = x W + b`, with the low-rank term of its adapter if it has one.
+#[derive(Clone, Debug)]
+pub(crate) struct Linear {
+    pub(crate) weight: ParamId,
+    bias: Option<ParamId>,
+}
+
+impl Linear {
+    /// A layer with bias and PyTorch's initial distribution.
+    pub(crate) fn new(scope: &mut Scope<'_>, inputs: usize, outputs: usize) -> Self {
+        let mut layer = Self::without_bias(scope, inputs, outputs);
+        layer.bias = Some(scope.param("bias", &[outputs], Layout::Vector, Init::Uniform(bound(inputs))));
+        layer
+    }
+
+    /// A layer without bias and with PyTorch's initial distribution.
+    pub(crate) fn without_bias(scope: &mut Scope<'_>, inputs: usize, outputs: usize) -> Self {
+        let weight = scope.param("weight", &[outputs, inputs], Layout::Linear, Init::Uniform(bound(inputs)));
+        Self { weight, bias: None }
+    }
+
+    /// A layer with a normal weight and a bias of zeros, as CLIP starts.
+    pub(crate) fn normal(scope: &mut Scope<'_>, inputs: usize, outputs: usize, std: f64) -> Self {
+        let weight = scope.param("weight", &[outputs, inputs], Layout::Linear, Init::Normal(std));
+        let bias = scope.param("bias", &[outputs], Layout::Vector, Init::Zeros);
+        Self { weight, bias: Some(bias) }
+    }
+
+    /// A 1x1 convolution of the files, which is this layer on channels-last images.
+    pub(crate) fn pointwise(scope: &mut Scope<'_>, inputs: usize, outputs: usize) -> Self {
+        let init = Init::Uniform(bound(inputs));
+        let weight = scope.param("weight", &[outputs, inputs, 1, 1], Layout::Linear, init);
+        let bias = scope.param("bias", &[outputs], Layout::Vector, init);
+        Self { weight, bias: Some(bias) }
+    }
+
+    /// # Shapes
+    ///
+    /// `[.., inputs] -> [.., outputs]`
+    pub(crate) fn forward<const D: usize>(&self, weights: &Weights, x: Tensor<D>) -> Tensor<D> {
+        let bias = self.bias.map(|id| weights.vector(id));
+        let matrix = weights.matrix(self.weight);
+        let Some(adapter) = weights.adapter(self.weight) else {
+            return ddpo_kernels::linear(x, &matrix, bias.as_ref());
+        };
+        let term = adapter.apply(x.clone(), weights.shape(self.weight));
+        ddpo_kernels::linear(x, &matrix, bias.as_ref()) + term
+    }
+}
+
+/// A square convolution with bias.
+#[derive(Clone, Debug)]
+pub(crate) struct Conv {
+    weight: ParamId,
+    bias: ParamId,
+    options: Conv2dOptions,
+}
+
+impl Conv {
+    /// A convolution of stride 1 that keeps the size; `kernel` is odd.
+    pub(crate) fn same(scope: &mut Scope<'_>, inputs: usize, outputs: usize, kernel: usize) -> Self {
+        Self::new(scope, inputs, outputs, kernel, 1, Padding::same(kernel / 2))
+    }
+
+    pub(crate) fn new(
+        scope: &mut Scope<'_>,
+        inputs: usize,
+        outputs: usize,
+        kernel: usize,
+        stride: usize,
+        padding: Padding,
+    ) -> Self {
+        let init = Init::Uniform(bound(inputs * kernel * kernel));
+        let weight = scope.param("weight", &[outputs, inputs, kernel, kernel], Layout::Conv, init);
+        let bias = scope.param("bias", &[outputs], Layout::Vector, init);
+        Self { weight, bias, options: Conv2dOptions { kernel: [kernel; 2], stride, padding } }
+    }
+
+    /// # Shapes
+    ///
+    /// `[B, H, W, inputs] -> [B, H', W', outputs]`
+    pub(crate) fn forward(&self, weights: &Weights, x: Tensor<4>) -> Tensor<4> {
+        ddpo_kernels::conv2d(x, &weights.matrix(self.weight), Some(&weights.vector(self.bias)), self.options)
+    }
+}
+
+/// Normalisation over groups of channels of a whole image.
+#[derive(Clone, Debug)]
+pub(crate) struct GroupNorm {
+    gain: ParamId,
+    bias: ParamId,
+    groups: usize,
+    epsilon: f64,
+}
+
+impl GroupNorm {
+    pub(crate) fn new(scope: &mut Scope<'_>, channels: usize, groups: usize, epsilon: f64) -> Self {
+        let (gain, bias) = affine(scope, channels);
+        Self { gain, bias, groups, epsilon }
+    }
+
+    /// # Shapes
+    ///
+    /// `[B, H, W, C] -> [B, H, W, C]`
+    pub(crate) fn forward(&self, weights: &Weights, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+        let (gain, bias) = (weights.vector(self.gain), weights.vector(self.bias));
+        ddpo_kernels::group_norm(x, &gain, &bias, self.groups, self.epsilon, activation)
+    }
+}
+
+/// Normalisation over the last axis.
+#[derive(Clone, Debug)]
+pub(crate) struct LayerNorm {
+    gain: ParamId,
+    bias: ParamId,
+    epsilon: f64,
+}
+
+impl LayerNorm {
+    pub(crate) fn new(scope: &mut Scope<'_>, channels: usize, epsilon: f64) -> Self {
+        let (gain, bias) = affine(scope, channels);
+        Self { gain, bias, epsilon }
+    }
+
+    /// # Shapes
+    ///
+    /// `[.., C] -> [.., C]`
+    pub(crate) fn forward<const D: usize>(&self, weights: &Weights, x: Tensor<D>) -> Tensor<D> {
+        ddpo_kernels::layer_norm(x, &weights.vector(self.gain), &weights.vector(self.bias), self.epsilon)
+    }
+}
+
+/// A convolution of stride 2 named `conv`; padding 0 stands for one row below and one column to the right, as in
+/// diffusers' `Downsample2D`.
+pub(crate) fn downsample(scope: &mut Scope<'_>, channels: usize, padding: usize) -> Conv {
+    let padding = match padding {
+        0 => Padding { top: 0, bottom: 1, left: 0, right: 1 },
+        pixels => Padding::same(pixels),
+    };
+    Conv::new(&mut scope.child("conv"), channels, channels, 3, 2, padding)
+}
+
+/// Doubles an image by repetition, then crops it to `[height, width]`.
+///
+/// For a size that is the doubled one or one less this is diffusers' nearest interpolation to that size.
+pub(crate) fn upsample_to(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+    crop(ddpo_kernels::upsample_nearest_2x(x), size)
+}
+
+/// The upper left part of an image.
+fn crop(x: Tensor<4>, [height, width]: [usize; 2]) -> Tensor<4> {
+    let [_, h, w, _] = x.dims();
+    if [h, w] == [height, width] { x } else { x.narrow(1, 0, height).narrow(2, 0, width) }
+}
+
+fn affine(scope: &mut Scope<'_>, channels: usize) -> (ParamId, ParamId) {
+    let gain = scope.param("weight", &[channels], Layout::Vector, Init::Ones);
+    let bias = scope.param("bias", &[channels], Layout::Vector, Init::Zeros);
+    (gain, bias)
+}
+
+/// PyTorch's default: `kaiming_uniform(a = sqrt 5)` is uniform within one over the root of the fan-in.
+fn bound(fan_in: usize) -> f64 {
+    1.0 / (fan_in.max(1) as f64).sqrt()
+}

@@ -1,0 +1,72 @@
+//! The permutation between a file's element order and the one in memory.
+
+use super::spec::{Layout, ParamSpec};
+
+/// From diffusers' order to the kernels': `[O, I, kh, kw] -> [kh, kw, I, O]`, `[O, I] -> [I, O]`.
+pub(crate) fn to_kernel(spec: &ParamSpec, file: &[f32]) -> Vec<f32> {
+    let Some((outputs, inputs, taps)) = dimensions(spec) else {
+        return file.to_vec();
+    };
+    let mut kernel = vec![0.0; file.len()];
+    for output in 0..outputs {
+        for input in 0..inputs {
+            for tap in 0..taps {
+                kernel[(tap * inputs + input) * outputs + output] = file[(output * inputs + input) * taps + tap];
+            }
+        }
+    }
+    kernel
+}
+
+/// From the kernels' order to diffusers', the inverse of [`to_kernel`].
+pub(crate) fn to_file(spec: &ParamSpec, kernel: &[f32]) -> Vec<f32> {
+    let Some((outputs, inputs, taps)) = dimensions(spec) else {
+        return kernel.to_vec();
+    };
+    let mut file = vec![0.0; kernel.len()];
+    for output in 0..outputs {
+        for input in 0..inputs {
+            for tap in 0..taps {
+                file[(output * inputs + input) * taps + tap] = kernel[(tap * inputs + input) * outputs + output];
+            }
+        }
+    }
+    file
+}
+
+/// Outputs, inputs and kernel taps of a matrix; nothing for what keeps its order.
+fn dimensions(spec: &ParamSpec) -> Option<(usize, usize, usize)> {
+    match (spec.layout, spec.shape.as_slice()) {
+        (Layout::Conv | Layout::Linear, [outputs, inputs, taps @ ..]) => {
+            Some((*outputs, *inputs, taps.iter().product()))
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::params::Init;
+
+    fn spec(shape: &[usize], layout: Layout) -> ParamSpec {
+        ParamSpec { name: "w".into(), shape: shape.to_vec(), layout, init: Init::Zeros }
+    }
+
+    #[test]
+    fn a_convolution_is_kept_tap_major() {
+        let spec = spec(&[2, 3, 1, 2], Layout::Conv);
+        let file: Vec<f32> = (0..12).map(|x| x as f32).collect();
+        let kernel = to_kernel(&spec, &file);
+        // Row (tap 1, input 2), column 1 is file element [1, 2, 0, 1].
+        assert_eq!(kernel[5 * 2 + 1], 11.0);
+        assert_eq!(kernel[..4], [0.0, 6.0, 2.0, 8.0]);
+        assert_eq!(to_file(&spec, &kernel), file);
+    }
+
+    #[test]
+    fn an_embedding_keeps_its_order() {
+        let spec = spec(&[2, 2], Layout::Embedding);
+        assert_eq!(to_kernel(&spec, &[1.0, 2.0, 3.0, 4.0]), [1.0, 2.0, 3.0, 4.0]);
+    }
+}

@@ -1,0 +1,152 @@
+//! The fields of a text encoder's `config.json` that this crate computes with.
+
+use serde_json::{Value, json};
+
+use crate::{
+    error::{Error, Result},
+    fields::{Fields, divides, size},
+};
+
+const COMPONENT: &str = "text_encoder";
+
+/// The shape of a CLIP text encoder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TextConfig {
+    /// Number of tokens.
+    pub vocab_size: usize,
+    /// Width of the hidden states.
+    pub hidden_size: usize,
+    /// Width inside a feed-forward layer.
+    pub intermediate_size: usize,
+    /// Transformer layers.
+    pub num_hidden_layers: usize,
+    /// Heads of an attention.
+    pub num_attention_heads: usize,
+    /// The longest text in tokens.
+    pub max_position_embeddings: usize,
+    /// The feed-forward activation.
+    pub hidden_act: TextActivation,
+    /// Epsilon of the layer norms.
+    pub layer_norm_eps: f64,
+    /// The token that starts a text.
+    pub bos_token_id: u32,
+    /// The token that ends a text.
+    pub eos_token_id: u32,
+    /// The token that fills a text up.
+    pub pad_token_id: u32,
+    /// Width of the projection that goes with the model elsewhere; written back only.
+    pub projection_dim: usize,
+}
+
+/// The activation inside a text encoder's feed-forward layers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TextActivation {
+    /// `x sigmoid(1.702 x)`, of SD 1.x.
+    QuickGelu,
+    /// The exact Gaussian error linear unit, of SD 2.x.
+    Gelu,
+}
+
+impl TextConfig {
+    /// Reads a transformers `config.json` of a `CLIPTextModel`.
+    ///
+    /// # Errors
+    ///
+    /// A field that cannot be parsed, that contradicts another, or whose value is not implemented, by name.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        let mut fields = Fields::parse(COMPONENT, "text_encoder/config.json", json)?;
+        fields.fixed("model_type", &["clip_text_model".into()])?;
+        let architectures: Vec<String> = fields.take("architectures", vec!["CLIPTextModel".to_owned()])?;
+        if architectures != ["CLIPTextModel"] {
+            return Err(fields.refuse("architectures", &json!(architectures), "[\"CLIPTextModel\"]"));
+        }
+        ignore_defaults(&mut fields);
+        let config = Self {
+            vocab_size: fields.take("vocab_size", 49408)?,
+            hidden_size: fields.take("hidden_size", 512)?,
+            intermediate_size: fields.take("intermediate_size", 2048)?,
+            num_hidden_layers: fields.take("num_hidden_layers", 12)?,
+            num_attention_heads: fields.take("num_attention_heads", 8)?,
+            max_position_embeddings: fields.take("max_position_embeddings", 77)?,
+            hidden_act: read_activation(&mut fields)?,
+            layer_norm_eps: fields.take("layer_norm_eps", 1e-5)?,
+            bos_token_id: fields.take("bos_token_id", 49406)?,
+            eos_token_id: fields.take("eos_token_id", 49407)?,
+            pad_token_id: fields.take("pad_token_id", 1)?,
+            projection_dim: fields.take("projection_dim", 512)?,
+        };
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Refuses sizes that no network can have.
+    ///
+    /// # Errors
+    ///
+    /// The first field that does not fit the others.
+    pub fn validate(&self) -> Result<()> {
+        for (field, value) in [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("max_position_embeddings", self.max_position_embeddings),
+        ] {
+            size(COMPONENT, field, value)?;
+        }
+        divides(COMPONENT, "num_attention_heads", self.num_attention_heads, self.hidden_size)?;
+        if self.num_hidden_layers > 200 {
+            return Err(Error::config(COMPONENT, "num_hidden_layers", self.num_hidden_layers, "0 to 200"));
+        }
+        Ok(())
+    }
+
+    /// The `config.json` from which [`TextConfig::from_json`] and transformers read this shape.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "architectures": ["CLIPTextModel"],
+            "attention_dropout": 0.0,
+            "bos_token_id": self.bos_token_id,
+            "dtype": "float32",
+            "eos_token_id": self.eos_token_id,
+            "hidden_act": self.hidden_act.name(),
+            "hidden_size": self.hidden_size,
+            "initializer_factor": 1.0,
+            "initializer_range": 0.02,
+            "intermediate_size": self.intermediate_size,
+            "layer_norm_eps": self.layer_norm_eps,
+            "max_position_embeddings": self.max_position_embeddings,
+            "model_type": "clip_text_model",
+            "num_attention_heads": self.num_attention_heads,
+            "num_hidden_layers": self.num_hidden_layers,
+            "pad_token_id": self.pad_token_id,
+            "projection_dim": self.projection_dim,
+            "transformers_version": crate::TRANSFORMERS_VERSION,
+            "vocab_size": self.vocab_size,
+        })
+    }
+}
+
+impl TextActivation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::QuickGelu => "quick_gelu",
+            Self::Gelu => "gelu",
+        }
+    }
+}
+
+fn read_activation(fields: &mut Fields) -> Result<TextActivation> {
+    let name: String = fields.take("hidden_act", "quick_gelu".to_owned())?;
+    match name.as_str() {
+        "quick_gelu" => Ok(TextActivation::QuickGelu),
+        "gelu" => Ok(TextActivation::Gelu),
+        _ => Err(fields.refuse("hidden_act", &json!(name), "\"quick_gelu\" or \"gelu\"")),
+    }
+}
+
+/// Drops what has no part in a forward pass: training settings, and the many generation settings that older releases of
+/// transformers wrote into every config. Nothing else in such a config changes the text states, so no unknown field is
+/// refused here.
+fn ignore_defaults(fields: &mut Fields) {
+    fields.ignore(&["attention_dropout", "dropout", "initializer_factor", "initializer_range", "torch_dtype", "dtype"]);
+}
