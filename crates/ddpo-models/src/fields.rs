@@ -131,6 +131,12 @@ pub(crate) fn divides(component: &'static str, field: &str, divisor: usize, valu
     Err(Error::config(component, field, divisor, format!("a divisor of {value}")))
 }
 
+/// A number of norm groups that divides all `channels`: a power of two, at most 8.
+pub(crate) fn groups(channels: &[usize]) -> usize {
+    let fits = |groups: &usize| channels.iter().all(|channels| channels.is_multiple_of(*groups));
+    [8, 4, 2].into_iter().find(fits).unwrap_or(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

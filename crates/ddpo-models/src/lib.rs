@@ -17,7 +17,7 @@ mod vae;
 
 pub use error::{Error, Result};
 pub use params::{Init, Layout, ParamSpec, Specs, Weights};
-pub use text::{TextActivation, TextConfig, TextEncoder};
+pub use text::{TextActivation, TextEncoder, TextEncoderConfig};
 pub use unet::{BlockConfig, TextContext, Unet, UnetConfig};
 pub use vae::{Moments, Vae, VaeConfig};
 

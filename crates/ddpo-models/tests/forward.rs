@@ -1,7 +1,7 @@
 //! Fresh models run, differentiate, and give every row the same bits in any batch.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use ddpo_models::{TextConfig, TextEncoder, Unet, UnetConfig, Vae, VaeConfig, Weights};
+use ddpo_models::{TextEncoder, TextEncoderConfig, Unet, UnetConfig, Vae, VaeConfig, Weights};
 
 fn wave<const D: usize>(shape: [usize; D], device: &Device) -> Tensor<D> {
     let count = shape.iter().product();
@@ -75,7 +75,7 @@ fn a_vae_halves_and_doubles() {
 fn a_text_state_does_not_see_later_tokens() {
     let json = r#"{"vocab_size": 20, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 6}"#;
     let (text, device) =
-        (TextEncoder::new(TextConfig::from_json(json.as_bytes()).unwrap()).unwrap(), Device::default());
+        (TextEncoder::new(TextEncoderConfig::from_json(json.as_bytes()).unwrap()).unwrap(), Device::default());
     let weights = Weights::init(text.specs(), 1, &device);
     let a = text.forward(&weights, &[vec![1, 2, 3, 4]]).unwrap();
     let b = text.forward(&weights, &[vec![1, 2, 3, 5]]).unwrap();

@@ -11,7 +11,7 @@ const COMPONENT: &str = "text_encoder";
 
 /// The shape of a CLIP text encoder.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TextConfig {
+pub struct TextEncoderConfig {
     /// Number of tokens.
     pub vocab_size: usize,
     /// Width of the hidden states.
@@ -47,7 +47,26 @@ pub enum TextActivation {
     Gelu,
 }
 
-impl TextConfig {
+impl TextEncoderConfig {
+    /// A small encoder; the last two of its `vocabulary` tokens start and end a text.
+    pub fn small(vocabulary: usize, width: usize, layers: usize, heads: usize, length: usize) -> Self {
+        let end = u32::try_from(vocabulary.saturating_sub(1)).unwrap_or(u32::MAX);
+        Self {
+            vocab_size: vocabulary,
+            hidden_size: width,
+            intermediate_size: 4 * width,
+            num_hidden_layers: layers,
+            num_attention_heads: heads,
+            max_position_embeddings: length,
+            hidden_act: TextActivation::QuickGelu,
+            layer_norm_eps: 1e-5,
+            bos_token_id: end.saturating_sub(1),
+            eos_token_id: end,
+            pad_token_id: end,
+            projection_dim: width,
+        }
+    }
+
     /// Reads a transformers `config.json` of a `CLIPTextModel`.
     ///
     /// # Errors
@@ -100,7 +119,7 @@ impl TextConfig {
         Ok(())
     }
 
-    /// The `config.json` from which [`TextConfig::from_json`] and transformers read this shape.
+    /// The `config.json` from which [`TextEncoderConfig::from_json`] and transformers read this shape.
     pub fn to_json(&self) -> Value {
         json!({
             "architectures": ["CLIPTextModel"],

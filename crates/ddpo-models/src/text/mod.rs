@@ -3,5 +3,5 @@
 mod config;
 mod model;
 
-pub use config::{TextActivation, TextConfig};
+pub use config::{TextActivation, TextEncoderConfig};
 pub use model::TextEncoder;

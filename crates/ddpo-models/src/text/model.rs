@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use ddpo_kernels::Mask;
 
-use super::config::{TextActivation, TextConfig};
+use super::config::{TextActivation, TextEncoderConfig};
 use crate::{
     error::{Error, Result},
     nn::{LayerNorm, Linear},
@@ -13,7 +13,7 @@ use crate::{
 /// A text encoder without weights: the layers and what they need.
 #[derive(Clone, Debug)]
 pub struct TextEncoder {
-    config: TextConfig,
+    config: TextEncoderConfig,
     specs: Specs,
     tokens: ParamId,
     positions: ParamId,
@@ -39,7 +39,7 @@ impl TextEncoder {
     /// # Errors
     ///
     /// If the configuration's sizes do not fit each other.
-    pub fn new(config: TextConfig) -> Result<Self> {
+    pub fn new(config: TextEncoderConfig) -> Result<Self> {
         config.validate()?;
         let mut specs = Vec::new();
         let mut root = Scope::root(&mut specs);
@@ -58,7 +58,7 @@ impl TextEncoder {
     }
 
     /// The shape of the network.
-    pub fn config(&self) -> &TextConfig {
+    pub fn config(&self) -> &TextEncoderConfig {
         &self.config
     }
 
@@ -113,7 +113,7 @@ impl TextEncoder {
 
 impl Layer {
     /// The standard deviations are those of transformers' `CLIPPreTrainedModel._init_weights`.
-    fn new(scope: &mut Scope<'_>, config: &TextConfig) -> Self {
+    fn new(scope: &mut Scope<'_>, config: &TextEncoderConfig) -> Self {
         let (width, inner) = (config.hidden_size, config.intermediate_size);
         let residual = 1.0 / ((width * 2 * config.num_hidden_layers) as f64).sqrt();
         let out = 1.0 / (width as f64).sqrt();
@@ -135,7 +135,7 @@ impl Layer {
         }
     }
 
-    fn forward(&self, weights: &Weights, x: Tensor<3>, config: &TextConfig) -> Tensor<3> {
+    fn forward(&self, weights: &Weights, x: Tensor<3>, config: &TextEncoderConfig) -> Tensor<3> {
         let normed = self.norm1.forward(weights, x.clone());
         let query = self.query.forward(weights, normed.clone());
         let key = self.key.forward(weights, normed.clone());

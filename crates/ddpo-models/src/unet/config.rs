@@ -70,6 +70,40 @@ pub struct BlockConfig {
 }
 
 impl UnetConfig {
+    /// A small network with attention at every resolution and one layer a block, for latents of `[height, width]` and
+    /// text states of `context` channels.
+    pub fn small(channels: &[usize], heads: usize, latent_channels: usize, size: [usize; 2], context: usize) -> Self {
+        let block = |channels: &usize| BlockConfig {
+            channels: *channels,
+            layers: 1,
+            down_attention: true,
+            up_attention: true,
+            heads,
+            transformer_layers: 1,
+            only_cross_attention: false,
+        };
+        Self {
+            sample_size: size,
+            in_channels: latent_channels,
+            out_channels: latent_channels,
+            center_input_sample: false,
+            flip_sin_to_cos: true,
+            freq_shift: 0.0,
+            blocks: channels.iter().map(block).collect(),
+            mid_block: true,
+            mid_block_scale_factor: 1.0,
+            downsample_padding: 1,
+            norm_num_groups: crate::fields::groups(channels),
+            norm_eps: 1e-5,
+            cross_attention_dim: context,
+            use_linear_projection: false,
+            time_embedding_dim: None,
+            conv_in_kernel: 3,
+            conv_out_kernel: 3,
+            upcast_attention: false,
+        }
+    }
+
     /// Reads a diffusers `config.json`.
     ///
     /// # Errors

@@ -41,6 +41,25 @@ pub struct VaeConfig {
 }
 
 impl VaeConfig {
+    /// A small autoencoder for square RGB images of `size` pixels: one layer a block, no attention, latents not scaled yet.
+    pub fn small(channels: &[usize], latent_channels: usize, size: usize) -> Self {
+        Self {
+            in_channels: 3,
+            out_channels: 3,
+            block_out_channels: channels.to_vec(),
+            layers_per_block: 1,
+            latent_channels,
+            norm_num_groups: crate::fields::groups(channels),
+            sample_size: size,
+            scaling_factor: 1.0,
+            shift_factor: None,
+            use_quant_conv: true,
+            use_post_quant_conv: true,
+            mid_block_add_attention: false,
+            force_upcast: false,
+        }
+    }
+
     /// Reads a diffusers `config.json`.
     ///
     /// # Errors
