@@ -31,9 +31,6 @@ pub fn quick_gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 /// If the last axis is odd.
 pub fn geglu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let last = x.dims()[D - 1];
-    assert!(
-        last.is_multiple_of(2),
-        "geglu: last axis {last}, wanted an even length"
-    );
+    assert!(last.is_multiple_of(2), "geglu: last axis {last}, wanted an even length");
     composed::geglu(x)
 }

@@ -27,16 +27,9 @@ pub enum Mask {
 pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, mask: Mask) -> Tensor<3> {
     let [b, _, c] = q.dims();
     let [_, s, _] = k.dims();
-    assert!(
-        heads > 0 && c.is_multiple_of(heads),
-        "attention: {c} channels in {heads} heads, wanted a multiple"
-    );
+    assert!(heads > 0 && c.is_multiple_of(heads), "attention: {c} channels in {heads} heads, wanted a multiple");
     assert!(s > 0, "attention: no keys, wanted at least one");
-    assert_eq!(
-        k.dims(),
-        [b, s, c],
-        "attention: keys, against the batch and channels of the queries"
-    );
+    assert_eq!(k.dims(), [b, s, c], "attention: keys, against the batch and channels of the queries");
     assert_eq!(v.dims(), [b, s, c], "attention: values, against the keys");
     composed::attention(q, k, v, heads, mask)
 }

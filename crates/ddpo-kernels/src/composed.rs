@@ -5,11 +5,7 @@ use burn::tensor::{Bool, Tensor, activation, module, ops::ConvOptions};
 
 use crate::{Activation, Conv2dOptions, Mask, Padding, Weight};
 
-pub(crate) fn linear<const D: usize>(
-    x: Tensor<D>,
-    weight: &Weight,
-    bias: Option<&Tensor<1>>,
-) -> Tensor<D> {
+pub(crate) fn linear<const D: usize>(x: Tensor<D>, weight: &Weight, bias: Option<&Tensor<1>>) -> Tensor<D> {
     let mut shape = x.dims();
     let [k, n] = weight.value().dims();
     let rows = x.shape().num_elements() / k.max(1);
@@ -22,29 +18,13 @@ pub(crate) fn linear<const D: usize>(
     y.reshape(shape)
 }
 
-pub(crate) fn conv2d(
-    x: Tensor<4>,
-    weight: &Weight,
-    bias: Option<&Tensor<1>>,
-    options: Conv2dOptions,
-) -> Tensor<4> {
+pub(crate) fn conv2d(x: Tensor<4>, weight: &Weight, bias: Option<&Tensor<1>>, options: Conv2dOptions) -> Tensor<4> {
     let [_, _, _, channels] = x.dims();
     let [_, n] = weight.value().dims();
     let [kh, kw] = options.kernel;
-    let Padding {
-        top,
-        bottom,
-        left,
-        right,
-    } = options.padding;
-    let kernel = weight
-        .value()
-        .clone()
-        .reshape([kh, kw, channels, n])
-        .permute([3, 2, 0, 1]);
-    let x = x
-        .permute([0, 3, 1, 2])
-        .pad([(top, bottom), (left, right)], 0.0);
+    let Padding { top, bottom, left, right } = options.padding;
+    let kernel = weight.value().clone().reshape([kh, kw, channels, n]).permute([3, 2, 0, 1]);
+    let x = x.permute([0, 3, 1, 2]).pad([(top, bottom), (left, right)], 0.0);
     let stride = [options.stride; 2];
     let geometry = ConvOptions::new(stride, [0, 0], [1, 1], 1);
     module::conv2d(x, kernel, bias.cloned(), geometry).permute([0, 2, 3, 1])
@@ -59,10 +39,8 @@ pub(crate) fn group_norm(
     act: Activation,
 ) -> Tensor<4> {
     let [b, h, w, c] = x.dims();
-    let grouped = x
-        .reshape([b, h * w, groups, c / groups])
-        .permute([0, 2, 1, 3])
-        .reshape([b, groups, h * w * c / groups]);
+    let grouped =
+        x.reshape([b, h * w, groups, c / groups]).permute([0, 2, 1, 3]).reshape([b, groups, h * w * c / groups]);
     let normal = standardise(grouped, epsilon)
         .reshape([b, groups, h * w, c / groups])
         .permute([0, 2, 1, 3])
@@ -74,12 +52,7 @@ pub(crate) fn group_norm(
     }
 }
 
-pub(crate) fn layer_norm<const D: usize>(
-    x: Tensor<D>,
-    gamma: &Tensor<1>,
-    beta: &Tensor<1>,
-    epsilon: f64,
-) -> Tensor<D> {
+pub(crate) fn layer_norm<const D: usize>(x: Tensor<D>, gamma: &Tensor<1>, beta: &Tensor<1>, epsilon: f64) -> Tensor<D> {
     let mut shape = [1; D];
     shape[D - 1] = x.dims()[D - 1];
     standardise(x, epsilon) * gamma.clone().reshape(shape) + beta.clone().reshape(shape)
@@ -92,13 +65,7 @@ fn standardise<const D: usize>(x: Tensor<D>, epsilon: f64) -> Tensor<D> {
     centred / (variance + epsilon).sqrt()
 }
 
-pub(crate) fn attention(
-    q: Tensor<3>,
-    k: Tensor<3>,
-    v: Tensor<3>,
-    heads: usize,
-    mask: Mask,
-) -> Tensor<3> {
+pub(crate) fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, mask: Mask) -> Tensor<3> {
     let [b, t, c] = q.dims();
     let [_, s, _] = k.dims();
     let d = c / heads;
@@ -111,10 +78,7 @@ pub(crate) fn attention(
             scores.mask_fill(hidden.reshape([1, 1, t, s]), f32::NEG_INFINITY)
         }
     };
-    activation::softmax(scores, 3)
-        .matmul(split(v, s))
-        .swap_dims(1, 2)
-        .reshape([b, t, c])
+    activation::softmax(scores, 3).matmul(split(v, s)).swap_dims(1, 2).reshape([b, t, c])
 }
 
 pub(crate) fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {

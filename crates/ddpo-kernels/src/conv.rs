@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::{Weight, composed};
+use crate::{Weight, composed, ops};
 
 /// Zeros added around an image, in pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,12 +20,7 @@ pub struct Padding {
 impl Padding {
     /// The same padding on all four sides.
     pub const fn same(pixels: usize) -> Self {
-        Self {
-            top: pixels,
-            bottom: pixels,
-            left: pixels,
-            right: pixels,
-        }
+        Self { top: pixels, bottom: pixels, left: pixels, right: pixels }
     }
 }
 
@@ -42,18 +37,10 @@ pub struct Conv2dOptions {
 
 impl Conv2dOptions {
     /// A 3×3 convolution that keeps the size of the image.
-    pub const SAME_3X3: Self = Self {
-        kernel: [3, 3],
-        stride: 1,
-        padding: Padding::same(1),
-    };
+    pub const SAME_3X3: Self = Self { kernel: [3, 3], stride: 1, padding: Padding::same(1) };
 
     /// A 1×1 convolution.
-    pub const POINTWISE: Self = Self {
-        kernel: [1, 1],
-        stride: 1,
-        padding: Padding::same(0),
-    };
+    pub const POINTWISE: Self = Self { kernel: [1, 1], stride: 1, padding: Padding::same(0) };
 
     /// Height and width of the output for an input of `height` by `width`.
     ///
@@ -61,19 +48,11 @@ impl Conv2dOptions {
     ///
     /// If the padded image is smaller than the kernel, or the stride is zero.
     pub fn output(&self, height: usize, width: usize) -> [usize; 2] {
-        let Padding {
-            top,
-            bottom,
-            left,
-            right,
-        } = self.padding;
+        let Padding { top, bottom, left, right } = self.padding;
         let [kh, kw] = self.kernel;
         let (h, w) = (height + top + bottom, width + left + right);
         assert!(self.stride > 0, "conv2d: stride 0, wanted at least 1");
-        assert!(
-            h >= kh && w >= kw,
-            "conv2d: padded image {h}x{w}, wanted at least the kernel {kh}x{kw}"
-        );
+        assert!(h >= kh && w >= kw, "conv2d: padded image {h}x{w}, wanted at least the kernel {kh}x{kw}");
         [(h - kh) / self.stride + 1, (w - kw) / self.stride + 1]
     }
 }
@@ -90,30 +69,17 @@ impl Conv2dOptions {
 /// # Panics
 ///
 /// If the shapes above do not fit.
-pub fn conv2d(
-    x: Tensor<4>,
-    weight: &Weight,
-    bias: Option<&Tensor<1>>,
-    options: Conv2dOptions,
-) -> Tensor<4> {
+pub fn conv2d(x: Tensor<4>, weight: &Weight, bias: Option<&Tensor<1>>, options: Conv2dOptions) -> Tensor<4> {
     let [_, h, w, channels] = x.dims();
     let [k, n] = weight.value().dims();
     let [kh, kw] = options.kernel;
-    assert_eq!(
-        kh * kw * channels,
-        k,
-        "conv2d: kernel area times channels of x, against the rows of the weight"
-    );
+    assert_eq!(kh * kw * channels, k, "conv2d: kernel area times channels of x, against the rows of the weight");
     if let Some(bias) = bias {
-        assert_eq!(
-            bias.dims(),
-            [n],
-            "conv2d: bias, against the columns of the weight"
-        );
+        assert_eq!(bias.dims(), [n], "conv2d: bias, against the columns of the weight");
     }
     options.output(h, w);
     if options == Conv2dOptions::POINTWISE {
         return crate::linear(x, weight, bias);
     }
-    composed::conv2d(x, weight, bias, options)
+    ops::conv2d(&x, weight, bias, options).unwrap_or_else(|| composed::conv2d(x, weight, bias, options))
 }

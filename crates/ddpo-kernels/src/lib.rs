@@ -12,18 +12,19 @@
 //! - **No work for gradients nobody reads.** Gradients are computed for tracked inputs only.
 //!
 //! Images are channels-last, `[batch, height, width, channels]`, and matrices are `[in, out]`.
-#![cfg_attr(
-    not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic)
-)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod activation;
 mod attention;
 mod composed;
 mod conv;
+mod cpu;
+mod graph;
 mod linear;
 mod norm;
+mod ops;
 mod resample;
+mod simd;
 mod weight;
 
 pub use activation::{geglu, gelu, quick_gelu, silu};
@@ -33,3 +34,6 @@ pub use linear::linear;
 pub use norm::{Activation, group_norm, layer_norm};
 pub use resample::upsample_nearest_2x;
 pub use weight::Weight;
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::{Weight, composed};
+use crate::{Weight, composed, ops};
 
 /// `y = x W + b` over the last axis.
 ///
@@ -14,23 +14,11 @@ use crate::{Weight, composed};
 /// # Panics
 ///
 /// If the last axis of `x` is not `K`, or `bias` is not `N` long.
-pub fn linear<const D: usize>(
-    x: Tensor<D>,
-    weight: &Weight,
-    bias: Option<&Tensor<1>>,
-) -> Tensor<D> {
+pub fn linear<const D: usize>(x: Tensor<D>, weight: &Weight, bias: Option<&Tensor<1>>) -> Tensor<D> {
     let [k, n] = weight.value().dims();
-    assert_eq!(
-        x.dims()[D - 1],
-        k,
-        "linear: last axis of x, against the rows of the weight"
-    );
+    assert_eq!(x.dims()[D - 1], k, "linear: last axis of x, against the rows of the weight");
     if let Some(bias) = bias {
-        assert_eq!(
-            bias.dims(),
-            [n],
-            "linear: bias, against the columns of the weight"
-        );
+        assert_eq!(bias.dims(), [n], "linear: bias, against the columns of the weight");
     }
-    composed::linear(x, weight, bias)
+    ops::linear(&x, weight, bias).unwrap_or_else(|| composed::linear(x, weight, bias))
 }

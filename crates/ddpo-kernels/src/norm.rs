@@ -38,16 +38,8 @@ pub fn group_norm(
         groups > 0 && channels.is_multiple_of(groups),
         "group_norm: {channels} channels in {groups} groups, wanted a multiple"
     );
-    assert_eq!(
-        gamma.dims(),
-        [channels],
-        "group_norm: gamma, against the channels of x"
-    );
-    assert_eq!(
-        beta.dims(),
-        [channels],
-        "group_norm: beta, against the channels of x"
-    );
+    assert_eq!(gamma.dims(), [channels], "group_norm: gamma, against the channels of x");
+    assert_eq!(beta.dims(), [channels], "group_norm: beta, against the channels of x");
     composed::group_norm(x, gamma, beta, groups, epsilon, activation)
 }
 
@@ -62,22 +54,9 @@ pub fn group_norm(
 /// # Panics
 ///
 /// If `gamma` or `beta` is not `C` long.
-pub fn layer_norm<const D: usize>(
-    x: Tensor<D>,
-    gamma: &Tensor<1>,
-    beta: &Tensor<1>,
-    epsilon: f64,
-) -> Tensor<D> {
+pub fn layer_norm<const D: usize>(x: Tensor<D>, gamma: &Tensor<1>, beta: &Tensor<1>, epsilon: f64) -> Tensor<D> {
     let channels = x.dims()[D - 1];
-    assert_eq!(
-        gamma.dims(),
-        [channels],
-        "layer_norm: gamma, against the last axis of x"
-    );
-    assert_eq!(
-        beta.dims(),
-        [channels],
-        "layer_norm: beta, against the last axis of x"
-    );
+    assert_eq!(gamma.dims(), [channels], "layer_norm: gamma, against the last axis of x");
+    assert_eq!(beta.dims(), [channels], "layer_norm: beta, against the last axis of x");
     composed::layer_norm(x, gamma, beta, epsilon)
 }

@@ -1,0 +1,190 @@
+//! Rows times a matrix, and the gradient of the matrix.
+
+use super::{
+    memory::{self, Shared, with_scratch},
+    pack::{PANEL, Panel, Panels, padded},
+    product::{Group, Product, Start, pad_bias},
+    tile::{GROUP, Walk},
+};
+use crate::simd::Level;
+
+/// `x [rows, K] · matrix [K, N] + bias`.
+pub(crate) fn multiply(level: Level, x: &[f32], rows: usize, matrix: &Panels, bias: Option<&[f32]>) -> Vec<f32> {
+    let (k, n) = (matrix.rows(), matrix.columns());
+    assert_eq!(x.len(), rows * k, "linear: values of x");
+    let bias = bias.map(pad_bias);
+    let start = bias.as_deref().map_or(Start::Zero, Start::Bias);
+    // SAFETY: the tasks together write every row and column.
+    unsafe {
+        memory::filled(rows * n, |result| {
+            each_block(rows, matrix.count(), rows * k * n * 2, |range, panels| {
+                let x = &x[range.start * k..range.end * k];
+                block(x, range.len(), k, |left, groups| {
+                    for index in panels.clone() {
+                        level.run(Product {
+                            left,
+                            walk: Walk::rows(k, k),
+                            groups,
+                            panel: matrix.panel(index),
+                            pitch: matrix.panel(index).width,
+                            start,
+                            result: result.offset(range.start * n),
+                            stride: n,
+                        });
+                    }
+                });
+            });
+        })
+    }
+}
+
+/// Cuts rows and panels into tasks: rows first, panels where there are few rows.
+fn each_block(
+    rows: usize,
+    panels: usize,
+    work: usize,
+    task: impl Fn(std::ops::Range<usize>, std::ops::Range<usize>) + Sync + Send,
+) {
+    const ROWS: usize = 24;
+    let wanted = memory::tasks();
+    let down = rows.div_ceil(ROWS).clamp(1, wanted);
+    let across = (wanted / down).clamp(1, panels.max(1));
+    memory::for_each(down * across, work, |index| {
+        let rows = memory::part(rows, ROWS, down, index / across);
+        if !rows.is_empty() {
+            task(rows, memory::part(panels, 1, across, index % across));
+        }
+    });
+}
+
+/// Makes groups of four rows; a last group with fewer is copied to where four can be read.
+fn block(x: &[f32], rows: usize, k: usize, body: impl FnOnce(&[f32], &[Group])) {
+    let group = |to: usize| Group { from: to * k, to, rows: GROUP.min(rows - to) };
+    let groups: Vec<Group> = (0..rows).step_by(GROUP).map(group).collect();
+    if rows.is_multiple_of(GROUP) {
+        body(x, &groups);
+    } else {
+        with_scratch(rows.next_multiple_of(GROUP) * k, |copy| {
+            copy[..x.len()].copy_from_slice(x);
+            copy[x.len()..].fill(0.0);
+            body(copy, &groups);
+        });
+    }
+}
+
+/// Rows summed in registers before they are added to the gradient of a matrix.
+const CHUNK: usize = 512;
+
+/// `xᵀ · g`: the gradient `[K, N]` of the matrix, for `x [rows, K]` and `g [rows, N]`.
+///
+/// Rows are summed in chunks of a fixed size, in order.
+pub(crate) fn matrix_gradient(level: Level, x: &[f32], g: &[f32], k: usize, n: usize) -> Vec<f32> {
+    let rows = if k == 0 { 0 } else { x.len() / k };
+    assert_eq!(g.len(), rows * n, "linear: values of the gradient");
+    let mut result = vec![0.0; k * n];
+    let shared = Shared::new(&mut result);
+    let strips = k.div_ceil(GROUP);
+    let across = n.div_ceil(PANEL);
+    let down = (memory::tasks() / across.max(1)).clamp(1, strips.max(1));
+    memory::for_each(across * down, rows * k * n * 2, |index| {
+        let range = memory::part(k, 3 * GROUP, down, index / across);
+        for start in (0..rows).step_by(CHUNK) {
+            let end = (start + CHUNK).min(rows);
+            let (x, g) = (&x[start * k..end * k], &g[start * n..end * n]);
+            outer(level, x, g, (k, n), range.clone(), index % across, shared);
+        }
+    });
+    result
+}
+
+/// Adds the columns `range` of `x` times a panel of `g` to the result.
+fn outer(
+    level: Level,
+    x: &[f32],
+    g: &[f32],
+    (k, n): (usize, usize),
+    range: std::ops::Range<usize>,
+    panel: usize,
+    result: Shared,
+) {
+    let rows = x.len() / k;
+    let width = range.len().next_multiple_of(GROUP);
+    let walk = |pitch| Walk { row: 1, step: pitch, length: rows, segments: 1, jump: 0, planes: 1, lift: 0 };
+    let groups = |from: usize| -> Vec<Group> {
+        (0..range.len())
+            .step_by(GROUP)
+            .map(|c| Group { from: from + c, to: range.start + c, rows: GROUP.min(range.len() - c) })
+            .collect()
+    };
+    with_panel(g, n, panel, |panel, pitch| {
+        let run = |left: &[f32], pitch_left: usize, groups: &[Group]| {
+            level.run(Product {
+                left,
+                walk: walk(pitch_left),
+                groups,
+                panel,
+                pitch,
+                start: Start::Add,
+                result,
+                stride: n,
+            });
+        };
+        if range.len().is_multiple_of(GROUP) {
+            run(x, k, &groups(range.start));
+        } else {
+            with_scratch(rows * width, |copy| {
+                for (to, from) in copy.chunks_exact_mut(width).zip(x.chunks_exact(k)) {
+                    to[..range.len()].copy_from_slice(&from[range.clone()]);
+                    to[range.len()..].fill(0.0);
+                }
+                run(copy, width, &groups(0));
+            });
+        }
+    });
+}
+
+/// Panel `index` of a row-major matrix: in place where its width fits, copied where it needs zeros.
+pub(crate) fn with_panel(matrix: &[f32], columns: usize, index: usize, body: impl FnOnce(Panel<'_>, usize)) {
+    let column = index * PANEL;
+    let valid = (columns - column).min(PANEL);
+    let width = padded(valid);
+    if valid == width {
+        let values = &matrix[column..];
+        return body(Panel { values, width, column, valid }, columns);
+    }
+    let rows = matrix.len() / columns;
+    with_scratch(rows * width, |copy| {
+        for (to, from) in copy.chunks_exact_mut(width).zip(matrix.chunks_exact(columns)) {
+            to[..valid].copy_from_slice(&from[column..column + valid]);
+            to[valid..].fill(0.0);
+        }
+        body(Panel { values: copy, width, column, valid }, width);
+    });
+}
+
+/// The sum of the rows of `g [rows, n]`, in chunks of a fixed size: the gradient of a bias.
+pub(crate) fn row_sum(g: &[f32], n: usize) -> Vec<f32> {
+    if n == 0 {
+        return Vec::new();
+    }
+    let chunks = g.len().div_ceil(CHUNK * n);
+    let mut partial = vec![0.0_f32; chunks * n];
+    let shared = Shared::new(&mut partial);
+    memory::for_each(chunks, g.len() * 8, |index| {
+        let part = &g[index * CHUNK * n..g.len().min((index + 1) * CHUNK * n)];
+        // SAFETY: each task has its own row of the partial sums.
+        let sum = unsafe { shared.slice(index * n..(index + 1) * n) };
+        for row in part.chunks_exact(n) {
+            for (sum, value) in sum.iter_mut().zip(row) {
+                *sum += value;
+            }
+        }
+    });
+    let mut total = vec![0.0_f32; n];
+    for row in partial.chunks_exact(n) {
+        for (total, value) in total.iter_mut().zip(row) {
+            *total += value;
+        }
+    }
+    total
+}

@@ -1,0 +1,114 @@
+//! The right-hand side of a product, in the order the tile kernel reads it.
+
+use super::memory::{self, Aligned, Shared};
+
+/// Columns of a panel.
+pub(crate) const PANEL: usize = 32;
+/// Columns of the last panel where no more are needed.
+pub(crate) const HALF: usize = 16;
+
+/// A matrix `[K, N]` cut into panels of 32 columns, each row-major; the last one is 16 wide if that
+/// holds the remaining columns, and padded with zeros.
+#[derive(Clone, Debug)]
+pub(crate) struct Panels {
+    values: Aligned,
+    rows: usize,
+    columns: usize,
+}
+
+/// One panel of a matrix.
+#[derive(Clone, Copy)]
+pub(crate) struct Panel<'a> {
+    /// Rows of `width` values.
+    pub values: &'a [f32],
+    /// 32 or 16.
+    pub width: usize,
+    /// The matrix column of the first value.
+    pub column: usize,
+    /// How many columns belong to the matrix.
+    pub valid: usize,
+}
+
+impl Panels {
+    /// Packs a row-major matrix.
+    pub(crate) fn pack(matrix: &[f32], rows: usize, columns: usize) -> Self {
+        Self::build(rows, columns, |column, width, valid, panel| {
+            for (to, from) in panel.chunks_exact_mut(width).zip(matrix.chunks_exact(columns)) {
+                to[..valid].copy_from_slice(&from[column..column + valid]);
+            }
+        })
+    }
+
+    /// Packs the matrix of the input gradient of a convolution with `taps` positions: from
+    /// `[taps, in, out]` to `[taps reversed, out, in]`. With one tap this is the transpose.
+    pub(crate) fn pack_adjoint(matrix: &[f32], taps: usize, inputs: usize, outputs: usize) -> Self {
+        Self::build(taps * outputs, inputs, |column, width, valid, panel| {
+            for (t, to) in panel.chunks_exact_mut(outputs * width).enumerate() {
+                let from = &matrix[((taps - 1 - t) * inputs + column) * outputs..];
+                transpose(from, outputs, valid, to, width);
+            }
+        })
+    }
+
+    fn build(rows: usize, columns: usize, fill: impl Fn(usize, usize, usize, &mut [f32]) + Sync + Send) -> Self {
+        let count = columns.div_ceil(PANEL);
+        let mut values = Aligned::zeros(padded(columns) * rows);
+        let shared = Shared::new(values.values_mut());
+        // Copying a value costs about as much time as eight operations of a product.
+        memory::for_each(count, rows * columns * 8, |index| {
+            let (column, width, valid) = geometry(columns, index);
+            // SAFETY: panels are disjoint ranges of the buffer, which outlives the loop.
+            let panel = unsafe { shared.slice(column * rows..(column + width) * rows) };
+            fill(column, width, valid, panel);
+        });
+        Self { values, rows, columns }
+    }
+
+    /// Rows of the matrix.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns of the matrix.
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// The number of panels.
+    pub(crate) fn count(&self) -> usize {
+        self.columns.div_ceil(PANEL)
+    }
+
+    /// Panel `index`.
+    pub(crate) fn panel(&self, index: usize) -> Panel<'_> {
+        let (column, width, valid) = geometry(self.columns, index);
+        let values = &self.values.values()[column * self.rows..(column + width) * self.rows];
+        Panel { values, width, column, valid }
+    }
+}
+
+/// Columns of all panels together.
+pub(crate) fn padded(columns: usize) -> usize {
+    columns.next_multiple_of(HALF)
+}
+
+/// First column, width and columns in use of panel `index`.
+fn geometry(columns: usize, index: usize) -> (usize, usize, usize) {
+    let column = index * PANEL;
+    let valid = (columns - column).min(PANEL);
+    (column, if valid <= HALF { HALF } else { PANEL }, valid)
+}
+
+/// `to[j][i] = from[i][j]` for `i < count`, rows of `from` being `length` long and of `to` `width`.
+fn transpose(from: &[f32], length: usize, count: usize, to: &mut [f32], width: usize) {
+    const BLOCK: usize = 16;
+    for start in (0..length).step_by(BLOCK) {
+        let end = (start + BLOCK).min(length);
+        for i in 0..count {
+            let row = &from[i * length + start..i * length + end];
+            for (j, &value) in row.iter().enumerate() {
+                to[(start + j) * width + i] = value;
+            }
+        }
+    }
+}

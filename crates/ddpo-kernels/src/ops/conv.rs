@@ -1,0 +1,103 @@
+//! Convolution.
+
+use burn::tensor::Tensor;
+
+use super::matrix::Matrix;
+use crate::{
+    Conv2dOptions, Weight,
+    cpu::{
+        conv::{Geometry, Images, adjoint, convolve},
+        conv_weight::weight_gradient,
+        linear::row_sum,
+    },
+    graph::{Array, Operation, Tracked, apply, on_cpu},
+    simd::Level,
+};
+
+/// The operation on the CPU, or `None` where it must be composed.
+pub(crate) fn conv2d(
+    x: &Tensor<4>,
+    weight: &Weight,
+    bias: Option<&Tensor<1>>,
+    options: Conv2dOptions,
+) -> Option<Tensor<4>> {
+    if !on_cpu(x) || !bias.is_none_or(on_cpu) {
+        return None;
+    }
+    let matrix = Matrix::of(weight)?;
+    let value = matches!(matrix, Matrix::Input).then(|| weight.value().clone());
+    let [batch, height, width, channels] = x.dims();
+    let images = Images { batch, height, width, channels };
+    let geometry = Geometry {
+        kernel: options.kernel,
+        stride: options.stride,
+        dilation: 1,
+        before: [options.padding.top as isize, options.padding.left as isize],
+        output: options.output(height, width),
+    };
+    let op = Conv { level: Level::current(), images, geometry, matrix, bias: bias.is_some() };
+    Some(apply(x.clone(), value, bias.cloned(), op))
+}
+
+#[derive(Debug)]
+struct Conv {
+    level: Level,
+    images: Images,
+    geometry: Geometry,
+    matrix: Matrix,
+    bias: bool,
+}
+
+impl Operation for Conv {
+    fn forward(&self, inputs: &[Array], tracked: Tracked) -> (Array, Vec<Array>) {
+        let x = inputs[0].values();
+        let (weight, bias) = self.matrix.positions(self.bias);
+        let bias = bias.map(|i| inputs[i].values());
+        let values =
+            self.matrix.forward(inputs, |panels| convolve(self.level, x, self.images, self.geometry, panels, bias));
+        let shape = self.output(self.matrix.columns(inputs)).shape();
+        let saved = match weight {
+            Some(i) => {
+                let x = tracked[i].then(|| inputs[0].clone());
+                x.into_iter().chain(tracked[0].then(|| inputs[i].clone())).collect()
+            }
+            None => Vec::new(),
+        };
+        (Array::new(values, &shape), saved)
+    }
+
+    fn backward(&self, saved: &[Array], g: Array, tracked: Tracked) -> [Option<Array>; 3] {
+        let mut gradients = [const { None }; 3];
+        let (weight, bias) = self.matrix.positions(self.bias);
+        let n = g.last();
+        let [kh, kw] = self.geometry.kernel;
+        let mut saved = saved.iter();
+        if let Some(i) = weight.filter(|&i| tracked[i])
+            && let Some(x) = saved.next()
+        {
+            let (x, g) = (x.values(), g.values());
+            let values = weight_gradient(self.level, x, self.images, self.geometry, g, n);
+            gradients[i] = Some(Array::new(values, &[kh * kw * self.images.channels, n]));
+        }
+        if tracked[0] {
+            gradients[0] = self.matrix.adjoint(saved.next(), kh * kw, |panels| {
+                let geometry = adjoint(self.geometry, self.images);
+                let output = self.output(n);
+                let values = convolve(self.level, g.values(), output, geometry, panels, None);
+                Array::new(values, &self.images.shape())
+            });
+        }
+        if let Some(i) = bias.filter(|&i| tracked[i]) {
+            gradients[i] = Some(Array::new(row_sum(g.values(), n), &[n]));
+        }
+        gradients
+    }
+}
+
+impl Conv {
+    /// The result, as images.
+    fn output(&self, channels: usize) -> Images {
+        let [height, width] = self.geometry.output;
+        Images { batch: self.images.batch, height, width, channels }
+    }
+}

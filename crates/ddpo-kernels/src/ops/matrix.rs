@@ -1,0 +1,83 @@
+//! The matrix of a product: a constant packed once, or an input packed at each use.
+
+use std::sync::{Arc, OnceLock};
+
+use crate::{
+    cpu::pack::Panels,
+    graph::{Array, constant, on_cpu},
+    weight::Weight,
+};
+
+/// The packed forms of a frozen weight, computed when first asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    forward: OnceLock<Panels>,
+    adjoint: OnceLock<(usize, Panels)>,
+}
+
+/// Where an operation finds its matrix.
+#[derive(Clone, Debug)]
+pub(super) enum Matrix {
+    /// A constant, and its packed forms.
+    Frozen(Array, Arc<Cache>),
+    /// The operation's second input.
+    Input,
+}
+
+impl Matrix {
+    /// The matrix of a weight, if it is on the CPU.
+    pub(super) fn of(weight: &Weight) -> Option<Self> {
+        match weight.cache() {
+            Some(cache) => Some(Self::Frozen(constant(weight.value())?, cache.clone())),
+            None => on_cpu(weight.value()).then_some(Self::Input),
+        }
+    }
+
+    /// Calls `body` with the matrix packed for `x · matrix`.
+    pub(super) fn forward<R>(&self, inputs: &[Array], body: impl FnOnce(&Panels) -> R) -> R {
+        let pack = |value: &Array| {
+            let [rows, columns] = dims(value);
+            Panels::pack(value.values(), rows, columns)
+        };
+        match self {
+            Self::Frozen(value, cache) => body(cache.forward.get_or_init(|| pack(value))),
+            Self::Input => body(&pack(&inputs[1])),
+        }
+    }
+
+    /// Calls `body` with the matrix packed for the input gradient, under a kernel of `taps` positions.
+    pub(super) fn adjoint<R>(&self, value: Option<&Array>, taps: usize, body: impl FnOnce(&Panels) -> R) -> Option<R> {
+        let pack = |value: &Array| {
+            let [rows, columns] = dims(value);
+            Panels::pack_adjoint(value.values(), taps, rows / taps, columns)
+        };
+        match self {
+            Self::Frozen(value, cache) => {
+                let (packed, panels) = cache.adjoint.get_or_init(|| (taps, pack(value)));
+                Some(if *packed == taps { body(panels) } else { body(&pack(value)) })
+            }
+            Self::Input => value.map(|value| body(&pack(value))),
+        }
+    }
+
+    /// Which input the matrix and the bias are, if they are.
+    pub(super) fn positions(&self, bias: bool) -> (Option<usize>, Option<usize>) {
+        match self {
+            Self::Frozen(..) => (None, bias.then_some(1)),
+            Self::Input => (Some(1), bias.then_some(2)),
+        }
+    }
+
+    /// Columns of the matrix.
+    pub(super) fn columns(&self, inputs: &[Array]) -> usize {
+        match self {
+            Self::Frozen(value, _) => value.last(),
+            Self::Input => inputs[1].last(),
+        }
+    }
+}
+
+fn dims(matrix: &Array) -> [usize; 2] {
+    let rows = matrix.shape().first().copied().unwrap_or(0);
+    [rows, matrix.last()]
+}

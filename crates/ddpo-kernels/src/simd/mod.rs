@@ -1,0 +1,17 @@
+//! Vectors of `f32`, in three widths chosen at run time.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod level;
+mod math;
+mod portable;
+mod vector;
+
+#[cfg(test)]
+pub(crate) use level::forced;
+
+pub(crate) use level::{Level, Work};
+pub(crate) use math::{erf, exp, sigmoid};
+pub(crate) use vector::Simd;
