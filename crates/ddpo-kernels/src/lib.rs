@@ -33,6 +33,8 @@ pub use conv::{Conv2dOptions, Padding, conv2d};
 pub use linear::linear;
 pub use norm::{Activation, group_norm, layer_norm};
 pub use resample::upsample_nearest_2x;
+#[doc(hidden)]
+pub use simd::multiply_adds;
 pub use weight::Weight;
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod avx2;
 mod avx512;
 mod level;
 mod math;
+mod peak;
 mod portable;
 mod vector;
 
@@ -14,4 +15,5 @@ pub(crate) use level::forced;
 
 pub(crate) use level::{Level, Work};
 pub(crate) use math::{erf, exp, sigmoid};
+pub use peak::multiply_adds;
 pub(crate) use vector::Simd;

@@ -1,0 +1,132 @@
+//! GFLOP/s of the kernels at the shapes of a diffusion UNet, beside the measured peak.
+//!
+//! `cargo bench -p ddpo-kernels` prints a line per shape: forward, input gradient, weight gradient
+//! (as the difference that tracking the weight makes), and the composed form's forward.
+
+use std::time::Instant;
+
+use burn::tensor::{Device, Distribution, Tensor};
+use ddpo_kernels::{Conv2dOptions, Mask, Weight, attention, conv2d, linear};
+
+/// The median time of one call, in seconds.
+fn time(mut body: impl FnMut()) -> f64 {
+    body();
+    let start = Instant::now();
+    body();
+    let runs = (0.15 / start.elapsed().as_secs_f64()).clamp(5.0, 200.0) as usize;
+    let mut times: Vec<f64> = (0..runs)
+        .map(|_| {
+            let start = Instant::now();
+            body();
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[runs / 2]
+}
+
+fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
+}
+
+/// Times a function of a tensor and a weight, and prints the rates.
+fn line<const D: usize, const E: usize>(
+    name: &str,
+    flops: f64,
+    x: Tensor<D>,
+    w: Tensor<2>,
+    f: impl Fn(Tensor<D>, &Weight) -> Tensor<E>,
+) {
+    let frozen = Weight::frozen(w.clone());
+    let packing = Weight::trainable(w.clone());
+    let forward = time(|| drop(f(x.clone(), &frozen)));
+    let packed = time(|| drop(f(x.clone(), &packing)));
+    let leaf = x.clone().autodiff().require_grad();
+    let g = f(x.clone(), &frozen).autodiff();
+    let input = time(|| drop((f(leaf.clone(), &frozen) * g.clone()).sum().backward()));
+    let tracked = Weight::trainable(w.autodiff().require_grad());
+    let weight = time(|| drop((f(x.clone().autodiff(), &tracked) * g.clone()).sum().backward()));
+    let rest = {
+        let leaf = f(x.clone(), &frozen).autodiff().require_grad();
+        time(|| drop((leaf.clone() * g.clone()).sum().backward()))
+    };
+    let rate = |seconds: f64| flops / seconds * 1e-9;
+    println!(
+        "{name:34} {:8.3} ms  forward {:4.0}  packing {:4.0}  input gradient {:4.0}  weight gradient {:4.0}",
+        forward * 1e3,
+        rate(forward),
+        rate(packed),
+        rate(input - rest - forward),
+        rate(weight - rest - packed),
+    );
+}
+
+fn convolution(batch: usize, input: usize, output: usize, size: usize, stride: usize) {
+    let name = format!("conv3x3 {batch}x{size}x{size} {input}->{output} /{stride}");
+    let options = Conv2dOptions { stride, ..Conv2dOptions::SAME_3X3 };
+    let side = size / stride;
+    let flops = 2.0 * (batch * side * side * 9 * input * output) as f64;
+    let (x, w) = (random([batch, size, size, input]), random([9 * input, output]));
+    line(&name, flops, x, w, |x, w| conv2d(x, w, None, options));
+}
+
+fn matrix(rows: usize, input: usize, output: usize) {
+    let flops = 2.0 * (rows * input * output) as f64;
+    let (x, w) = (random([rows, input]), random([input, output]));
+    line(&format!("linear {rows} {input}->{output}"), flops, x, w, |x, w| linear(x, w, None));
+}
+
+fn attend(batch: usize, queries: usize, keys: usize, heads: usize, depth: usize) {
+    let c = heads * depth;
+    let (q, k, v) = (random([batch, queries, c]), random([batch, keys, c]), random([batch, keys, c]));
+    let flops = 4.0 * (batch * queries * keys * c) as f64;
+    let forward = time(|| drop(attention(q.clone(), k.clone(), v.clone(), heads, Mask::None)));
+    let leaves = [&q, &k, &v].map(|x| x.clone().autodiff().require_grad());
+    let both = time(|| {
+        let [q, k, v] = leaves.clone();
+        drop(attention(q, k, v, heads, Mask::None).sum().backward());
+    });
+    println!(
+        "attention {batch}x{heads} {queries}x{keys}x{depth}: {:8.3} ms {:4.0}  with gradients {:8.3} ms",
+        forward * 1e3,
+        flops / forward * 1e-9,
+        both * 1e3,
+    );
+}
+
+/// The rate of independent multiply-adds on all threads: what no kernel can pass.
+fn peak() -> f64 {
+    const ROUNDS: usize = 1 << 16;
+    let threads = rayon::current_num_threads();
+    let seconds = time(|| {
+        rayon::broadcast(|_| {
+            std::hint::black_box(ddpo_kernels::multiply_adds(std::hint::black_box(ROUNDS)));
+        });
+    });
+    threads as f64 * ddpo_kernels::multiply_adds(0).1 as f64 * ROUNDS as f64 / seconds * 1e-9
+}
+
+fn main() {
+    println!("peak {:.0} GFLOP/s on {} threads", peak(), rayon::current_num_threads());
+    convolution(16, 64, 64, 32, 1);
+    convolution(16, 128, 128, 16, 1);
+    convolution(16, 128, 128, 8, 1);
+    convolution(16, 192, 192, 4, 1);
+    convolution(32, 48, 48, 8, 1);
+    convolution(32, 96, 96, 4, 1);
+    convolution(32, 96, 96, 8, 1);
+    convolution(2, 320, 320, 64, 1);
+    convolution(16, 4, 64, 16, 1);
+    convolution(16, 64, 4, 16, 1);
+    convolution(16, 64, 64, 16, 2);
+    matrix(1024, 128, 128);
+    matrix(4096, 64, 512);
+    matrix(1024, 192, 1536);
+    matrix(16, 256, 768);
+    matrix(8192, 320, 320);
+    attend(16, 256, 256, 4, 16);
+    attend(16, 64, 64, 4, 32);
+    attend(16, 256, 77, 4, 16);
+    attend(2, 1024, 1024, 8, 80);
+    attend(2, 4096, 4096, 8, 40);
+}
