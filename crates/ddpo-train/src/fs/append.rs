@@ -1,0 +1,105 @@
+//! Files of lines which grow, and can be cut back to a known length at resume.
+
+use std::fs::File;
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// An append-only file whose content is known to its last byte.
+///
+/// Each [`append`](Self::append) writes at the known length and nowhere else, so a part left by a failed write (a full
+/// disk) is overwritten by the next one, never glued to it.
+#[derive(Debug)]
+pub struct LineFile {
+    file: File,
+    path: PathBuf,
+    length: u64,
+}
+
+impl LineFile {
+    /// Creates the file, or empties it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the path.
+    pub fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).map_err(|e| Error::io("create", path, e))?;
+        Ok(Self { file, path: path.to_path_buf(), length: 0 })
+    }
+
+    /// Opens the file and cuts it to the `length` bytes a checkpoint recorded.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the path; [`Error::FileTooShort`] where bytes which the checkpoint knew are gone.
+    pub fn resume(path: &Path, length: u64) -> Result<Self> {
+        let mut options = File::options();
+        // A length of zero asks for nothing that a missing file could not give.
+        options.write(true).create(length == 0).truncate(false);
+        let file = options.open(path).map_err(|e| Error::io("open", path, e))?;
+        let found = file.metadata().map_err(|e| Error::io("inspect", path, e))?.len();
+        if found < length {
+            return Err(Error::FileTooShort { path: path.to_path_buf(), found, wanted: length });
+        }
+        file.set_len(length).map_err(|e| Error::io("truncate", path, e))?;
+        Ok(Self { file, path: path.to_path_buf(), length })
+    }
+
+    /// Appends `bytes`: a whole line with its newline, or a whole record.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the path; the file then counts as it was before.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
+        let outcome = self.file.seek(SeekFrom::Start(self.length)).and_then(|_| self.file.write_all(bytes));
+        if let Err(e) = outcome {
+            // Best effort: where this fails too, the next append overwrites the part.
+            let _ = self.file.set_len(self.length);
+            return Err(Error::io("append to", &self.path, e));
+        }
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Syncs to the disk and returns the length in bytes, which a checkpoint may then record.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the path.
+    pub fn sync(&mut self) -> Result<u64> {
+        self.file.sync_all().map_err(|e| Error::io("sync", &self.path, e))?;
+        Ok(self.length)
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resumed_file_forgets_what_came_after_the_checkpoint() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("metrics.jsonl");
+        let mut file = LineFile::create(&path).unwrap();
+        file.append(b"one\n").unwrap();
+        let length = file.sync().unwrap();
+        file.append(b"two, half writ").unwrap();
+        drop(file);
+        let mut file = LineFile::resume(&path, length).unwrap();
+        file.append(b"2\n").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\n2\n");
+    }
+
+    #[test]
+    fn lost_bytes_are_an_error_with_both_lengths() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("metrics.jsonl");
+        std::fs::write(&path, b"one\n").unwrap();
+        let message = LineFile::resume(&path, 9).unwrap_err().to_string();
+        assert!(message.contains('4') && message.contains('9'), "{message}");
+        assert!(LineFile::resume(&directory.path().join("none"), 9).is_err());
+        LineFile::resume(&directory.path().join("none"), 0).unwrap();
+    }
+}

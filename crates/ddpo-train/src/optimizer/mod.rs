@@ -1,0 +1,10 @@
+//! AdamW over a flat, ordered list of parameters, with the gradient sum it consumes.
+//!
+//! Nothing here knows what the parameters are: a LoRA, a whole UNet, a text encoder.
+
+mod adamw;
+mod gradient;
+mod step;
+
+pub use adamw::{AdamW, AdamWConfig, Update};
+pub use gradient::GradientSum;

@@ -1,0 +1,43 @@
+//! Trackers: where events go. A tracker that fails is reported, and the run goes on.
+
+mod broadcast;
+mod csv;
+mod jsonl;
+mod memory;
+mod tensorboard;
+
+pub use broadcast::Broadcast;
+pub use csv::Csv;
+pub use jsonl::JsonLines;
+pub use memory::Memory;
+pub use tensorboard::TensorBoard;
+
+use crate::error::Result;
+use crate::events::Event;
+
+/// Something that listens to a run.
+///
+/// ```text
+/// for tracker in &mut trackers {
+///     if let Err(error) = tracker.record(&event) { warn(error) }   // and go on
+/// }
+/// ```
+pub trait Tracker {
+    /// The name; for a tracker with a growing file, the file's name.
+    fn name(&self) -> &str;
+
+    /// Records an event, or passes over one it has no use for.
+    ///
+    /// # Errors
+    /// Whatever kept it from recording; the run reports it and goes on.
+    fn record(&mut self, event: &Event<'_>) -> Result<()>;
+
+    /// Puts on the disk what was recorded, and says how long the growing file is, in bytes. A checkpoint keeps the
+    /// number, and a resumed run cuts the file back to it.
+    ///
+    /// # Errors
+    /// Whatever kept it from the disk.
+    fn sync(&mut self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+}
