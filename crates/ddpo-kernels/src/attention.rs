@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::composed;
+use crate::{composed, ops};
 
 /// Which keys a query may look at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,5 +31,5 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, mask: M
     assert!(s > 0, "attention: no keys, wanted at least one");
     assert_eq!(k.dims(), [b, s, c], "attention: keys, against the batch and channels of the queries");
     assert_eq!(v.dims(), [b, s, c], "attention: values, against the keys");
-    composed::attention(q, k, v, heads, mask)
+    ops::attention(&q, &k, &v, heads, mask).unwrap_or_else(|| composed::attention(q, k, v, heads, mask))
 }

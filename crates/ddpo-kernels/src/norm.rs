@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::composed;
+use crate::{composed, ops};
 
 /// A pointwise function applied to the result of a normalisation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,8 @@ pub fn group_norm(
     );
     assert_eq!(gamma.dims(), [channels], "group_norm: gamma, against the channels of x");
     assert_eq!(beta.dims(), [channels], "group_norm: beta, against the channels of x");
-    composed::group_norm(x, gamma, beta, groups, epsilon, activation)
+    ops::group_norm(&x, gamma, beta, groups, epsilon, activation)
+        .unwrap_or_else(|| composed::group_norm(x, gamma, beta, groups, epsilon, activation))
 }
 
 /// Normalisation over the last axis: `(x - mean) / sqrt(var + epsilon) · gamma + beta`, with the
@@ -58,5 +59,5 @@ pub fn layer_norm<const D: usize>(x: Tensor<D>, gamma: &Tensor<1>, beta: &Tensor
     let channels = x.dims()[D - 1];
     assert_eq!(gamma.dims(), [channels], "layer_norm: gamma, against the last axis of x");
     assert_eq!(beta.dims(), [channels], "layer_norm: beta, against the last axis of x");
-    composed::layer_norm(x, gamma, beta, epsilon)
+    ops::layer_norm(&x, gamma, beta, epsilon).unwrap_or_else(|| composed::layer_norm(x, gamma, beta, epsilon))
 }

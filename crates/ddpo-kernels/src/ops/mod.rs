@@ -1,9 +1,15 @@
 //! The CPU kernels as operations of a graph.
 
+mod attention;
 mod conv;
 mod linear;
 mod matrix;
+mod norm;
+mod pointwise;
 
+pub(crate) use attention::attention;
 pub(crate) use conv::conv2d;
 pub(crate) use linear::linear;
 pub(crate) use matrix::Cache;
+pub(crate) use norm::{group_norm, layer_norm};
+pub(crate) use pointwise::{Function, geglu, map, upsample_nearest_2x};

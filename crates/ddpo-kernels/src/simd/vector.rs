@@ -68,6 +68,21 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         unsafe { std::ptr::copy_nonoverlapping(lanes.as_ptr(), to, count) };
     }
 
+    /// The first `count` lanes, then zeros.
+    #[inline(always)]
+    fn first(self, value: Self::V, count: usize) -> Self::V {
+        if count >= Self::LANES {
+            return value;
+        }
+        let mut lanes = [0.0_f32; 16];
+        // SAFETY: the buffer holds 16 values, `count` is less than a vector, and no unit has more
+        // than 16 lanes.
+        unsafe {
+            self.store_partial(lanes.as_mut_ptr(), value, count);
+            self.load(lanes.as_ptr())
+        }
+    }
+
     /// The sum of the lanes, halving: lane `i` with lane `i + LANES / 2`, and again.
     #[inline(always)]
     fn sum(self, value: Self::V) -> f32 {

@@ -1,5 +1,8 @@
 //! Every kernel against its composed fallback, and the laws of the crate.
 
+mod attention;
 mod conv;
 mod linear;
+mod norm;
+mod pointwise;
 mod support;
