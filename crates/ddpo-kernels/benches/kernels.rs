@@ -6,7 +6,10 @@
 use std::time::Instant;
 
 use burn::tensor::{Device, Distribution, Tensor};
-use ddpo_kernels::{Conv2dOptions, Mask, Weight, attention, conv2d, linear};
+use ddpo_kernels::{
+    Activation, Conv2dOptions, Mask, Weight, attention, conv2d, geglu, group_norm, layer_norm, linear, silu,
+    upsample_nearest_2x,
+};
 
 /// The median time of one call, in seconds.
 fn time(mut body: impl FnMut()) -> f64 {
@@ -94,6 +97,20 @@ fn attend(batch: usize, queries: usize, keys: usize, heads: usize, depth: usize)
     );
 }
 
+/// Times an operation that moves more than it computes, with the gradients of `x` and the rest.
+fn moved<const D: usize, const E: usize>(name: &str, x: Tensor<D>, f: impl Fn(Tensor<D>) -> Tensor<E>) {
+    let forward = time(|| drop(f(x.clone())));
+    let leaf = x.clone().autodiff().require_grad();
+    let both = time(|| drop(f(leaf.clone()).sum().backward()));
+    println!("{name:34} {:8.3} ms  with gradients {:8.3} ms", forward * 1e3, both * 1e3);
+}
+
+fn normalise(batch: usize, size: usize, channels: usize) {
+    let (gamma, beta) = (random([channels]), random([channels]));
+    let name = format!("group norm + silu {batch}x{size}x{size}x{channels}");
+    moved(&name, random([batch, size, size, channels]), |x| group_norm(x, &gamma, &beta, 32, 1e-5, Activation::Silu));
+}
+
 /// The rate of independent multiply-adds on all threads: what no kernel can pass.
 fn peak() -> f64 {
     const ROUNDS: usize = 1 << 16;
@@ -129,4 +146,12 @@ fn main() {
     attend(16, 256, 77, 4, 16);
     attend(2, 1024, 1024, 8, 80);
     attend(2, 4096, 4096, 8, 40);
+    normalise(16, 16, 64);
+    normalise(16, 8, 128);
+    normalise(2, 64, 320);
+    let (gamma, beta) = (random([192]), random([192]));
+    moved("layer norm 1024x192", random([1024, 192]), |x| layer_norm(x, &gamma, &beta, 1e-5));
+    moved("geglu 4096x512", random([4096, 512]), geglu);
+    moved("silu 16x16x16x64", random([16, 16, 16, 64]), silu);
+    moved("upsample 16x8x8x128", random([16, 8, 8, 128]), upsample_nearest_2x);
 }

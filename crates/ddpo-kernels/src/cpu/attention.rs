@@ -102,7 +102,7 @@ pub(crate) fn forward(level: Level, q: &[f32], k: &[f32], v: &[f32], shape: Shap
                 let (keys, depth) = (shape.keys, shape.depth);
                 with_scratch(keys * depth, |rows| {
                     head.gather(k, head.key, 0, rows, 1.0);
-                    let by_key = Panels::pack_adjoint(rows, 1, keys, depth);
+                    let by_key = Panels::pack_adjoint(rows, &[0], keys, depth);
                     head.gather(v, head.key, 0, rows, 1.0);
                     let values = Panels::pack(rows, keys, depth);
                     for start in range.clone().step_by(shape.block()) {
@@ -173,7 +173,7 @@ fn multiply_rows(
         let panel = right.panel(index);
         let (walk, start) = (Walk::rows(k, pitch), Start::Zero);
         let pitch = panel.width;
-        level.run(Product { left, walk, groups: &groups, panel, pitch, start, result, stride });
+        level.run(Product { left, walk, groups: &groups, panel, pitch, start, result, unit: stride, stride });
     }
 }
 
@@ -188,7 +188,7 @@ fn add_outer(level: Level, left: &[f32], wide: usize, keys: usize, right: &[f32]
     for index in 0..depth.div_ceil(PANEL) {
         with_panel(right, depth, index, |panel, pitch| {
             let (start, stride) = (Start::Add, depth);
-            level.run(Product { left, walk, groups: &groups, panel, pitch, start, result, stride });
+            level.run(Product { left, walk, groups: &groups, panel, pitch, start, result, unit: stride, stride });
         });
     }
 }
@@ -287,9 +287,9 @@ impl BackwardHead<'_> {
             key_sum.fill(0.0);
             value_sum.fill(0.0);
             self.head.gather(self.v, self.head.key, 0, rows, 1.0);
-            let by_value = Panels::pack_adjoint(rows, 1, keys, depth);
+            let by_value = Panels::pack_adjoint(rows, &[0], keys, depth);
             self.head.gather(self.k, self.head.key, 0, rows, 1.0);
-            let by_key = Panels::pack_adjoint(rows, 1, keys, depth);
+            let by_key = Panels::pack_adjoint(rows, &[0], keys, depth);
             let keys_packed = Panels::pack(rows, keys, depth);
             let block = self.head.shape.block();
             for start in (0..queries).step_by(block) {

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::{
-    memory::{self, with_scratch},
+    memory::{self, Shared, with_scratch},
     pack::Panels,
     product::{Group, Product, Start, pad_bias},
     tile::{GROUP, Walk},
@@ -47,13 +47,35 @@ pub(crate) struct Geometry {
     pub kernel: [usize; 2],
     /// Step between outputs.
     pub stride: usize,
-    /// Distance between the pixels of the images in the padded copy: 1, or more with zeros between.
-    pub dilation: usize,
-    /// Zero rows above and zero columns left of the images; what lies below and right follows from
-    /// the size of the output.
+    /// Zero rows above and zero columns left of the images, or pixels to leave out if negative; what
+    /// lies below and right follows from the number of outputs.
     pub before: [isize; 2],
-    /// Height and width of the output.
+    /// Number of outputs down and across.
     pub output: [usize; 2],
+    /// Where the outputs go.
+    pub place: Place,
+}
+
+/// Output `(y, x)` is pixel `(origin + step · y, origin + step · x)` of the resulting image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub step: usize,
+    pub origin: [usize; 2],
+    /// Height and width of the resulting image.
+    pub size: [usize; 2],
+}
+
+impl Place {
+    /// Every pixel of an image of this size.
+    pub(crate) fn all(size: [usize; 2]) -> Self {
+        Self { step: 1, origin: [0, 0], size }
+    }
+
+    /// The first pixel of a row of outputs, counted over the batch.
+    fn row(&self, image: usize, y: usize) -> usize {
+        let [height, width] = self.size;
+        (image * height + self.origin[0] + y * self.step) * width + self.origin[1]
+    }
 }
 
 impl Geometry {
@@ -71,7 +93,7 @@ impl Geometry {
 /// Values of padded copies that stay in a core's cache beside a panel.
 const COPY: usize = 96 * 1024;
 
-/// A convolution's result, `[batch, output height, output width, columns of the matrix]`.
+/// A convolution's result, `[batch, height, width, columns of the matrix]`.
 pub(crate) fn convolve(
     level: Level,
     x: &[f32],
@@ -81,39 +103,60 @@ pub(crate) fn convolve(
     bias: Option<&[f32]>,
 ) -> Vec<f32> {
     let [height, width] = geometry.output;
+    let padded = bias.map(pad_bias);
+    let start = padded.as_deref().map_or(Start::Zero, Start::Bias);
+    // SAFETY: the outputs are all pixels of the result.
+    unsafe {
+        memory::filled(images.batch * height * width * matrix.columns(), |result| {
+            convolve_into(level, x, images, geometry, matrix, start, result);
+        })
+    }
+}
+
+/// Writes the outputs of a convolution to their places.
+///
+/// # Safety
+///
+/// The result must have all places, `batch · height · width · columns of the matrix` values, and
+/// nothing else may use them meanwhile.
+pub(super) unsafe fn convolve_into(
+    level: Level,
+    x: &[f32],
+    images: Images,
+    geometry: Geometry,
+    matrix: &Panels,
+    start: Start<'_>,
+    result: Shared,
+) {
+    let Geometry { kernel: [kh, kw], output: [height, width], place, .. } = geometry;
     let (k, n) = (matrix.rows(), matrix.columns());
     assert_eq!(x.len(), images.len(), "conv2d: values of x");
-    assert_eq!(k, geometry.kernel[0] * geometry.kernel[1] * images.channels, "conv2d: rows of the weight");
-    let bias = bias.map(pad_bias);
-    let start = bias.as_deref().map_or(Start::Zero, Start::Bias);
+    assert_eq!(k, kh * kw * images.channels, "conv2d: rows of the weight");
     let rows = images.batch * height;
     let each = rows_per_task(images, geometry, rows);
     let down = rows.div_ceil(each);
     let across = (memory::tasks() / 2 / down.max(1)).clamp(1, matrix.count().max(1));
-    // SAFETY: the tasks together write every pixel and column.
-    unsafe {
-        memory::filled(rows * width * n, |result| {
-            memory::for_each(down * across, rows * width * k * n * 2, |index| {
-                let first = index / across * each;
-                let range = first..(first + each).min(rows);
-                let panels = memory::part(matrix.count(), 1, across, index % across);
-                with_patch(x, images, geometry, range, |patch| {
-                    for index in panels.clone() {
-                        level.run(Product {
-                            left: patch.values,
-                            walk: patch.walk,
-                            groups: patch.groups,
-                            panel: matrix.panel(index),
-                            pitch: matrix.panel(index).width,
-                            start,
-                            result,
-                            stride: n,
-                        });
-                    }
+    memory::for_each(down * across, rows * width * k * n * 2, |index| {
+        let first = index / across * each;
+        let range = first..(first + each).min(rows);
+        let panels = memory::part(matrix.count(), 1, across, index % across);
+        with_patch(x, images, geometry, range, |patch| {
+            for index in panels.clone() {
+                let panel = matrix.panel(index);
+                level.run(Product {
+                    left: patch.values,
+                    walk: patch.walk,
+                    groups: patch.groups,
+                    panel,
+                    pitch: panel.width,
+                    start,
+                    result,
+                    unit: n,
+                    stride: place.step * n,
                 });
-            });
-        })
-    }
+            }
+        });
+    });
 }
 
 /// How many output rows a task takes: whole images where they are small, an even cut where not.
@@ -157,8 +200,8 @@ fn with_patch(x: &[f32], images: Images, geometry: Geometry, range: Range<usize>
             let source = &x[image * images.pixels() * channels..][..images.pixels() * channels];
             for y in rows.clone() {
                 let from = (at + (y - rows.start) * geometry.stride) * pitch;
-                let to = (image * height + y) * width;
-                groups.extend(row_groups(from, to, width, walk.row));
+                let to = geometry.place.row(image, y);
+                groups.extend(row_groups(from, to, width, walk.row, geometry.place.step));
             }
             for r in 0..geometry.padded_rows(rows.len()) {
                 let row = &mut copy[at * pitch..(at + 1) * pitch];
@@ -183,8 +226,8 @@ fn spans(range: Range<usize>, height: usize) -> impl Iterator<Item = (usize, Ran
 }
 
 /// The groups of a row of `width` pixels.
-fn row_groups(from: usize, to: usize, width: usize, step: usize) -> impl Iterator<Item = Group> {
-    (0..width).step_by(GROUP).map(move |x| Group { from: from + x * step, to: to + x, rows: GROUP.min(width - x) })
+fn row_groups(from: usize, to: usize, width: usize, step: usize, spread: usize) -> impl Iterator<Item = Group> {
+    (0..width).step_by(GROUP).map(move |x| Group { from: from + x * step, to: to + x * spread, rows: GROUP.min(width - x) })
 }
 
 /// Writes row `y` of the padded copy of some channels of an image, `room` values for each pixel.
@@ -197,55 +240,31 @@ pub(super) fn pad_row(
     room: usize,
     row: &mut [f32],
 ) {
-    let Some(y) = source(y, geometry.before[0], geometry.dilation, images.height) else {
+    let Some(y) = source(y, geometry.before[0], images.height) else {
         return row.fill(0.0);
     };
     let line = &image[y * images.width * images.channels..][..images.width * images.channels];
     let count = channels.len();
     let padded = row.len() / room.max(1);
-    if geometry.dilation == 1 && geometry.before[1] >= 0 {
-        let left = (geometry.before[1] as usize).min(padded);
-        let inside = images.width.min(padded - left);
-        row[..left * room].fill(0.0);
-        row[(left + inside) * room..].fill(0.0);
-        let row = &mut row[left * room..(left + inside) * room];
-        if count == images.channels && count == room {
-            return row.copy_from_slice(&line[..inside * count]);
-        }
-        for (to, from) in row.chunks_exact_mut(room).zip(line.chunks_exact(images.channels)) {
-            to[..count].copy_from_slice(&from[channels.clone()]);
-            to[count..].fill(0.0);
-        }
-        return;
+    let left = usize::try_from(geometry.before[1]).unwrap_or(0).min(padded);
+    let skipped = usize::try_from(-geometry.before[1]).unwrap_or(0).min(images.width);
+    let inside = (images.width - skipped).min(padded - left);
+    row[..left * room].fill(0.0);
+    row[(left + inside) * room..].fill(0.0);
+    let row = &mut row[left * room..(left + inside) * room];
+    let line = &line[skipped * images.channels..][..inside * images.channels];
+    if count == images.channels && count == room {
+        return row.copy_from_slice(line);
     }
-    for (x, to) in row.chunks_exact_mut(room).enumerate() {
-        match source(x, geometry.before[1], geometry.dilation, images.width) {
-            Some(x) => {
-                to[..count].copy_from_slice(&line[x * images.channels..][channels.clone()]);
-                to[count..].fill(0.0);
-            }
-            None => to.fill(0.0),
-        }
+    let pixels = row.chunks_exact_mut(room.max(1)).zip(line.chunks_exact(images.channels.max(1)));
+    for (to, from) in pixels {
+        to[..count].copy_from_slice(&from[channels.clone()]);
+        to[count..].fill(0.0);
     }
 }
 
-/// The row or column of the image at a position of the padded copy.
-fn source(position: usize, before: isize, dilation: usize, length: usize) -> Option<usize> {
+/// The row of the image at a position of the padded copy.
+fn source(position: usize, before: isize, length: usize) -> Option<usize> {
     let inside = usize::try_from(position as isize - before).ok()?;
-    let index = inside / dilation;
-    (inside.is_multiple_of(dilation) && index < length).then_some(index)
-}
-
-/// The geometry of the input gradient: the output gradient, spread by the stride, under the flipped
-/// kernel.
-pub(crate) fn adjoint(geometry: Geometry, images: Images) -> Geometry {
-    let [kh, kw] = geometry.kernel.map(|k| k as isize);
-    let [top, left] = geometry.before;
-    Geometry {
-        kernel: geometry.kernel,
-        stride: 1,
-        dilation: geometry.stride,
-        before: [kh - 1 - top, kw - 1 - left],
-        output: [images.height, images.width],
-    }
+    (inside < length).then_some(inside)
 }

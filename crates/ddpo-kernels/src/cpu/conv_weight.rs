@@ -46,7 +46,7 @@ pub(crate) fn weight_gradient(
                 for index in panels.clone() {
                     with_panel(g, n, index, |panel, pitch| {
                         let (start, result, stride) = (Start::Add, shared, n);
-                        level.run(Product { left, walk, groups, panel, pitch, start, result, stride });
+                        level.run(Product { left, walk, groups, panel, pitch, start, result, unit: stride, stride });
                     });
                 }
             });

@@ -1,5 +1,7 @@
 //! Rows times a matrix, and the gradient of the matrix.
 
+use std::ops::Range;
+
 use super::{
     memory::{self, Shared, with_scratch},
     pack::{PANEL, Panel, Panels, padded},
@@ -29,6 +31,7 @@ pub(crate) fn multiply(level: Level, x: &[f32], rows: usize, matrix: &Panels, bi
                             pitch: matrix.panel(index).width,
                             start,
                             result: result.offset(range.start * n),
+                            unit: n,
                             stride: n,
                         });
                     }
@@ -39,12 +42,7 @@ pub(crate) fn multiply(level: Level, x: &[f32], rows: usize, matrix: &Panels, bi
 }
 
 /// Cuts rows and panels into tasks: rows first, panels where there are few rows.
-fn each_block(
-    rows: usize,
-    panels: usize,
-    work: usize,
-    task: impl Fn(std::ops::Range<usize>, std::ops::Range<usize>) + Sync + Send,
-) {
+fn each_block(rows: usize, panels: usize, work: usize, task: impl Fn(Range<usize>, Range<usize>) + Sync + Send) {
     const ROWS: usize = 24;
     let wanted = memory::tasks();
     let down = rows.div_ceil(ROWS).clamp(1, wanted);
@@ -77,80 +75,66 @@ const CHUNK: usize = 512;
 
 /// `xᵀ · g`: the gradient `[K, N]` of the matrix, for `x [rows, K]` and `g [rows, N]`.
 ///
-/// Rows are summed in chunks of a fixed size, in order.
+/// Every task owns some columns of both, and takes the rows in chunks of a fixed size, in order.
 pub(crate) fn matrix_gradient(level: Level, x: &[f32], g: &[f32], k: usize, n: usize) -> Vec<f32> {
     let rows = if k == 0 { 0 } else { x.len() / k };
     assert_eq!(g.len(), rows * n, "linear: values of the gradient");
     let mut result = vec![0.0; k * n];
     let shared = Shared::new(&mut result);
-    let strips = k.div_ceil(GROUP);
-    let across = n.div_ceil(PANEL);
-    let down = (memory::tasks() / across.max(1)).clamp(1, strips.max(1));
+    let panels = n.div_ceil(PANEL);
+    // Copies are shared by the panels and columns of a task, so neither may be few.
+    let across = (panels / 4).clamp(1, memory::tasks());
+    let down = (memory::tasks() / across).clamp(1, k.div_ceil(48).max(1));
     memory::for_each(across * down, rows * k * n * 2, |index| {
-        let range = memory::part(k, 3 * GROUP, down, index / across);
+        let columns = memory::part(k, 3 * GROUP, down, index / across);
+        let panels = memory::part(panels, 1, across, index % across);
         for start in (0..rows).step_by(CHUNK) {
             let end = (start + CHUNK).min(rows);
             let (x, g) = (&x[start * k..end * k], &g[start * n..end * n]);
-            outer(level, x, g, (k, n), range.clone(), index % across, shared);
+            outer(level, x, g, (k, n), columns.clone(), panels.clone(), shared);
         }
     });
     result
 }
 
-/// Adds the columns `range` of `x` times a panel of `g` to the result.
+/// Adds some columns of `x` times some panels of `g` to the result.
 fn outer(
     level: Level,
     x: &[f32],
     g: &[f32],
     (k, n): (usize, usize),
-    range: std::ops::Range<usize>,
-    panel: usize,
+    columns: Range<usize>,
+    panels: Range<usize>,
     result: Shared,
 ) {
-    let rows = x.len() / k;
-    let width = range.len().next_multiple_of(GROUP);
-    let walk = |pitch| Walk { row: 1, step: pitch, length: rows, segments: 1, jump: 0, planes: 1, lift: 0 };
-    let groups = |from: usize| -> Vec<Group> {
-        (0..range.len())
-            .step_by(GROUP)
-            .map(|c| Group { from: from + c, to: range.start + c, rows: GROUP.min(range.len() - c) })
-            .collect()
-    };
-    with_panel(g, n, panel, |panel, pitch| {
-        let run = |left: &[f32], pitch_left: usize, groups: &[Group]| {
-            level.run(Product {
-                left,
-                walk: walk(pitch_left),
-                groups,
-                panel,
-                pitch,
-                start: Start::Add,
-                result,
-                stride: n,
-            });
-        };
-        if range.len().is_multiple_of(GROUP) {
-            run(x, k, &groups(range.start));
-        } else {
-            with_scratch(rows * width, |copy| {
-                for (to, from) in copy.chunks_exact_mut(width).zip(x.chunks_exact(k)) {
-                    to[..range.len()].copy_from_slice(&from[range.clone()]);
-                    to[range.len()..].fill(0.0);
-                }
-                run(copy, width, &groups(0));
+    let (rows, count) = (x.len() / k, columns.len());
+    let width = count.next_multiple_of(GROUP);
+    let walk = Walk { row: 1, step: width, length: rows, segments: 1, jump: 0, planes: 1, lift: 0 };
+    let group = |c| Group { from: c, to: columns.start + c, rows: GROUP.min(count - c) };
+    let groups: Vec<Group> = (0..count).step_by(GROUP).map(group).collect();
+    // A copy, because rows a power of two apart would share a few sets of the cache.
+    with_scratch(rows * width, |left| {
+        for (to, from) in left.chunks_exact_mut(width.max(1)).zip(x.chunks_exact(k)) {
+            to[..count].copy_from_slice(&from[columns.clone()]);
+            to[count..].fill(0.0);
+        }
+        for index in panels {
+            with_panel(g, n, index, |panel, pitch| {
+                let (left, groups, start, stride) = (&*left, &groups[..], Start::Add, n);
+                level.run(Product { left, walk, groups, panel, pitch, start, result, unit: stride, stride });
             });
         }
     });
 }
 
-/// Panel `index` of a row-major matrix: in place where its width fits, copied where it needs zeros.
+/// Panel `index` of a row-major matrix: in place if the matrix is no wider, else copied, because rows
+/// a power of two apart would share a few sets of the cache.
 pub(crate) fn with_panel(matrix: &[f32], columns: usize, index: usize, body: impl FnOnce(Panel<'_>, usize)) {
     let column = index * PANEL;
     let valid = (columns - column).min(PANEL);
     let width = padded(valid);
-    if valid == width {
-        let values = &matrix[column..];
-        return body(Panel { values, width, column, valid }, columns);
+    if width == columns {
+        return body(Panel { values: matrix, width, column, valid }, columns);
     }
     let rows = matrix.len() / columns;
     with_scratch(rows * width, |copy| {

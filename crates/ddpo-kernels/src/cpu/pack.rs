@@ -39,12 +39,12 @@ impl Panels {
         })
     }
 
-    /// Packs the matrix of the input gradient of a convolution with `taps` positions: from
-    /// `[taps, in, out]` to `[taps reversed, out, in]`. With one tap this is the transpose.
-    pub(crate) fn pack_adjoint(matrix: &[f32], taps: usize, inputs: usize, outputs: usize) -> Self {
-        Self::build(taps * outputs, inputs, |column, width, valid, panel| {
-            for (t, to) in panel.chunks_exact_mut(outputs * width).enumerate() {
-                let from = &matrix[((taps - 1 - t) * inputs + column) * outputs..];
+    /// Packs a matrix `[positions, in, out]` as `[taps, out, in]`, for the positions `taps` of the
+    /// kernel in that order. With one position this is the transpose.
+    pub(crate) fn pack_adjoint(matrix: &[f32], taps: &[usize], inputs: usize, outputs: usize) -> Self {
+        Self::build(taps.len() * outputs, inputs, |column, width, valid, panel| {
+            for (tap, to) in taps.iter().zip(panel.chunks_exact_mut((outputs * width).max(1))) {
+                let from = &matrix[(tap * inputs + column) * outputs..];
                 transpose(from, outputs, valid, to, width);
             }
         })

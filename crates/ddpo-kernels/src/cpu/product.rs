@@ -39,7 +39,9 @@ pub(crate) struct Product<'a> {
     pub pitch: usize,
     pub start: Start<'a>,
     pub result: Shared,
-    /// Distance between the rows of the result.
+    /// Distance between the rows of the result that [`Group::to`] counts.
+    pub unit: usize,
+    /// Distance between the rows of a group in the result.
     pub stride: usize,
 }
 
@@ -116,7 +118,7 @@ impl Product<'_> {
         let valid = self.panel.valid.saturating_sub(offset).min(NV * S::LANES);
         for (group, rows) in groups.iter().zip(&tile) {
             for (r, row) in rows.iter().enumerate().take(group.rows) {
-                let index = (group.to + r) * self.stride + self.panel.column + offset;
+                let index = group.to * self.unit + r * self.stride + self.panel.column + offset;
                 self.store(s, index, row, valid);
             }
         }
@@ -150,7 +152,7 @@ impl Product<'_> {
 impl Work for Product<'_> {
     type Output = ();
 
-    /// The rows `to..to + rows` of every group and the valid columns of the panel must be within
+    /// The rows of every group in the result and the valid columns of the panel must be within
     /// the result and written by no other task meanwhile.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {

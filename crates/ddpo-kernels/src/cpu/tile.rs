@@ -74,28 +74,30 @@ pub(crate) unsafe fn accumulate<S: Simd, const G: usize, const NV: usize>(
     let Walk { row, step, length, segments, jump, planes, lift } = *walk;
     let mut sum = *tile;
     let mut b = b;
-    for segment in 0..segments * planes {
-        let start = segment / segments * lift + segment % segments * jump;
-        // SAFETY: the start of a segment is within reach.
-        let mut a = a.map(|a| unsafe { a.add(start) });
-        for _ in 0..length {
-            let mut right = [s.splat(0.0); NV];
-            for (v, right) in right.iter_mut().enumerate() {
-                // SAFETY: the caller vouches for `NV` vectors at this row.
-                *right = unsafe { s.load(b.add(v * S::LANES)) };
-            }
-            for g in 0..G {
-                for r in 0..GROUP {
-                    // SAFETY: this element is within the reach of the group.
-                    let left = s.splat(unsafe { *a[g].add(r * row) });
-                    for v in 0..NV {
-                        sum[g][r][v] = s.fma(left, right[v], sum[g][r][v]);
-                    }
+    // Nested loops, not one: finding a segment by division would cost as much as a short segment.
+    for plane in 0..planes {
+        for segment in 0..segments {
+            // SAFETY: the start of a segment is within reach.
+            let mut a = a.map(|a| unsafe { a.add(plane * lift + segment * jump) });
+            for _ in 0..length {
+                let mut right = [s.splat(0.0); NV];
+                for (v, right) in right.iter_mut().enumerate() {
+                    // SAFETY: the caller vouches for `NV` vectors at this row.
+                    *right = unsafe { s.load(b.add(v * S::LANES)) };
                 }
-                // Past the last element this address is never read, hence `wrapping`.
-                a[g] = a[g].wrapping_add(step);
+                for g in 0..G {
+                    for r in 0..GROUP {
+                        // SAFETY: this element is within the reach of the group.
+                        let left = s.splat(unsafe { *a[g].add(r * row) });
+                        for v in 0..NV {
+                            sum[g][r][v] = s.fma(left, right[v], sum[g][r][v]);
+                        }
+                    }
+                    // Past the last element this address is never read, hence `wrapping`.
+                    a[g] = a[g].wrapping_add(step);
+                }
+                b = b.wrapping_add(pitch);
             }
-            b = b.wrapping_add(pitch);
         }
     }
     *tile = sum;

@@ -6,7 +6,8 @@ use super::matrix::Matrix;
 use crate::{
     Conv2dOptions, Weight,
     cpu::{
-        conv::{Geometry, Images, adjoint, convolve},
+        conv::{Geometry, Images, Place, convolve},
+        conv_input::{input_gradient, phases},
         conv_weight::weight_gradient,
         linear::row_sum,
     },
@@ -28,12 +29,13 @@ pub(crate) fn conv2d(
     let value = matches!(matrix, Matrix::Input).then(|| weight.value().clone());
     let [batch, height, width, channels] = x.dims();
     let images = Images { batch, height, width, channels };
+    let output = options.output(height, width);
     let geometry = Geometry {
         kernel: options.kernel,
         stride: options.stride,
-        dilation: 1,
         before: [options.padding.top as isize, options.padding.left as isize],
-        output: options.output(height, width),
+        output,
+        place: Place::all(output),
     };
     let op = Conv { level: Level::current(), images, geometry, matrix, bias: bias.is_some() };
     Some(apply(x.clone(), value, bias.cloned(), op))
@@ -80,10 +82,11 @@ impl Operation for Conv {
             gradients[i] = Some(Array::new(values, &[kh * kw * self.images.channels, n]));
         }
         if tracked[0] {
-            gradients[0] = self.matrix.adjoint(saved.next(), kh * kw, |panels| {
-                let geometry = adjoint(self.geometry, self.images);
-                let output = self.output(n);
-                let values = convolve(self.level, g.values(), output, geometry, panels, None);
+            let phases = phases(self.geometry, self.images);
+            let taps = phases.iter().map(|phase| phase.taps.clone()).collect();
+            gradients[0] = self.matrix.adjoint(saved.next(), kh * kw, taps, |panels| {
+                let (g, outputs) = (g.values(), self.output(n));
+                let values = input_gradient(self.level, g, outputs, self.images, &phases, panels);
                 Array::new(values, &self.images.shape())
             });
         }

@@ -58,7 +58,8 @@ impl Operation for Linear {
             gradients[i] = Some(Array::new(values, &[k, n]));
         }
         if tracked[0] {
-            gradients[0] = self.matrix.adjoint(saved.next(), 1, |panels| {
+            gradients[0] = self.matrix.adjoint(saved.next(), 1, vec![vec![0]], |panels| {
+                let panels = &panels[0];
                 let rows = g.values().len() / n.max(1);
                 let mut shape = g.shape().to_vec();
                 if let Some(last) = shape.last_mut() {

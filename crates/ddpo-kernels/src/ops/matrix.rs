@@ -12,7 +12,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     forward: OnceLock<Panels>,
-    adjoint: OnceLock<(usize, Panels)>,
+    adjoint: OnceLock<(Vec<Vec<usize>>, Vec<Panels>)>,
 }
 
 /// Where an operation finds its matrix.
@@ -45,18 +45,27 @@ impl Matrix {
         }
     }
 
-    /// Calls `body` with the matrix packed for the input gradient, under a kernel of `taps` positions.
-    pub(super) fn adjoint<R>(&self, value: Option<&Array>, taps: usize, body: impl FnOnce(&Panels) -> R) -> Option<R> {
-        let pack = |value: &Array| {
+    /// Calls `body` with the matrix of `positions` kernel positions packed for the input gradient, once
+    /// for each list of positions in `taps`.
+    pub(super) fn adjoint<R>(
+        &self,
+        value: Option<&Array>,
+        positions: usize,
+        taps: Vec<Vec<usize>>,
+        body: impl FnOnce(&[Panels]) -> R,
+    ) -> Option<R> {
+        let pack = |value: &Array, taps: &[Vec<usize>]| -> Vec<Panels> {
             let [rows, columns] = dims(value);
-            Panels::pack_adjoint(value.values(), taps, rows / taps, columns)
+            let one = |taps: &Vec<usize>| Panels::pack_adjoint(value.values(), taps, rows / positions, columns);
+            taps.iter().map(one).collect()
         };
         match self {
             Self::Frozen(value, cache) => {
-                let (packed, panels) = cache.adjoint.get_or_init(|| (taps, pack(value)));
-                Some(if *packed == taps { body(panels) } else { body(&pack(value)) })
+                let make = || (taps.clone(), pack(value, &taps));
+                let (packed, panels) = cache.adjoint.get_or_init(make);
+                Some(if *packed == taps { body(panels) } else { body(&pack(value, &taps)) })
             }
-            Self::Input => value.map(|value| body(&pack(value))),
+            Self::Input => value.map(|value| body(&pack(value, &taps))),
         }
     }
 
