@@ -77,7 +77,7 @@ pub struct Draw {
 
 impl Noise {
     /// The noise of a seed in a domain.
-    pub fn new(seed: u64, domain: Domain) -> Self {
+    pub const fn new(seed: u64, domain: Domain) -> Self {
         Self { seed, domain }
     }
 

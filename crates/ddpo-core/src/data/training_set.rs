@@ -75,7 +75,8 @@ impl<const D: usize> TrainingSet<D> {
     /// The tensors of these pairs, a pair a row, in their order.
     ///
     /// # Errors
-    /// [`Error::Index`] for a row past the end, or for a step that drew nothing; [`Error::Count`] for no pairs.
+    /// [`Error::Index`] for a row or a step past the end, [`Error::DeterministicStep`] for a step that drew nothing,
+    /// [`Error::Count`] for no pairs.
     pub fn minibatch(&self, pairs: &[Pair]) -> Result<Minibatch<D>> {
         if pairs.is_empty() {
             return Err(Error::Count { operation: "make a minibatch", what: "pairs", found: 0, wanted: 1 });
@@ -97,12 +98,15 @@ impl<const D: usize> TrainingSet<D> {
 
     /// The place of a pair's step among the steps that drew something.
     fn column(&self, pair: Pair) -> Result<usize> {
+        let steps = self.rollout.states().len() - 1;
         if pair.row >= self.len() {
             return Err(Error::Index { what: "chain", found: pair.row, len: self.len() });
         }
-        let missing =
-            Error::Index { what: "stochastic step", found: pair.step.0, len: self.rollout.states().len() - 1 };
-        self.steps().iter().position(|step| *step == pair.step).ok_or(missing)
+        if pair.step.0 >= steps {
+            return Err(Error::Index { what: "step", found: pair.step.0, len: steps });
+        }
+        let column = self.steps().iter().position(|step| *step == pair.step);
+        column.ok_or(Error::DeterministicStep { operation: "make a minibatch", row: pair.row })
     }
 
     /// The states `offset` steps after those of the pairs. Slices are joined rather than picked from one large tensor: an
