@@ -9,15 +9,27 @@
 
 mod error;
 mod fields;
+mod files;
+mod lora;
 mod nn;
 mod params;
+mod pipeline;
+mod policy;
+mod scheduler;
 mod text;
+mod tokenizer;
 mod unet;
 mod vae;
 
 pub use error::{Error, Result};
+pub use files::{FileDtype, ModelFiles};
+pub use lora::{Lora, LoraConfig, LoraFormat};
 pub use params::{Init, Layout, ParamSpec, Specs, Weights};
+pub use pipeline::Pipeline;
+pub use policy::{DiffusionPolicy, UnetDenoiser};
+pub use scheduler::SchedulerConfig;
 pub use text::{TextActivation, TextEncoder, TextEncoderConfig};
+pub use tokenizer::{Encoded, Tokenizer};
 pub use unet::{BlockConfig, TextContext, Unet, UnetConfig};
 pub use vae::{Moments, Vae, VaeConfig};
 

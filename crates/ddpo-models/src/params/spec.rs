@@ -45,6 +45,11 @@ pub enum Init {
 }
 
 impl ParamSpec {
+    /// A linear layer's matrix of the given `[O, I]`, whose initial value is of no interest.
+    pub(crate) fn linear(name: &str, shape: [usize; 2]) -> Self {
+        Self { name: name.to_owned(), shape: shape.to_vec(), layout: Layout::Linear, init: Init::Zeros }
+    }
+
     /// How many numbers the parameter holds.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()

@@ -1,0 +1,157 @@
+//! Tensors of safetensors files as `f32`, and back.
+
+use std::collections::{BTreeMap, HashMap};
+
+use half::{bf16, f16};
+use safetensors::{Dtype, SafeTensors, serialize, tensor::TensorView};
+
+use super::Bytes;
+use crate::error::{Error, Result};
+
+/// The number format in which weights are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileDtype {
+    /// 32-bit floats: exactly what is in memory.
+    F32,
+    /// 16-bit floats: half the size.
+    F16,
+}
+
+/// One or several safetensors files that together hold the tensors of one component.
+pub(crate) struct TensorFile {
+    name: String,
+    parts: Vec<Bytes>,
+    index: HashMap<String, Entry>,
+    metadata: HashMap<String, String>,
+}
+
+/// Where a tensor is.
+struct Entry {
+    part: usize,
+    range: std::ops::Range<usize>,
+    dtype: Dtype,
+    shape: Vec<usize>,
+}
+
+impl TensorFile {
+    /// Reads the headers of `parts`, the files of the component called `name`.
+    ///
+    /// The safetensors crate refuses a header longer than the file, offsets that leave it, overlaps and holes; nothing is
+    /// allocated by what a header claims.
+    pub(crate) fn open(name: &str, parts: Vec<Bytes>) -> Result<Self> {
+        let damaged = |reason: String| Error::Tensors { name: name.to_owned(), reason };
+        let (mut index, mut all_metadata) = (HashMap::new(), HashMap::new());
+        for (part, bytes) in parts.iter().enumerate() {
+            let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(|error| damaged(error.to_string()))?;
+            let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
+            all_metadata.extend(metadata.metadata().clone().unwrap_or_default());
+            for (tensor, view) in tensors.iter() {
+                let start = view.data().as_ptr() as usize - bytes.as_ptr() as usize;
+                let range = start..start + view.data().len();
+                let entry = Entry { part, range, dtype: view.dtype(), shape: view.shape().to_vec() };
+                if index.insert(tensor.to_owned(), entry).is_some() {
+                    return Err(damaged(format!("tensor `{tensor}` found in two files, wanted in one")));
+                }
+            }
+        }
+        Ok(Self { name: name.to_owned(), parts, index, metadata: all_metadata })
+    }
+
+    /// The files' name in errors.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The names of all tensors, sorted.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.index.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The text that the writer added.
+    pub(crate) fn metadata(&self) -> &HashMap<String, String> {
+        &self.metadata
+    }
+
+    /// Whether there is a tensor of this name.
+    pub(crate) fn has(&self, tensor: &str) -> bool {
+        self.index.contains_key(tensor)
+    }
+
+    /// The shape of a tensor.
+    pub(crate) fn shape(&self, tensor: &str) -> Result<&[usize]> {
+        Ok(&self.entry(tensor)?.shape)
+    }
+
+    /// The elements of a tensor.
+    pub(crate) fn read(&self, tensor: &str) -> Result<Vec<f32>> {
+        let entry = self.entry(tensor)?;
+        let data = self.parts.get(entry.part).and_then(|part| part.get(entry.range.clone())).unwrap_or_default();
+        match entry.dtype {
+            Dtype::F32 => Ok(words(data).map(f32::from_le_bytes).collect()),
+            Dtype::F16 => Ok(words(data).map(|word| f16::from_le_bytes(word).to_f32()).collect()),
+            Dtype::BF16 => Ok(words(data).map(|word| bf16::from_le_bytes(word).to_f32()).collect()),
+            Dtype::F64 => Ok(words(data).map(|word| f64::from_le_bytes(word) as f32).collect()),
+            other => {
+                let reason = format!("tensor `{tensor}` holds {other:?}, wanted F32, F16, BF16 or F64");
+                Err(Error::Tensors { name: self.name.clone(), reason })
+            }
+        }
+    }
+
+    fn entry(&self, tensor: &str) -> Result<&Entry> {
+        self.index.get(tensor).ok_or_else(|| Error::MissingTensors {
+            name: self.name.clone(),
+            count: 1,
+            first: tensor.to_owned(),
+        })
+    }
+}
+
+fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
+    data.as_chunks::<N>().0.iter().copied()
+}
+
+/// A safetensors file of tensors in the file's element order.
+///
+/// # Errors
+///
+/// If a value is not finite or overflows the number format.
+pub(crate) fn encode(
+    tensors: &[(String, Vec<usize>, Vec<f32>)],
+    dtype: FileDtype,
+    metadata: BTreeMap<String, String>,
+) -> Result<Vec<u8>> {
+    let packed = tensors.iter().map(|(name, _, values)| pack(name, values, dtype)).collect::<Result<Vec<_>>>()?;
+    let kind = match dtype {
+        FileDtype::F32 => Dtype::F32,
+        FileDtype::F16 => Dtype::F16,
+    };
+    let damaged =
+        |error: safetensors::SafeTensorError| Error::Tensors { name: "weights".to_owned(), reason: error.to_string() };
+    let views = tensors.iter().zip(&packed).map(|((name, shape, _), data)| {
+        TensorView::new(kind, shape.clone(), data).map(|view| (name.as_str(), view)).map_err(damaged)
+    });
+    let views = views.collect::<Result<Vec<_>>>()?;
+    serialize(views, Some(metadata.into_iter().collect())).map_err(damaged)
+}
+
+fn pack(name: &str, values: &[f32], dtype: FileDtype) -> Result<Vec<u8>> {
+    let fits = |value: &f32| match dtype {
+        FileDtype::F32 => value.is_finite(),
+        FileDtype::F16 => f16::from_f32(*value).is_finite(),
+    };
+    if let Some(value) = values.iter().find(|value| !fits(value)) {
+        return Err(Error::input(
+            "write weights",
+            format!("a value of `{name}`"),
+            value,
+            format!("a finite {dtype:?}"),
+        ));
+    }
+    Ok(match dtype {
+        FileDtype::F32 => values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        FileDtype::F16 => values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect(),
+    })
+}

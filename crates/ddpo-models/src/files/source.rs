@@ -1,0 +1,111 @@
+//! A model's files by name, from a directory or from the program itself.
+
+use std::{
+    fs::File,
+    io::Read,
+    ops::Deref,
+    path::{Path, PathBuf},
+};
+
+use memmap2::Mmap;
+
+use crate::error::{Error, Result};
+
+/// The files of a model, in the layout of a diffusers directory.
+#[derive(Clone, Debug)]
+pub enum ModelFiles {
+    /// A directory.
+    Directory(PathBuf),
+    /// Files inside the program, each with its path relative to the model's root, such as `unet/config.json`.
+    Embedded(&'static [(&'static str, &'static [u8])]),
+}
+
+/// The content of a file.
+pub(crate) enum Bytes {
+    Mapped(Mmap),
+    Static(&'static [u8]),
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Mapped(map) => map,
+            Self::Static(bytes) => bytes,
+        }
+    }
+}
+
+impl ModelFiles {
+    /// The largest text file that is read: no configuration or vocabulary comes near it.
+    const LARGEST_TEXT: u64 = 64 << 20;
+
+    /// Whether there is a file of this name.
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Directory(root) => root.join(name).is_file(),
+            Self::Embedded(files) => files.iter().any(|(file, _)| *file == name),
+        }
+    }
+
+    /// A text file such as a configuration; `wanted` says what for.
+    pub(crate) fn text(&self, name: &str, wanted: &str) -> Result<Vec<u8>> {
+        let Self::Directory(root) = self else {
+            return Ok(self.embedded(name, wanted)?.to_vec());
+        };
+        let path = root.join(name);
+        if !path.is_file() {
+            return Err(self.missing(name, wanted));
+        }
+        let mut text = Vec::new();
+        let file = File::open(&path).map_err(read_error(&path))?;
+        // One byte more than allowed tells a file that is too long from one that just fits.
+        file.take(Self::LARGEST_TEXT + 1).read_to_end(&mut text).map_err(read_error(&path))?;
+        if text.len() as u64 > Self::LARGEST_TEXT {
+            let reason = format!("more than {} bytes found, fewer wanted", Self::LARGEST_TEXT);
+            return Err(Error::Json { name: name.to_owned(), reason });
+        }
+        Ok(text)
+    }
+
+    /// A weight file, memory-mapped where that is possible.
+    pub(crate) fn bytes(&self, name: &str, wanted: &str) -> Result<Bytes> {
+        match self {
+            Self::Directory(root) if root.join(name).is_file() => map(&root.join(name)),
+            Self::Directory(_) => Err(self.missing(name, wanted)),
+            Self::Embedded(_) => Ok(Bytes::Static(self.embedded(name, wanted)?)),
+        }
+    }
+
+    /// The error of a file that is not there.
+    pub(crate) fn missing(&self, name: &str, wanted: &str) -> Error {
+        let origin = match self {
+            Self::Directory(root) => root.display().to_string(),
+            Self::Embedded(_) => "embedded model".to_owned(),
+        };
+        Error::MissingFile { origin, name: name.to_owned(), wanted: wanted.to_owned() }
+    }
+
+    fn embedded(&self, name: &str, wanted: &str) -> Result<&'static [u8]> {
+        let files: &[(&str, &'static [u8])] = if let Self::Embedded(files) = self { files } else { &[] };
+        let found = files.iter().find(|(file, _)| *file == name);
+        found.map(|(_, bytes)| *bytes).ok_or_else(|| self.missing(name, wanted))
+    }
+}
+
+/// Maps a whole file; an empty one, which cannot be mapped, is empty.
+pub(crate) fn map(path: &Path) -> Result<Bytes> {
+    let file = File::open(path).map_err(read_error(path))?;
+    if file.metadata().map_err(read_error(path))?.len() == 0 {
+        return Ok(Bytes::Static(&[]));
+    }
+    // SAFETY: the map is private to this crate and read once, while weights are loaded. A process that truncates the file in
+    // that moment ends this one with SIGBUS; model files are not written in place by anything that follows the rules here.
+    let map = unsafe { Mmap::map(&file) }.map_err(read_error(path))?;
+    Ok(Bytes::Mapped(map))
+}
+
+fn read_error(path: &Path) -> impl FnOnce(std::io::Error) -> Error + use<'_> {
+    move |source| Error::Io { action: "read", path: path.to_owned(), source }
+}

@@ -1,0 +1,93 @@
+//! Weights from and to files in diffusers' layout.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::tensor::Device;
+
+use super::{ParamSpec, Specs, Weights};
+use crate::{
+    error::{Error, Result},
+    files::{FileDtype, TensorFile, encode},
+};
+
+/// Buffers that older releases wrote beside the parameters.
+const IGNORED: [&str; 1] = ["text_model.embeddings.position_ids"];
+
+/// The names that diffusers once gave an autoencoder's attention, new to old.
+const RENAMED: [(&str, &str); 4] = [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")];
+
+impl Weights {
+    /// Constant weights from the tensors of a file, each checked against `specs`.
+    pub(crate) fn load(specs: &Specs, file: &TensorFile, device: &Device) -> Result<Self> {
+        let names: Vec<String> = specs.iter().map(|spec| name_in(file, &spec.name)).collect();
+        check_names(specs, &names, file)?;
+        for (spec, name) in specs.iter().zip(&names) {
+            check_shape(spec, name, file)?;
+        }
+        let mut names = names.iter();
+        let read = |_: &ParamSpec| names.next().map_or_else(|| Ok(Vec::new()), |name| file.read(name));
+        Self::from_file_order(specs, read, device)
+    }
+
+    /// A safetensors file of all parameters under diffusers' names and shapes.
+    ///
+    /// # Errors
+    ///
+    /// If a value cannot be read from the device, or is not finite in `dtype`.
+    pub fn to_safetensors(&self, dtype: FileDtype) -> Result<Vec<u8>> {
+        let values = self.to_file_order()?;
+        let tensors: Vec<_> =
+            self.specs().iter().zip(values).map(|(spec, (name, values))| (name, spec.shape.clone(), values)).collect();
+        encode(&tensors, dtype, BTreeMap::from([("format".to_owned(), "pt".to_owned())]))
+    }
+}
+
+/// The name a parameter has in the file: its own, or the one that diffusers used to give it.
+fn name_in(file: &TensorFile, name: &str) -> String {
+    if !file.has(name) {
+        for (new, old) in RENAMED {
+            let renamed = name.replace(&format!(".attentions.0.{new}."), &format!(".attentions.0.{old}."));
+            if renamed != name && file.has(&renamed) {
+                return renamed;
+            }
+        }
+    }
+    name.to_owned()
+}
+
+fn check_names(specs: &Specs, names: &[String], file: &TensorFile) -> Result<()> {
+    let missing: Vec<&ParamSpec> =
+        specs.iter().zip(names).filter(|(_, name)| !file.has(name)).map(|(spec, _)| spec).collect();
+    if let Some(first) = missing.first() {
+        return Err(Error::MissingTensors {
+            name: file.name().to_owned(),
+            count: missing.len(),
+            first: first.name.clone(),
+        });
+    }
+    let known: BTreeSet<&str> = names.iter().map(String::as_str).chain(IGNORED).collect();
+    let unknown: Vec<&str> = file.names().into_iter().filter(|name| !known.contains(name)).collect();
+    match unknown.first() {
+        Some(first) => Err(Error::UnexpectedTensors {
+            name: file.name().to_owned(),
+            count: unknown.len(),
+            first: (*first).to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn check_shape(spec: &ParamSpec, name: &str, file: &TensorFile) -> Result<()> {
+    let found = file.shape(name)?;
+    // The old attention of an autoencoder was a 1x1 convolution in some conversions.
+    let renamed = name != spec.name && found.strip_suffix(&[1, 1]) == Some(spec.shape.as_slice());
+    if found == spec.shape || renamed {
+        return Ok(());
+    }
+    Err(Error::TensorShape {
+        name: file.name().to_owned(),
+        tensor: name.to_owned(),
+        found: found.to_vec(),
+        wanted: spec.shape.clone(),
+    })
+}

@@ -1,0 +1,161 @@
+//! A UNet as the policy that reinforcement learning trains.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor};
+use ddpo_core::{Condition, Denoiser, Error as CoreError, Parameter, Policy, Prediction, PredictionKind, Timestep};
+
+use crate::{error::Result, lora::Lora, params::Weights, unet::Unet};
+
+/// A UNet with constant weights, or any weights, as a denoiser.
+#[derive(Clone, Debug)]
+pub struct UnetDenoiser {
+    unet: Arc<Unet>,
+    weights: Weights,
+    kind: PredictionKind,
+}
+
+impl UnetDenoiser {
+    /// The denoiser that `unet` is with these weights, when it was trained to predict `kind`.
+    pub fn new(unet: Arc<Unet>, weights: Weights, kind: PredictionKind) -> Self {
+        Self { unet, weights, kind }
+    }
+
+    /// The weights.
+    pub fn weights(&self) -> &Weights {
+        &self.weights
+    }
+}
+
+impl Denoiser<4> for UnetDenoiser {
+    fn predict(
+        &self,
+        sample: &Tensor<4>,
+        timesteps: &[Timestep],
+        condition: &Condition,
+    ) -> ddpo_core::Result<Prediction<4>> {
+        let times: Vec<f64> = timesteps.iter().map(|timestep| timestep.0).collect();
+        let value = self.unet.forward(&self.weights, sample.clone(), &times, condition.states.clone());
+        Ok(Prediction::new(self.kind, value.map_err(CoreError::model)?))
+    }
+}
+
+/// A UNet that is fine-tuned, by an adapter or as a whole.
+///
+/// It keeps three sets of weights: the base model's, the current ones as autodiff leaves, and the current ones as constants,
+/// whose packed forms all samplers between two updates share.
+#[derive(Clone, Debug)]
+pub struct DiffusionPolicy {
+    base: UnetDenoiser,
+    tracked: UnetDenoiser,
+    sampler: UnetDenoiser,
+    adapter: Option<Lora>,
+    device: Device,
+}
+
+impl DiffusionPolicy {
+    /// Trains `adapter` over the frozen weights of `base`. `device` says how to differentiate: its gradient-checkpointing
+    /// strategy is the policy's.
+    ///
+    /// # Errors
+    ///
+    /// If the adapter is of another model.
+    pub fn lora(base: UnetDenoiser, adapter: &Lora, device: &Device) -> Result<Self> {
+        let base = base.with(base.weights.without_gradients());
+        let mut policy =
+            Self { tracked: base.clone(), sampler: base.clone(), base, adapter: None, device: device.clone() };
+        policy.set_adapter(adapter)?;
+        Ok(policy)
+    }
+
+    /// Trains all weights, from those of `base` on.
+    ///
+    /// # Errors
+    ///
+    /// None that weights made for the UNet can cause.
+    pub fn full(base: UnetDenoiser, device: &Device) -> Result<Self> {
+        let base = base.with(base.weights.without_gradients());
+        let values = base.weights.values();
+        let mut policy =
+            Self { tracked: base.clone(), sampler: base.clone(), base, adapter: None, device: device.clone() };
+        policy.set_weights(values)?;
+        Ok(policy)
+    }
+
+    /// The adapter as it is now, constant; none if all weights are trained.
+    pub fn adapter(&self) -> Option<Lora> {
+        self.adapter.as_ref().map(Lora::without_gradients)
+    }
+
+    /// The weights as they are now, constant, the adapter on top of them.
+    pub fn weights(&self) -> &Weights {
+        &self.sampler.weights
+    }
+
+    /// The denoiser as it is now, to keep.
+    pub fn snapshot(&self) -> UnetDenoiser {
+        self.sampler.clone()
+    }
+
+    fn set_adapter(&mut self, adapter: &Lora) -> Result<()> {
+        let tracked = adapter.tracked(&self.device);
+        self.sampler = self.base.with(adapter.without_gradients().attach(&self.base.weights)?);
+        self.tracked = self.base.with(tracked.attach(&self.base.weights)?);
+        self.adapter = Some(tracked);
+        Ok(())
+    }
+
+    fn set_weights(&mut self, values: Vec<Tensor<1>>) -> Result<()> {
+        let specs = self.base.unet.specs();
+        let plain = values.iter().cloned().map(Tensor::inner).collect();
+        self.sampler = self.base.with(Weights::frozen(specs, plain)?);
+        self.tracked = self.base.with(Weights::trainable(specs, values, &self.device)?);
+        Ok(())
+    }
+}
+
+impl UnetDenoiser {
+    fn with(&self, weights: Weights) -> Self {
+        Self { weights, ..self.clone() }
+    }
+}
+
+impl Denoiser<4> for DiffusionPolicy {
+    fn predict(
+        &self,
+        sample: &Tensor<4>,
+        timesteps: &[Timestep],
+        condition: &Condition,
+    ) -> ddpo_core::Result<Prediction<4>> {
+        self.tracked.predict(sample, timesteps, condition)
+    }
+}
+
+impl Policy<4> for DiffusionPolicy {
+    fn parameters(&self) -> Vec<Parameter> {
+        if let Some(adapter) = &self.adapter {
+            return adapter.parameters();
+        }
+        let weights = &self.tracked.weights;
+        let named = weights.specs().iter().zip(weights.values());
+        named
+            .map(|(spec, value)| Parameter { name: format!("unet.{}", spec.name), shape: spec.kernel_shape(), value })
+            .collect()
+    }
+
+    fn set_parameters(&mut self, values: Vec<Tensor<1>>) -> ddpo_core::Result<()> {
+        let set = match &self.adapter {
+            Some(adapter) => adapter.with_values(values).and_then(|adapter| self.set_adapter(&adapter)),
+            None => self.set_weights(values),
+        };
+        set.map_err(CoreError::model)
+    }
+
+    fn sampler(&self) -> Box<dyn Denoiser<4> + '_> {
+        Box::new(&self.sampler)
+    }
+
+    fn reference(&self) -> Box<dyn Denoiser<4> + '_> {
+        Box::new(&self.base)
+    }
+}

@@ -1,0 +1,263 @@
+//! A pipeline's `scheduler_config.json`, as the noise levels and the sampler it asks for.
+
+use ddpo_core::{
+    Clipping, NoiseSchedule, PredictionKind,
+    schedule::{BetaSchedule, Spacing},
+    scheduler::{Ddim, DdimConfig, Ddpm, DdpmConfig},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    error::{Error, Result},
+    fields::{Fields, size},
+};
+
+const COMPONENT: &str = "scheduler";
+
+/// The schedulers whose configuration describes a model that DDIM can sample, as diffusers' `from_config` takes it.
+const KNOWN: [&str; 14] = [
+    "DDIMScheduler",
+    "PNDMScheduler",
+    "DDPMScheduler",
+    "EulerDiscreteScheduler",
+    "EulerAncestralDiscreteScheduler",
+    "HeunDiscreteScheduler",
+    "LMSDiscreteScheduler",
+    "DPMSolverMultistepScheduler",
+    "DPMSolverSinglestepScheduler",
+    "DEISMultistepScheduler",
+    "UniPCMultistepScheduler",
+    "KDPM2DiscreteScheduler",
+    "KDPM2AncestralDiscreteScheduler",
+    "LCMScheduler",
+];
+
+/// How a model was trained to denoise, and how its steps are laid out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SchedulerConfig {
+    /// Number of noise levels.
+    pub num_train_timesteps: usize,
+    /// The variances.
+    pub betas: BetaSchedule,
+    /// Explicit variances, which replace `betas`.
+    pub trained_betas: Option<Vec<f64>>,
+    /// What the model predicts.
+    pub prediction: PredictionKind,
+    /// How a sampler's steps are spread over the noise levels.
+    pub spacing: Spacing,
+    /// Whether a sampler's last step arrives at clean data.
+    pub set_alpha_to_one: bool,
+    /// Added to every timestep of `leading` spacing.
+    pub steps_offset: usize,
+    /// What a sampler does to the predicted clean sample.
+    pub clipping: Clipping,
+    /// Whether the noise levels are rescaled so that the last is pure noise.
+    pub rescale_betas_zero_snr: bool,
+}
+
+impl Default for SchedulerConfig {
+    /// Stable Diffusion's.
+    fn default() -> Self {
+        Self {
+            num_train_timesteps: 1000,
+            betas: BetaSchedule::STABLE_DIFFUSION,
+            trained_betas: None,
+            prediction: PredictionKind::Epsilon,
+            spacing: Spacing::Leading { offset: 1 },
+            set_alpha_to_one: false,
+            steps_offset: 1,
+            clipping: Clipping::None,
+            rescale_betas_zero_snr: false,
+        }
+    }
+}
+
+impl SchedulerConfig {
+    /// Reads a `scheduler_config.json` as diffusers' `DDIMScheduler.from_config` does: what another scheduler's file leaves
+    /// out has DDIM's default, and what DDIM has no use for is ignored.
+    ///
+    /// # Errors
+    ///
+    /// A field that cannot be parsed or is not implemented, by name.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        let mut fields = Fields::parse(COMPONENT, "scheduler/scheduler_config.json", json)?;
+        let class: String = fields.take("_class_name", "DDIMScheduler".to_owned())?;
+        if !KNOWN.contains(&class.as_str()) {
+            return Err(fields.refuse("_class_name", &json!(class), format!("one of {}", KNOWN.join(", "))));
+        }
+        fields.fixed("thresholding", &[false.into()])?;
+        let num_train_timesteps = size(COMPONENT, "num_train_timesteps", fields.take("num_train_timesteps", 1000)?)?;
+        let steps_offset = fields.take("steps_offset", 0)?;
+        let config = Self {
+            num_train_timesteps,
+            betas: read_betas(&mut fields)?,
+            trained_betas: fields.optional("trained_betas")?,
+            prediction: read_prediction(&mut fields)?,
+            spacing: read_spacing(&mut fields, steps_offset)?,
+            set_alpha_to_one: fields.take("set_alpha_to_one", true)?,
+            steps_offset,
+            clipping: read_clipping(&mut fields)?,
+            rescale_betas_zero_snr: fields.take("rescale_betas_zero_snr", false)?,
+        };
+        if class == "DDIMScheduler" {
+            fields.ignore(&["dynamic_thresholding_ratio", "sample_max_value", "skip_prk_steps"]);
+            fields.finish()?;
+        }
+        config.schedule()?;
+        Ok(config)
+    }
+
+    /// The noise levels.
+    ///
+    /// # Errors
+    ///
+    /// If the variances leave the open interval from 0 to 1.
+    pub fn schedule(&self) -> Result<NoiseSchedule> {
+        let schedule = match &self.trained_betas {
+            None => NoiseSchedule::new(self.betas, self.num_train_timesteps),
+            Some(betas) => NoiseSchedule::from_alphas_cumprod(cumulate(betas)),
+        };
+        let schedule = if self.rescale_betas_zero_snr {
+            schedule.and_then(|schedule| schedule.rescale_zero_terminal_snr())
+        } else {
+            schedule
+        };
+        schedule.map_err(|error| Error::config(COMPONENT, "beta_schedule", error, "a valid schedule"))
+    }
+
+    /// The DDIM sampler of `steps` steps with noise `eta`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Ddim::new`].
+    pub fn ddim(&self, steps: usize, eta: f64) -> Result<Ddim> {
+        let Self { spacing, set_alpha_to_one, clipping, .. } = *self;
+        let config = DdimConfig { steps, spacing, eta, set_alpha_to_one, clipping };
+        Ddim::new(&self.schedule()?, config).map_err(|error| refuse_steps(steps, &error))
+    }
+
+    /// The DDPM sampler of `steps` steps.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Ddpm::new`].
+    pub fn ddpm(&self, steps: usize) -> Result<Ddpm> {
+        let config = DdpmConfig { steps, spacing: self.spacing, clipping: self.clipping };
+        Ddpm::new(&self.schedule()?, config).map_err(|error| refuse_steps(steps, &error))
+    }
+
+    /// The `scheduler_config.json` of a `DDIMScheduler` with these settings.
+    pub fn to_json(&self) -> Value {
+        let (beta_schedule, start, end) = match self.betas {
+            BetaSchedule::Linear { start, end } => ("linear", start, end),
+            BetaSchedule::ScaledLinear { start, end } => ("scaled_linear", start, end),
+            _ => ("squaredcos_cap_v2", 0.0001, 0.02),
+        };
+        let timestep_spacing = match self.spacing {
+            Spacing::Trailing => "trailing",
+            Spacing::Linspace => "linspace",
+            _ => "leading",
+        };
+        let prediction_type = match self.prediction {
+            PredictionKind::Sample => "sample",
+            PredictionKind::Velocity => "v_prediction",
+            _ => "epsilon",
+        };
+        let range = if let Clipping::Range(range) = self.clipping { Some(range) } else { None };
+        json!({
+            "_class_name": "DDIMScheduler",
+            "_diffusers_version": crate::DIFFUSERS_VERSION,
+            "beta_end": end,
+            "beta_schedule": beta_schedule,
+            "beta_start": start,
+            "clip_sample": range.is_some(),
+            "clip_sample_range": range.unwrap_or(1.0),
+            "num_train_timesteps": self.num_train_timesteps,
+            "prediction_type": prediction_type,
+            "rescale_betas_zero_snr": self.rescale_betas_zero_snr,
+            "set_alpha_to_one": self.set_alpha_to_one,
+            "steps_offset": self.steps_offset,
+            "timestep_spacing": timestep_spacing,
+            "trained_betas": self.trained_betas,
+        })
+    }
+}
+
+fn refuse_steps(steps: usize, error: &ddpo_core::Error) -> Error {
+    Error::input("lay out the sampler's steps", "number of steps", steps, error)
+}
+
+fn cumulate(betas: &[f64]) -> Vec<f64> {
+    let step = |product: &mut f64, beta: &f64| {
+        *product *= 1.0 - beta;
+        Some(*product)
+    };
+    betas.iter().scan(1.0, step).collect()
+}
+
+fn read_betas(fields: &mut Fields) -> Result<BetaSchedule> {
+    let (start, end) = (fields.take("beta_start", 0.0001)?, fields.take("beta_end", 0.02)?);
+    let name: String = fields.take("beta_schedule", "linear".to_owned())?;
+    match name.as_str() {
+        "linear" => Ok(BetaSchedule::Linear { start, end }),
+        "scaled_linear" => Ok(BetaSchedule::ScaledLinear { start, end }),
+        "squaredcos_cap_v2" => Ok(BetaSchedule::SquaredCosCapV2),
+        _ => Err(fields.refuse("beta_schedule", &json!(name), "linear, scaled_linear or squaredcos_cap_v2")),
+    }
+}
+
+fn read_prediction(fields: &mut Fields) -> Result<PredictionKind> {
+    let name: String = fields.take("prediction_type", "epsilon".to_owned())?;
+    match name.as_str() {
+        "epsilon" => Ok(PredictionKind::Epsilon),
+        "sample" => Ok(PredictionKind::Sample),
+        "v_prediction" => Ok(PredictionKind::Velocity),
+        _ => Err(fields.refuse("prediction_type", &json!(name), "epsilon, sample or v_prediction")),
+    }
+}
+
+fn read_spacing(fields: &mut Fields, offset: usize) -> Result<Spacing> {
+    let name: String = fields.take("timestep_spacing", "leading".to_owned())?;
+    match name.as_str() {
+        "leading" => Ok(Spacing::Leading { offset }),
+        "trailing" => Ok(Spacing::Trailing),
+        "linspace" => Ok(Spacing::Linspace),
+        _ => Err(fields.refuse("timestep_spacing", &json!(name), "leading, trailing or linspace")),
+    }
+}
+
+fn read_clipping(fields: &mut Fields) -> Result<Clipping> {
+    let range = fields.take("clip_sample_range", 1.0)?;
+    Ok(if fields.take("clip_sample", true)? { Clipping::Range(range) } else { Clipping::None })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pndm_file_becomes_ddim_with_its_defaults() {
+        let json = br#"{"_class_name": "PNDMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+            "num_train_timesteps": 1000, "set_alpha_to_one": false, "skip_prk_steps": true, "steps_offset": 1, "clip_sample": false}"#;
+        assert_eq!(SchedulerConfig::from_json(json).unwrap(), SchedulerConfig::default());
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let config = SchedulerConfig {
+            prediction: PredictionKind::Velocity,
+            spacing: Spacing::Trailing,
+            rescale_betas_zero_snr: true,
+            clipping: Clipping::Range(2.0),
+            ..SchedulerConfig::default()
+        };
+        let json = config.to_json().to_string();
+        assert_eq!(SchedulerConfig::from_json(json.as_bytes()).unwrap(), config);
+    }
+
+    #[test]
+    fn a_flow_scheduler_is_refused() {
+        let error = SchedulerConfig::from_json(br#"{"_class_name": "FlowMatchEulerDiscreteScheduler"}"#).unwrap_err();
+        assert!(error.to_string().starts_with("`scheduler` config field `_class_name` is \"FlowMatchEuler"), "{error}");
+    }
+}

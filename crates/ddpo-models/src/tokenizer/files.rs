@@ -1,0 +1,197 @@
+//! A tokenizer from its files.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tokenizers::{
+    AddedToken, Tokenizer as Inner,
+    models::bpe::{BPE, Vocab},
+    normalizers::{BertNormalizer, Lowercase, NFC, Sequence},
+    pre_tokenizers::{
+        PreTokenizerWrapper,
+        byte_level::ByteLevel,
+        sequence::Sequence as Steps,
+        split::{Split, SplitPattern},
+    },
+    tokenizer::SplitDelimiterBehavior,
+};
+
+use super::Tokenizer;
+use crate::{
+    error::{Error, Result},
+    files::ModelFiles,
+};
+
+const FOLDER: &str = "tokenizer";
+
+/// What CLIP calls a word (`CLIPTokenizer.pat`).
+const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
+
+/// Longer than the context of any text encoder; transformers writes a number of this kind for "no limit".
+const LONGEST: u64 = 1 << 20;
+
+/// `tokenizer_config.json` and `special_tokens_map.json`, as far as they matter.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Settings {
+    model_max_length: Option<Value>,
+    bos_token: Option<Token>,
+    eos_token: Option<Token>,
+    unk_token: Option<Token>,
+    pad_token: Option<Token>,
+    tokenizer_class: Option<String>,
+}
+
+/// A special token, which is written as a string or as an object.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Token {
+    Text(String),
+    Object { content: String },
+}
+
+impl Tokenizer {
+    /// Reads the `tokenizer` folder of a pipeline: `vocab.json` and `merges.txt`, or `tokenizer.json`, with the special
+    /// tokens and the length of `tokenizer_config.json` and `special_tokens_map.json`.
+    ///
+    /// The first form is read as diffusers reads it, with transformers' `CLIPTokenizer` (control characters dropped, CJK
+    /// ideographs single words); the second says itself how to normalise.
+    ///
+    /// # Errors
+    ///
+    /// Missing or damaged files, or special tokens that are not in the vocabulary.
+    pub fn from_files(files: &ModelFiles) -> Result<Self> {
+        let mut kept = Vec::new();
+        let mut read = |name: &str| -> Result<Option<Vec<u8>>> {
+            let path = format!("{FOLDER}/{name}");
+            if !files.has(&path) {
+                return Ok(None);
+            }
+            let content = files.text(&path, "the tokenizer")?;
+            kept.push((name.to_owned(), content.clone()));
+            Ok(Some(content))
+        };
+        let settings = Settings::read(read("tokenizer_config.json")?, read("special_tokens_map.json")?)?;
+        let inner = match (read("vocab.json")?, read("merges.txt")?, read("tokenizer.json")?) {
+            (Some(vocabulary), Some(merges), _) => byte_pairs(&vocabulary, &merges, &settings)?,
+            (_, _, Some(json)) => Inner::from_bytes(&json).map_err(|error| damaged("tokenizer.json", error))?,
+            _ => {
+                return Err(
+                    files.missing("tokenizer/vocab.json", "the tokenizer, with merges.txt (or tokenizer.json alone)")
+                );
+            }
+        };
+        settings.finish(inner, kept)
+    }
+
+    /// A tokenizer from the contents of its files, by name.
+    pub(super) fn from_contents(kept: Vec<(String, Vec<u8>)>) -> Result<Self> {
+        let get = |name: &str| kept.iter().find(|(file, _)| file == name).map(|(_, content)| content.clone());
+        let settings = Settings::read(get("tokenizer_config.json"), get("special_tokens_map.json"))?;
+        let (vocabulary, merges) = (get("vocab.json").unwrap_or_default(), get("merges.txt").unwrap_or_default());
+        settings.finish(byte_pairs(&vocabulary, &merges, &settings)?, kept)
+    }
+}
+
+impl Settings {
+    /// What `tokenizer_config.json` leaves open, `special_tokens_map.json` says.
+    fn read(config: Option<Vec<u8>>, special: Option<Vec<u8>>) -> Result<Self> {
+        let parse = |name: &str, json: Option<Vec<u8>>| -> Result<Self> {
+            json.map_or_else(
+                || Ok(Self::default()),
+                |json| serde_json::from_slice(&json).map_err(|error| damaged(name, error)),
+            )
+        };
+        let (config, special) = (parse("tokenizer_config.json", config)?, parse("special_tokens_map.json", special)?);
+        if let Some(class) = config.tokenizer_class.as_deref().filter(|class| !class.starts_with("CLIPTokenizer")) {
+            return Err(Error::config("tokenizer", "tokenizer_class", class, "CLIPTokenizer"));
+        }
+        Ok(Self {
+            bos_token: config.bos_token.or(special.bos_token),
+            eos_token: config.eos_token.or(special.eos_token),
+            unk_token: config.unk_token.or(special.unk_token),
+            pad_token: config.pad_token.or(special.pad_token),
+            ..config
+        })
+    }
+
+    /// The texts of the special tokens: start, end, unknown, padding.
+    fn specials(&self) -> [String; 4] {
+        let text = |token: &Option<Token>, default: &str| match token {
+            Some(Token::Text(text) | Token::Object { content: text }) => text.clone(),
+            None => default.to_owned(),
+        };
+        [
+            text(&self.bos_token, "<|startoftext|>"),
+            text(&self.eos_token, "<|endoftext|>"),
+            text(&self.unk_token, "<|endoftext|>"),
+            text(&self.pad_token, "<|endoftext|>"),
+        ]
+    }
+
+    /// Finds the special tokens and the length.
+    fn finish(&self, mut inner: Inner, files: Vec<(String, Vec<u8>)>) -> Result<Tokenizer> {
+        let [start, end, unknown, pad] = self.specials();
+        let known = [&start, &end, &unknown, &pad].map(|token| inner.token_to_id(token).map(|_| token));
+        let added: Vec<AddedToken> =
+            known.into_iter().flatten().map(|token| AddedToken::from(token.as_str(), true)).collect();
+        inner.add_special_tokens(&added);
+        let id = |token: &str| {
+            inner
+                .token_to_id(token)
+                .ok_or_else(|| Error::Tokenizer(format!("special token `{token}` found, wanted one of the vocabulary")))
+        };
+        let (start, end, pad) = (id(&start)?, id(&end)?, id(&pad)?);
+        // Padding and cutting are done here, whatever a tokenizer.json says.
+        let cut = inner.with_truncation(None).map(|_| ());
+        cut.map_err(|error| Error::Tokenizer(error.to_string()))?;
+        inner.with_padding(None);
+        Ok(Tokenizer { inner, start, end, pad, max_length: self.length()?, files })
+    }
+
+    /// `model_max_length`; CLIP's 77 if there is none or it stands for "no limit".
+    fn length(&self) -> Result<usize> {
+        let Some(value) = &self.model_max_length else { return Ok(77) };
+        match value.as_f64() {
+            Some(length) if length >= LONGEST as f64 => Ok(77),
+            Some(length) if length >= 2.0 && length.fract() == 0.0 => Ok(length as usize),
+            _ => Err(Error::config("tokenizer", "model_max_length", value, "a whole number of at least 2")),
+        }
+    }
+}
+
+/// Byte-level pair encoding with CLIP's words.
+fn byte_pairs(vocabulary: &[u8], merges: &[u8], settings: &Settings) -> Result<Inner> {
+    let vocabulary: BTreeMap<String, u32> =
+        serde_json::from_slice(vocabulary).map_err(|error| damaged("vocab.json", error))?;
+    let [_, _, unknown, _] = settings.specials();
+    let pairs = BPE::builder()
+        .vocab_and_merges(vocabulary.into_iter().collect::<Vocab>(), read_merges(merges)?)
+        .end_of_word_suffix("</w>".to_owned())
+        .unk_token(unknown)
+        .build()
+        .map_err(|error| damaged("merges.txt", error))?;
+    let mut inner = Inner::new(pairs);
+    // `BasicTokenizer` with accents and punctuation left alone, which is what `CLIPTokenizer` normalises with.
+    let normalizers = vec![BertNormalizer::new(true, true, Some(false), false).into(), NFC.into(), Lowercase.into()];
+    inner.with_normalizer(Some(Sequence::new(normalizers)));
+    let words = Split::new(SplitPattern::Regex(WORDS.to_owned()), SplitDelimiterBehavior::Removed, true);
+    let words = words.map_err(|error| Error::Tokenizer(error.to_string()))?;
+    let steps: Vec<PreTokenizerWrapper> = vec![words.into(), ByteLevel::new(false, false, false).into()];
+    inner.with_pre_tokenizer(Some(Steps::new(steps)));
+    Ok(inner)
+}
+
+fn read_merges(merges: &[u8]) -> Result<Vec<(String, String)>> {
+    let text = std::str::from_utf8(merges).map_err(|error| damaged("merges.txt", error))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with("#version"));
+    let pair = |(number, line): (usize, &str)| match line.split_once(' ') {
+        Some((left, right)) if !right.contains(' ') => Ok((left.to_owned(), right.to_owned())),
+        _ => Err(damaged("merges.txt", format!("line {} is `{line}`, wanted two tokens", number + 1))),
+    };
+    lines.map(pair).collect()
+}
+
+fn damaged(name: &str, reason: impl std::fmt::Display) -> Error {
+    Error::Json { name: format!("{FOLDER}/{name}"), reason: reason.to_string() }
+}

@@ -1,0 +1,8 @@
+//! CLIP's tokenizer, and the making of its vocabulary from captions.
+
+mod alphabet;
+mod encode;
+mod files;
+mod train;
+
+pub use encode::{Encoded, Tokenizer};
