@@ -1,0 +1,12 @@
+//! The size of an image as a JPEG file: the reward that needs no network.
+
+mod bits;
+mod blocks;
+mod dct;
+mod planes;
+mod reward;
+mod size;
+mod tables;
+
+pub use reward::{JpegCompressibility, JpegIncompressibility};
+pub use size::jpeg_bytes;
