@@ -9,6 +9,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// Named tensors which cannot be written to, or read from, a safetensors file.
+    #[error("cannot convert named tensors: {0}")]
+    Tensors(String),
     /// A file operation failed.
     #[error("cannot {operation} `{}`", path.display())]
     Io {
@@ -116,6 +119,12 @@ pub enum Error {
         epoch: u64,
         /// Where in the epoch.
         place: Place,
+    },
+    /// The run was asked to stop; nothing is wrong.
+    #[error("interrupted in epoch {epoch}")]
+    Interrupted {
+        /// The epoch which was not finished, from 1.
+        epoch: u64,
     },
     /// The norm of a gradient is NaN or infinite; a trainer says where.
     #[error("gradient norm is {0}, wanted a finite number")]

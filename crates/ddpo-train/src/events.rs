@@ -136,6 +136,14 @@ pub struct EvalRecord {
     pub diversity: f64,
 }
 
+impl EpochRecord {
+    /// This record with its throughput over `samples`.
+    pub(crate) fn with_throughput(mut self, samples: usize) -> Self {
+        self.images_per_second = samples as f64 / (self.sample_seconds + self.reward_seconds + self.train_seconds);
+        self
+    }
+}
+
 impl Record {
     /// The epoch.
     pub fn epoch(&self) -> u64 {

@@ -1,17 +1,37 @@
-//! Training: the loop, its optimizer, its checkpoints and its trackers.
+//! Training: the loop of DDPO, its optimizer, its checkpoints and its trackers.
+//!
+//! [`DdpoTrainer`] does an epoch: sample, score, advantages, update. [`Run`] does epochs, keeps a state to go back to at
+//! every boundary and writes checkpoints. [`Tracker`]s hear of both. The model stands behind
+//! [`ddpo_core::Policy`], so nothing here knows what a UNet is; [`AdamW`], [`CheckpointStore`] and [`Run`] know
+//! nothing of DDPO either.
+//!
+//! Every random choice is a function of a seed and of counters ([`ddpo_core::Noise`]). A run which was killed anywhere
+//! and resumed therefore ends with the same bytes as one which was not.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod checkpoint;
 mod error;
 mod events;
 pub mod fs;
+mod observer;
 mod optimizer;
+mod plan;
+mod prompts;
+mod run;
+mod stop;
 mod tensors;
 mod tracker;
+mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointStore, Found, Identity, Snapshot};
 pub use error::{Error, Place, Result};
 pub use events::{EpochRecord, EvalRecord, Event, Progress, Record, Samples, Stage, UpdateRecord};
+pub use observer::Observer;
 pub use optimizer::{AdamW, AdamWConfig, GradientSum, Update};
+pub use plan::DdpoPlan;
+pub use prompts::PromptBook;
+pub use run::{Checkpoints, Learner, Outcome, Position, Run};
+pub use stop::StopFlag;
 pub use tensors::NamedTensor;
 pub use tracker::{Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
+pub use trainer::{DdpoParts, DdpoTrainer, Decoder, Evaluation, mean_pairwise_distance};

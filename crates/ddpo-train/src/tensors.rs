@@ -48,6 +48,24 @@ impl NamedTensor {
     }
 }
 
+impl NamedTensor {
+    /// The tensors as the bytes of a safetensors file; the same tensors give the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::Tensors`] for names which repeat or a size beyond the format.
+    pub fn serialize(tensors: &[Self]) -> Result<Vec<u8>> {
+        to_bytes(tensors).map_err(Error::Tensors)
+    }
+
+    /// Reads what [`serialize`](Self::serialize) wrote.
+    ///
+    /// # Errors
+    /// [`Error::Tensors`] for a file which is damaged or of another kind.
+    pub fn deserialize(bytes: &[u8]) -> Result<Vec<Self>> {
+        from_bytes(bytes).map_err(Error::Tensors)
+    }
+}
+
 /// Writes the tensors as a safetensors file: the same tensors give the same bytes.
 ///
 /// # Errors

@@ -46,9 +46,9 @@ pub fn remove_directory(path: &Path) -> Result<()> {
 
 /// Writes a directory of `(name, bytes)` files so that it appears whole or not at all.
 ///
-/// The files are written and synced under `.NAME.tmp`, which is then renamed. A directory already at `path` is
-/// replaced; between its removal and the rename a kill leaves neither, which is why a caller replaces only what it
-/// can do without (a checkpoint of the same epoch, which is damaged or the same).
+/// The files are written and synced under `.NAME.tmp`, which is then renamed. A directory already at `path` is moved
+/// aside to `.NAME.old` just before and removed after; no file system call exchanges two directories portably, so a
+/// kill between these two renames leaves the old content under that name only.
 ///
 /// # Errors
 /// [`Error::Io`] with the path; nothing partial is left at `path`.
@@ -69,9 +69,14 @@ fn fill_and_rename(temporary: &Path, path: &Path, files: &[(&str, &[u8])]) -> Re
         write_synced(&temporary.join(name), bytes)?;
     }
     sync_directory(temporary)?;
-    remove_directory(path)?;
+    let aside = temporary.with_extension("old");
+    remove_directory(&aside)?;
+    if path.exists() {
+        std::fs::rename(path, &aside).map_err(|e| Error::io("move aside", path, e))?;
+    }
     std::fs::rename(temporary, path).map_err(|e| Error::io("replace", path, e))?;
-    sync_parent(path)
+    sync_parent(path)?;
+    remove_directory(&aside)
 }
 
 #[cfg(test)]

@@ -1,0 +1,143 @@
+//! The numbers of a DDPO run, checked.
+
+use ddpo_core::Reduction;
+
+use crate::error::{Error, Result};
+use crate::optimizer::AdamWConfig;
+
+/// The numbers of a DDPO run. Together with the parts they determine every byte of the result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DdpoPlan {
+    /// Where all randomness comes from.
+    pub seed: u64,
+    /// Samples of one sampling batch.
+    pub sample_batch: usize,
+    /// Sampling batches of an epoch.
+    pub batches_per_epoch: usize,
+    /// Consecutive samples which share a prompt: 1, or the group size of group advantages.
+    pub samples_per_prompt: usize,
+    /// The weight of classifier-free guidance in sampling; 1 is none.
+    pub sample_guidance: f64,
+    /// Samples of a minibatch.
+    pub train_batch: usize,
+    /// Timesteps of a minibatch which go through the model in one forward pass: that many times more rows, the same
+    /// mean gradient up to the order of its sum.
+    pub timesteps_per_forward: usize,
+    /// Minibatches of an optimizer step.
+    pub accumulation: usize,
+    /// Passes over an epoch's samples.
+    pub inner_epochs: usize,
+    /// The share of each sample's timesteps which is trained on.
+    pub timestep_fraction: f64,
+    /// The weight of guidance in training. Any other than in sampling makes the first ratio differ from 1.
+    pub train_guidance: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The optimizer's numbers.
+    pub adamw: AdamWConfig,
+    /// How log-probabilities add up over the elements of a state.
+    pub reduction: Reduction,
+}
+
+impl Default for DdpoPlan {
+    /// ddpo-pytorch's numbers for one GPU and LoRA, arXiv 2305.13301's where they agree.
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            sample_batch: 8,
+            batches_per_epoch: 32,
+            samples_per_prompt: 1,
+            sample_guidance: 5.0,
+            train_batch: 4,
+            timesteps_per_forward: 1,
+            accumulation: 16,
+            inner_epochs: 1,
+            timestep_fraction: 1.0,
+            train_guidance: 5.0,
+            learning_rate: 3e-4,
+            adamw: AdamWConfig::default(),
+            reduction: Reduction::Mean,
+        }
+    }
+}
+
+impl DdpoPlan {
+    /// The samples of an epoch.
+    pub fn samples_per_epoch(&self) -> usize {
+        self.sample_batch * self.batches_per_epoch
+    }
+
+    /// The optimizer steps of an epoch.
+    pub fn updates_per_epoch(&self) -> usize {
+        self.inner_epochs * self.samples_per_epoch() / (self.train_batch * self.accumulation).max(1)
+    }
+
+    /// The forward and backward passes of an epoch, each sample being trained on at `timesteps` steps.
+    pub fn micro_steps_per_epoch(&self, timesteps: usize) -> usize {
+        let forwards = timesteps.div_ceil(self.timesteps_per_forward.max(1));
+        self.updates_per_epoch() * self.accumulation * forwards
+    }
+
+    /// Checks that the numbers fit each other.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] naming the number, its value and what it must satisfy.
+    pub fn validate(&self) -> Result<()> {
+        self.check_positive()?;
+        let samples = self.samples_per_epoch();
+        check_divides("samples per epoch", samples, "the samples of an update", self.train_batch * self.accumulation)?;
+        check_divides("samples per epoch", samples, "the samples of a prompt", self.samples_per_prompt)?;
+        if !(self.timestep_fraction > 0.0 && self.timestep_fraction <= 1.0) {
+            return Err(Error::plan("timestep fraction", self.timestep_fraction, "a number above 0 and at most 1"));
+        }
+        if !(self.learning_rate.is_finite() && self.learning_rate >= 0.0) {
+            return Err(Error::plan("learning rate", self.learning_rate, "a finite number of at least 0"));
+        }
+        Ok(())
+    }
+
+    fn check_positive(&self) -> Result<()> {
+        let numbers = [
+            ("sampling batch size", self.sample_batch),
+            ("batches per epoch", self.batches_per_epoch),
+            ("samples per prompt", self.samples_per_prompt),
+            ("training batch size", self.train_batch),
+            ("timesteps per forward pass", self.timesteps_per_forward),
+            ("accumulation", self.accumulation),
+            ("inner epochs", self.inner_epochs),
+        ];
+        match numbers.into_iter().find(|(_, number)| *number == 0) {
+            Some((what, _)) => Err(Error::plan(what, 0, "at least 1")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_divides(what: &'static str, number: usize, divisor_is: &str, divisor: usize) -> Result<()> {
+    match number.is_multiple_of(divisor) {
+        true => Ok(()),
+        false => Err(Error::plan(what, number, format!("a multiple of {divisor}, {divisor_is}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_is_four_updates_of_64() {
+        let plan = DdpoPlan::default();
+        plan.validate().unwrap();
+        assert_eq!((plan.samples_per_epoch(), plan.updates_per_epoch()), (256, 4));
+        assert_eq!(plan.micro_steps_per_epoch(50), 64 * 50);
+    }
+
+    #[test]
+    fn numbers_which_do_not_divide_are_named() {
+        let plan = DdpoPlan { train_batch: 3, ..DdpoPlan::default() };
+        let message = plan.validate().unwrap_err().to_string();
+        assert_eq!(message, "samples per epoch is 256, wanted a multiple of 48, the samples of an update");
+        assert!(DdpoPlan { accumulation: 0, ..DdpoPlan::default() }.validate().is_err());
+        assert!(DdpoPlan { timestep_fraction: f64::NAN, ..DdpoPlan::default() }.validate().is_err());
+    }
+}

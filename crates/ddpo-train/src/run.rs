@@ -1,0 +1,176 @@
+//! The loop around a trainer: boundaries, checkpoints, interruption.
+
+use std::path::PathBuf;
+
+use crate::checkpoint::{CheckpointStore, Identity, Snapshot};
+use crate::error::{Error, Result};
+use crate::events::Event;
+use crate::observer::Observer;
+use crate::stop::StopFlag;
+use crate::tracker::Broadcast;
+
+/// Something that learns in epochs and can be put back to where it was.
+///
+/// ```text
+/// while learner.position() != the end {
+///     keep(learner.snapshot()?);
+///     learner.advance(&mut observer)?;       // a pending evaluation, or an epoch
+/// }
+/// ```
+pub trait Learner {
+    /// Where it is.
+    fn position(&self) -> Position;
+
+    /// Does the next piece of work: the evaluation that is due, or else an epoch.
+    ///
+    /// # Errors
+    /// Any of this crate. The learner may then be in the middle of an epoch, from where only
+    /// [`restore`](Self::restore) leads back.
+    fn advance(&mut self, observer: &mut Observer<'_>) -> Result<()>;
+
+    /// Its whole state, at a boundary.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where the state cannot be read.
+    fn snapshot(&self) -> Result<Snapshot>;
+
+    /// Puts it back to a snapshot's state.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] naming what does not fit; nothing has changed then.
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()>;
+}
+
+/// Where a learner is between two pieces of work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The epochs done.
+    pub epochs_done: u64,
+    /// Whether this state is to be evaluated before the next epoch.
+    pub evaluation_due: bool,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// All epochs are done.
+    Finished,
+    /// It was asked to stop; it can be resumed after so many epochs.
+    Interrupted {
+        /// The epochs done.
+        epochs_done: u64,
+    },
+}
+
+/// Where and when checkpoints are written.
+#[derive(Clone, Debug)]
+pub struct Checkpoints {
+    /// The directory.
+    pub store: CheckpointStore,
+    /// Which run they belong to.
+    pub identity: Identity,
+    /// After every so many epochs, besides the first state and the last; 0 is only those two.
+    pub every: u64,
+}
+
+/// A run: a learner, who hears of it, and what is kept.
+pub struct Run<'a, L> {
+    learner: &'a mut L,
+    trackers: &'a mut Broadcast,
+    stop: StopFlag,
+    checkpoints: Option<Checkpoints>,
+    /// The last boundary, where it is not on the disk.
+    unsaved: Option<Snapshot>,
+    /// The boundary which the disk has.
+    saved: Option<Position>,
+}
+
+impl<'a, L: Learner> Run<'a, L> {
+    /// A run which starts where `learner` is.
+    pub fn new(learner: &'a mut L, trackers: &'a mut Broadcast, stop: StopFlag) -> Self {
+        Self { learner, trackers, stop, checkpoints: None, unsaved: None, saved: None }
+    }
+
+    /// The same with checkpoints.
+    #[must_use]
+    pub fn with_checkpoints(self, checkpoints: Checkpoints) -> Self {
+        Self { checkpoints: Some(checkpoints), ..self }
+    }
+
+    /// The same going on from a checkpoint's snapshot, which is on the disk.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] naming what does not fit.
+    pub fn resumed_from(self, snapshot: &Snapshot) -> Result<Self> {
+        self.learner.restore(snapshot)?;
+        let saved = Some(self.learner.position());
+        Ok(Self { saved, ..self })
+    }
+
+    /// Runs until `epochs` are done, or the flag is set.
+    ///
+    /// Between pieces of work the state is on the disk or in memory, so that a piece which ends early, by the flag or
+    /// by an error, leaves the last boundary as a checkpoint. A checkpoint which cannot be written is a warning while
+    /// the run goes on, and an error once it ends.
+    ///
+    /// # Errors
+    /// What ended the run early, or [`Error::Checkpoint`] where its end could not be saved.
+    pub fn run(&mut self, epochs: u64) -> Result<Outcome> {
+        loop {
+            let position = self.learner.position();
+            let over = position.epochs_done >= epochs && !position.evaluation_due;
+            self.keep_boundary(position, over)?;
+            if over {
+                return self.save_unsaved().map(|()| Outcome::Finished);
+            }
+            let work = self.learner.advance(&mut Observer::new(self.trackers, &self.stop));
+            match work {
+                Ok(()) => {}
+                Err(Error::Interrupted { .. }) => {
+                    return self.save_unsaved().map(|()| Outcome::Interrupted { epochs_done: position.epochs_done });
+                }
+                Err(error) => {
+                    if let Err(warning) = self.save_unsaved() {
+                        self.trackers.record(&Event::Warning(&warning));
+                    }
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Keeps the state on the disk where a checkpoint is due, else in memory.
+    fn keep_boundary(&mut self, position: Position, last: bool) -> Result<()> {
+        if self.checkpoints.is_none() || self.saved == Some(position) {
+            return Ok(());
+        }
+        let lengths = self.trackers.sync();
+        self.unsaved = Some(Snapshot { lengths, ..self.learner.snapshot()? });
+        if self.is_due(position) && !last {
+            if let Err(warning) = self.save_unsaved() {
+                self.trackers.record(&Event::Warning(&warning));
+            }
+        }
+        Ok(())
+    }
+
+    /// A state whose evaluation is still to come is worth less than the one after it.
+    fn is_due(&self, position: Position) -> bool {
+        let every = self.checkpoints.as_ref().map_or(0, |checkpoints| checkpoints.every);
+        let multiple = every > 0 && position.epochs_done.is_multiple_of(every);
+        !position.evaluation_due && (multiple || position.epochs_done == 0)
+    }
+
+    fn save_unsaved(&mut self) -> Result<()> {
+        let (Some(checkpoints), Some(snapshot)) = (&self.checkpoints, &self.unsaved) else { return Ok(()) };
+        let epoch = snapshot.epoch;
+        let path: PathBuf = checkpoints
+            .store
+            .save(&checkpoints.identity, snapshot)
+            .map_err(|error| Error::Checkpoint { epoch, source: Box::new(error) })?;
+        self.unsaved = None;
+        self.saved = Some(self.learner.position());
+        self.trackers.record(&Event::Saved { epoch, path: &path });
+        Ok(())
+    }
+}

@@ -1,0 +1,184 @@
+//! The held-out evaluation: prompts and seeds that training never uses, the same every time.
+
+use std::collections::BTreeMap;
+
+use ddpo_core::{Domain, Epoch, Guided, Noise, Policy, PromptId, Reward, RgbImage, RolloutRequest, SampleId, rollout};
+
+use super::ddpo::DdpoTrainer;
+use super::memory::Remembering;
+use super::score::Scoring;
+use crate::error::Result;
+use crate::events::{EvalRecord, Event, Progress, Record, Samples, Stage};
+use crate::observer::Observer;
+use crate::prompts::PromptBook;
+use crate::stop::Stoppable;
+
+/// What is evaluated, and when.
+pub struct Evaluation {
+    /// The evaluation prompts; sample i has the prompt i modulo their number.
+    pub prompts: PromptBook,
+    /// The samples.
+    pub count: usize,
+    /// The samples of one batch.
+    pub batch: usize,
+    /// The seed, in a domain of its own: no training seed shares its noise.
+    pub seed: u64,
+    /// Evaluate after every so many epochs, and before the first; at least 1.
+    pub every: u64,
+    /// Rewards which are not optimised, recorded by name.
+    pub held_out: Vec<Box<dyn Reward>>,
+    /// How different the pictures are from each other, such as [`mean_pairwise_distance`].
+    pub diversity: Box<dyn Fn(&[RgbImage]) -> f64>,
+}
+
+/// The pictures of an evaluation and the divergence of the chains they ended.
+struct Sampled {
+    images: Vec<RgbImage>,
+    kl: Vec<f64>,
+}
+
+impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
+    /// Whether the state the trainer is in is to be evaluated and has not been.
+    pub(super) fn evaluation_due(&self) -> bool {
+        let epochs = self.counters.epochs;
+        let due = |evaluation: &Evaluation| epochs.is_multiple_of(evaluation.every.max(1));
+        self.parts.evaluation.as_ref().is_some_and(due) && self.counters.evaluated <= epochs
+    }
+
+    /// Evaluates the policy as it is and records rewards, divergence, diversity and pictures.
+    ///
+    /// # Errors
+    /// Those of the parts; [`Error::Interrupted`], after which the evaluation is still to be done.
+    pub fn evaluate(&mut self, observer: &mut Observer<'_>) -> Result<()> {
+        let Some(evaluation) = &self.parts.evaluation else { return Ok(()) };
+        let epoch = self.counters.epochs;
+        let ids = evaluation.prompt_ids();
+        let sampled = self.sample_evaluation(evaluation, &ids, observer)?;
+        let prompts = evaluation.prompts.texts(&ids);
+        let mut score = |reward: &dyn Reward| {
+            Scoring { reward, epoch, batch: evaluation.batch.max(1) }.score(&sampled.images, &prompts, observer)
+        };
+        let rewards = score(&*self.parts.reward)?;
+        let mut held_out = BTreeMap::new();
+        for reward in &evaluation.held_out {
+            held_out.insert(reward.name().to_owned(), mean(score(&**reward)?.into_iter().map(f64::from)));
+        }
+        let record = EvalRecord {
+            epoch,
+            reward_mean: mean(rewards.iter().map(|&r| f64::from(r))),
+            held_out,
+            kl_to_base: mean(sampled.kl.iter().copied()),
+            diversity: (evaluation.diversity)(&sampled.images),
+        };
+        let samples = Samples { epoch, images: &sampled.images, prompts: &prompts, rewards: &rewards };
+        observer.event(&Event::Samples(samples));
+        observer.record(&Record::Eval(record));
+        self.counters.evaluated = epoch + 1;
+        Ok(())
+    }
+
+    fn sample_evaluation(
+        &self,
+        evaluation: &Evaluation,
+        ids: &[PromptId],
+        observer: &mut Observer<'_>,
+    ) -> Result<Sampled> {
+        let epoch = self.counters.epochs;
+        let mut sampled = Sampled { images: Vec::new(), kl: Vec::new() };
+        for (batch, prompts) in ids.chunks(evaluation.batch.max(1)).enumerate() {
+            let outcome = self.sample_evaluation_batch(evaluation, batch, prompts, observer, &mut sampled);
+            // A set flag explains any failure of the model: it is what made it refuse.
+            outcome.map_err(|error| observer.check(epoch).err().unwrap_or(error))?;
+        }
+        Ok(sampled)
+    }
+
+    fn sample_evaluation_batch(
+        &self,
+        evaluation: &Evaluation,
+        batch: usize,
+        prompts: &[PromptId],
+        observer: &mut Observer<'_>,
+        sampled: &mut Sampled,
+    ) -> Result<()> {
+        let (plan, parts) = (&self.plan, &self.parts);
+        let unconditional = evaluation.prompts.unconditional();
+        let (policy, base) = (parts.policy.sampler(), parts.policy.reference());
+        let policy = Stoppable { inner: &*policy, stop: observer.stop() };
+        let base = Stoppable { inner: &*base, stop: observer.stop() };
+        let policy = Guided::new(&policy, unconditional.clone(), plan.sample_guidance)?;
+        let base = Guided::new(&base, unconditional.clone(), plan.sample_guidance)?;
+        let policy = Remembering::new(&policy);
+
+        let first = (batch * evaluation.batch.max(1)) as u64;
+        let samples: Vec<SampleId> = (first..first + prompts.len() as u64).map(SampleId).collect();
+        let request = RolloutRequest {
+            shape: parts.shape,
+            samples: &samples,
+            prompts,
+            condition: &evaluation.prompts.condition(prompts)?,
+            noise: Noise::new(evaluation.seed, Domain::Evaluation),
+            // The same noise in every evaluation: what changes in the pictures is the policy.
+            epoch: Epoch(0),
+            reduction: plan.reduction,
+            device: &parts.device,
+        };
+        let per_batch = 2 * parts.scheduler.timesteps().len();
+        let total = evaluation.count.div_ceil(evaluation.batch.max(1)) * per_batch;
+        let mut done = batch * per_batch;
+        let mut on_step = || {
+            done += 1;
+            observer.progress(Progress { stage: Stage::Evaluating, epoch: self.counters.epochs, done, total });
+        };
+        let rollout = rollout(&policy, &*parts.scheduler, &request, &mut |_| on_step())?;
+        sampled.kl.extend(policy.kl(&rollout, &base, &*parts.scheduler, &mut on_step)?);
+        sampled.images.extend(parts.decoder.decode(rollout.last_state())?);
+        Ok(())
+    }
+}
+
+impl Evaluation {
+    /// The prompt of each sample.
+    fn prompt_ids(&self) -> Vec<PromptId> {
+        (0..self.count).map(|i| PromptId((i % self.prompts.count()) as u64)).collect()
+    }
+}
+
+/// The mean over all pairs of pictures of their root-mean-square difference, in units of the full range: 0 for pictures
+/// which are all the same. Pictures of different sizes are not compared; NaN where there is no pair.
+pub fn mean_pairwise_distance(images: &[RgbImage]) -> f64 {
+    let same_size = |a: &&RgbImage, b: &RgbImage| (a.width(), a.height()) == (b.width(), b.height());
+    let mut distances = Vec::new();
+    for (i, a) in images.iter().enumerate() {
+        distances.extend(images[i + 1..].iter().filter(|b| same_size(b, a)).map(|b| distance(a, b)));
+    }
+    mean(distances.into_iter())
+}
+
+fn distance(a: &RgbImage, b: &RgbImage) -> f64 {
+    let square = |(&x, &y): (&u8, &u8)| u64::from(x.abs_diff(y)).pow(2);
+    let sum: u64 = a.pixels().iter().zip(b.pixels()).map(square).sum();
+    (sum as f64 / a.pixels().len().max(1) as f64).sqrt() / 255.0
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let n = values.len() as f64;
+    values.sum::<f64>() / n
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gray(byte: u8) -> RgbImage {
+        RgbImage::new(2, 1, vec![byte; 6]).unwrap()
+    }
+
+    #[test]
+    fn distances_are_those_of_the_pixels() {
+        assert_eq!(mean_pairwise_distance(&[gray(0), gray(255)]), 1.0);
+        assert_eq!(mean_pairwise_distance(&[gray(7), gray(7), gray(7)]), 0.0);
+        assert!((mean_pairwise_distance(&[gray(0), gray(51), gray(102)]) - 0.8 / 3.0).abs() < 1e-12);
+        assert!(mean_pairwise_distance(&[gray(7)]).is_nan());
+    }
+}

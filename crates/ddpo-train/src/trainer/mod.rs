@@ -1,0 +1,14 @@
+//! The DDPO trainer: sample, score, advantages, update.
+
+mod ddpo;
+mod evaluation;
+mod memory;
+mod parts;
+mod sample;
+mod score;
+mod state;
+mod update;
+
+pub use ddpo::DdpoTrainer;
+pub use evaluation::{Evaluation, mean_pairwise_distance};
+pub use parts::{DdpoParts, Decoder};
