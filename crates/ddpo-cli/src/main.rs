@@ -1,2 +1,30 @@
-//! The `ddpo` binary.
-fn main() {}
+//! The `ddpo` binary: the only code that prints, and the only one that knows of terminals, signals and hints.
+
+mod args;
+mod commands;
+mod failure;
+mod interrupt;
+mod numbers;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Train(args) => commands::train::run(&args),
+        Command::Sample(args) => commands::sample::run(&args),
+        Command::Evaluate(args) => commands::evaluate::run(&args),
+        Command::Score(args) => commands::score::run(&args),
+        Command::Pretrain(args) => commands::pretrain::run(&args),
+        Command::Report(args) => commands::report::run(&args),
+        Command::Config(args) => commands::config::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure::show(&error),
+    }
+}

@@ -1,0 +1,155 @@
+//! `ddpo evaluate`.
+
+use std::path::Path;
+
+use anyhow::Result;
+use ddpo::config::RunConfig;
+use ddpo::device::DeviceName;
+use ddpo::images::write_text;
+use ddpo::model::ModelSource;
+use ddpo::prompts::{PromptSource, PromptSplit};
+use ddpo::reward::RewardName;
+use ddpo::train::StopFlag;
+use ddpo::{MeasureRequest, Measurement, Product, RunPlan, Studio};
+use serde_json::{Map, Value, json};
+
+use crate::args::Evaluate;
+use crate::interrupt::stop_on_signal;
+use crate::numbers::mean_with_interval;
+use crate::progress::{line, stage_bar};
+
+use super::sample::base_config;
+
+/// Measures the model, and with a run or an adapter also what it has become.
+pub fn run(args: &Evaluate) -> Result<()> {
+    let mut config = base_config(args.run.as_deref())?;
+    override_config(&mut config, args);
+    let request = request(args, &config)?;
+    let device = DeviceName::parse(&config.run.device)?;
+    ddpo::device::set_threads(config.run.threads);
+    let studio = Studio::open(&ModelSource::parse(&config.model.path, config.model.revision.as_deref())?, device)?;
+    let adapter = args.run.as_deref().or(args.lora.as_deref()).map(Product::find).transpose()?;
+    let stop = stop_on_signal("stopping after this batch")?;
+    let base = measure(&studio, None, &request, &stop)?;
+    let tuned = adapter.as_ref().map(|adapter| measure(&studio, Some(adapter), &request, &stop)).transpose()?;
+    print_table(&request, &base, tuned.as_ref());
+    if let Some(folder) = &args.labels {
+        super::labels::run(&studio, adapter.as_ref(), folder, &config, &stop)?;
+    }
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&to_json(&base, tuned.as_ref()))? + "\n";
+        write_text(path, &text)?;
+    }
+    Ok(())
+}
+
+fn override_config(config: &mut RunConfig, args: &Evaluate) {
+    if let Some(model) = &args.model {
+        config.model.path.clone_from(model);
+        config.model.revision = None;
+    }
+    if let Some(device) = &args.device {
+        config.run.device.clone_from(device);
+    }
+    if let Some(count) = args.count {
+        config.eval.count = count;
+    }
+}
+
+fn request(args: &Evaluate, config: &RunConfig) -> Result<MeasureRequest> {
+    let plan = RunPlan::new(config.clone())?;
+    let prompts = match &args.prompts {
+        None => PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?.evaluation,
+        Some(name) => source(name)?.load()?,
+    };
+    let rewards = match args.rewards.as_slice() {
+        [] => plan.reward.iter().map(|term| term.reward.clone()).chain(plan.held_out.clone()).collect(),
+        names => names.iter().map(|name| RewardName::parse(name)).collect::<ddpo::Result<_>>()?,
+    };
+    Ok(MeasureRequest {
+        prompts,
+        count: config.eval.count.max(1),
+        rewards,
+        steps: config.sample.steps,
+        eta: config.sample.eta,
+        guidance: config.sample.guidance,
+        negative_prompt: config.sample.negative_prompt.clone(),
+        seed: config.eval.seed,
+        batch_size: config.sample.batch_size,
+        size: [config.sample.height, config.sample.width],
+    })
+}
+
+/// A kind of prompts, or else a file.
+fn source(name: &str) -> Result<PromptSource> {
+    match PromptSource::named(name) {
+        Err(_) if Path::new(name).exists() || name.contains(['/', '.']) => {
+            Ok(PromptSource::File { path: name.into(), start: 0, end: None })
+        }
+        other => Ok(other?),
+    }
+}
+
+fn measure(
+    studio: &Studio,
+    adapter: Option<&Product>,
+    request: &MeasureRequest,
+    stop: &StopFlag,
+) -> Result<Measurement> {
+    let model = studio.denoiser(adapter)?;
+    let base = adapter.map(|_| studio.denoiser(None)).transpose()?;
+    let bar = stage_bar(if adapter.is_some() { "tuned" } else { "base" }, 1);
+    let measurement = ddpo::measure(studio, &*model, base.as_deref(), request, stop, &mut |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    Ok(measurement?)
+}
+
+fn print_table(request: &MeasureRequest, base: &Measurement, tuned: Option<&Measurement>) {
+    line(&format!("{} images of {} prompts; mean and 95 % interval", base.images.len(), request.prompts.len()));
+    for (name, values) in &base.rewards {
+        let after =
+            tuned.and_then(|tuned| tuned.rewards.get(name)).map(|values| format!("   tuned {}", interval(values)));
+        line(&format!("{name:24} base {}{}", interval(values), after.unwrap_or_default()));
+    }
+    let after = |value: fn(&Measurement) -> f64| {
+        tuned.map(|tuned| format!("            tuned {:10.4}", value(tuned))).unwrap_or_default()
+    };
+    line(&format!("{:24} base {:10.4}{}", "diversity", base.diversity, after(|m| m.diversity)));
+    if let Some(tuned) = tuned {
+        line(&format!("{:24} {:.4} nats", "divergence from base", tuned.kl_to_base));
+    }
+}
+
+fn interval(values: &[f32]) -> String {
+    let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
+    let (mean, half) = mean_with_interval(&values);
+    format!("{mean:10.4} ± {half:.4}")
+}
+
+fn to_json(base: &Measurement, tuned: Option<&Measurement>) -> Value {
+    let mut object = Map::from_iter([("base".to_owned(), measurement_json(base))]);
+    if let Some(tuned) = tuned {
+        object.insert("tuned".into(), measurement_json(tuned));
+    }
+    Value::Object(object)
+}
+
+fn measurement_json(measurement: &Measurement) -> Value {
+    let means: Map<String, Value> = (measurement.rewards.iter())
+        .map(|(name, values)| {
+            let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
+            let (mean, half) = mean_with_interval(&values);
+            (name.clone(), json!({ "mean": mean, "interval_95": half, "values": values }))
+        })
+        .collect();
+    json!({
+        "count": measurement.images.len(),
+        "prompts": measurement.prompts,
+        "rewards": means,
+        "kl_to_base": measurement.kl_to_base,
+        "diversity": measurement.diversity,
+    })
+}

@@ -1,0 +1,54 @@
+//! `ddpo evaluate --labels`: the share of samples whose nearest picture has the label they were drawn for.
+
+use std::path::Path;
+
+use anyhow::Result;
+use ddpo::config::RunConfig;
+use ddpo::images::{grid, write_png};
+use ddpo::pretrain::{ImageFolder, LabelScore, fidelity};
+use ddpo::train::StopFlag;
+use ddpo::{Product, SampleRequest, Studio};
+
+use crate::progress::{line, stage_bar};
+
+/// Samples of each label.
+const COUNT: usize = 8;
+
+/// Prints a line a label and the share over all, and writes `labels.png`, a row a label.
+pub fn run(
+    studio: &Studio,
+    adapter: Option<&Product>,
+    folder: &Path,
+    config: &RunConfig,
+    stop: &StopFlag,
+) -> Result<()> {
+    let folder = ImageFolder::load(folder, 1.0)?;
+    let model = studio.denoiser(adapter)?;
+    let request = SampleRequest {
+        prompts: Vec::new(),
+        count: COUNT,
+        steps: config.sample.steps,
+        guidance: config.sample.guidance,
+        eta: config.sample.eta,
+        negative_prompt: String::new(),
+        seed: config.eval.seed,
+        batch_size: 45,
+        size: [None; 2],
+    };
+    let bar = stage_bar("sampling", 1);
+    let (scores, drawn) = fidelity(studio, &*model, &folder, request, stop, &mut |done, of| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    scores.iter().for_each(|score| line(&format!("{:12} {}/{}", score.label, score.hits, score.samples)));
+    let total = |count: fn(&LabelScore) -> usize| scores.iter().map(count).sum::<usize>();
+    let (hits, samples) = (total(|score| score.hits), total(|score| score.samples));
+    line(&format!(
+        "nearest picture has the label: {hits} of {samples} ({:.1} %)",
+        100.0 * hits as f64 / samples as f64
+    ));
+    write_png(Path::new("labels.png"), &grid(&drawn.images, COUNT)?)?;
+    line("wrote labels.png");
+    Ok(())
+}

@@ -1,0 +1,10 @@
+//! One file a subcommand.
+
+pub mod config;
+pub mod evaluate;
+pub mod labels;
+pub mod pretrain;
+pub mod report;
+pub mod sample;
+pub mod score;
+pub mod train;

@@ -1,0 +1,59 @@
+//! `ddpo pretrain`.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, bail};
+use ddpo::device::DeviceName;
+use ddpo::pretrain::{PretrainConfig, PretrainEvent, PretrainRequest, pretrain};
+
+use crate::args::Pretrain;
+use crate::interrupt::stop_on_signal;
+use crate::progress::line;
+
+/// Trains the autoencoder, then the denoiser, and writes the model.
+pub fn run(args: &Pretrain) -> Result<()> {
+    let device = DeviceName::parse(args.device.as_deref().unwrap_or("cpu"))?;
+    ddpo::device::set_threads(args.threads);
+    let config = config(args);
+    let run_directory = args.run_dir.clone().unwrap_or_else(|| default_run_directory(args));
+    let stop = stop_on_signal("finishing the step and saving")?;
+    let request = PretrainRequest {
+        data: &args.data,
+        out: &args.out,
+        run_directory: &run_directory,
+        config: &config,
+        resume: args.resume,
+        stop: &stop,
+    };
+    if pretrain(request, &device.open(), &mut |event| show(event))? {
+        line(&format!("wrote {}", args.out.display()));
+        return Ok(());
+    }
+    bail!("interrupted; go on with the same options and --resume --run-dir {}", run_directory.display())
+}
+
+fn config(args: &Pretrain) -> PretrainConfig {
+    let mut config = PretrainConfig { seed: args.seed, ..PretrainConfig::default() };
+    for (stage, steps, batch) in [
+        (&mut config.autoencoder.stage, args.vae_steps, args.vae_batch_size),
+        (&mut config.denoiser.stage, args.steps, args.batch_size),
+    ] {
+        stage.steps = steps.unwrap_or(stage.steps);
+        stage.batch_size = batch.unwrap_or(stage.batch_size);
+    }
+    config
+}
+
+fn default_run_directory(args: &Pretrain) -> PathBuf {
+    let mut name = args.out.file_name().unwrap_or_default().to_owned();
+    name.push("-pretrain");
+    args.out.with_file_name(name)
+}
+
+fn show(event: &PretrainEvent) {
+    let left = event.seconds_left();
+    line(&format!(
+        "{} {}/{}  loss {:.4}  mse {:.4}  {:.0} s, about {left:.0} s left",
+        event.kind, event.step, event.steps, event.loss, event.mse, event.seconds
+    ));
+}

@@ -1,0 +1,86 @@
+//! `ddpo sample`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use ddpo::config::{Layers, RunConfig};
+use ddpo::device::DeviceName;
+use ddpo::images::{grid, write_png};
+use ddpo::model::ModelSource;
+use ddpo::{Product, RunDirectory, SampleRequest, Studio};
+
+use crate::args::Sample;
+use crate::interrupt::stop_on_signal;
+use crate::progress::{line, stage_bar};
+
+/// Images of a row of the grid, when each prompt has more.
+const COLUMNS: usize = 8;
+
+/// Draws images.
+pub fn run(args: &Sample) -> Result<()> {
+    let config = base_config(args.lora.as_deref())?;
+    let request = request(args, &config);
+    let model = args.model.as_deref().unwrap_or(&config.model.path);
+    let revision = if args.model.is_none() { config.model.revision.as_deref() } else { None };
+    let device = DeviceName::parse(args.device.as_deref().unwrap_or(&config.run.device))?;
+    ddpo::device::set_threads(config.run.threads);
+    let studio = Studio::open(&ModelSource::parse(model, revision)?, device)?;
+    let adapter = args.lora.as_deref().map(Product::find).transpose()?;
+    let denoiser = studio.denoiser(adapter.as_ref())?;
+    let stop = stop_on_signal("stopping after this batch")?;
+    let bar = stage_bar("sampling", 1);
+    let sampled = ddpo::sample(&studio, &*denoiser, &request, &stop, &mut |done, total| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    })?;
+    bar.finish_and_clear();
+    write_images(args, &sampled)?;
+    if let Some(path) = &args.trace {
+        sampled.write_trace(path, &request)?;
+        line(&format!("{}", path.display()));
+    }
+    Ok(())
+}
+
+/// The configuration that gives the defaults: the run's own where the adapter is a run.
+pub fn base_config(lora: Option<&Path>) -> Result<RunConfig> {
+    let mut layers = Layers::default();
+    if let Some(run) = lora.filter(|path| path.is_dir()) {
+        let origin = run.join(RunDirectory::CONFIG).display().to_string();
+        layers.push_toml(&origin, &RunDirectory::read_config(run)?)?;
+    }
+    Ok(layers.resolve()?)
+}
+
+fn request(args: &Sample, config: &RunConfig) -> SampleRequest {
+    SampleRequest {
+        prompts: args.prompt.clone(),
+        count: args.count,
+        steps: args.steps.unwrap_or(config.sample.steps),
+        guidance: args.guidance.unwrap_or(config.sample.guidance),
+        eta: args.eta.unwrap_or(config.sample.eta),
+        negative_prompt: config.sample.negative_prompt.clone(),
+        seed: args.seed,
+        batch_size: config.sample.batch_size,
+        size: [config.sample.height, config.sample.width],
+    }
+}
+
+fn write_images(args: &Sample, sampled: &ddpo::Sampled) -> Result<()> {
+    ddpo::train::fs::create_directory(&args.out)?;
+    for (number, (image, prompt)) in sampled.images.iter().zip(&sampled.prompts).enumerate() {
+        write_png(&file(args, number, prompt), image)?;
+    }
+    let columns = if args.count > 1 { args.count.min(COLUMNS) } else { COLUMNS };
+    let path = args.out.join("grid.png");
+    write_png(&path, &grid(&sampled.images, columns)?)?;
+    line(&format!("{} images in {}", sampled.images.len(), args.out.display()));
+    line(&format!("{}", path.display()));
+    Ok(())
+}
+
+/// `0003-a-cat.png`: the number makes the name unique, the prompt makes it readable.
+fn file(args: &Sample, number: usize, prompt: &str) -> PathBuf {
+    let words: String = prompt.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(40).collect();
+    args.out.join(format!("{number:04}-{}.png", words.trim_matches('-')))
+}

@@ -1,0 +1,153 @@
+//! `ddpo train`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use ddpo::config::{Layers, Preset, RunPlan, document};
+use ddpo::prompts::PromptSplit;
+use ddpo::train::Broadcast;
+use ddpo::{RunDirectory, Studio, TrainOutcome};
+
+use crate::args::Train;
+use crate::interrupt::stop_on_signal;
+use crate::progress::{Console, line};
+
+/// Where runs go when no directory is named.
+const RUNS: &str = "runs";
+
+/// Trains, or goes on training.
+pub fn run(args: &Train) -> Result<()> {
+    let plan = RunPlan::new(layers(args)?.resolve()?)?;
+    let path = args.run_dir.clone().unwrap_or_else(|| RunDirectory::next_free(Path::new(RUNS), &run_name(&plan)));
+    if !args.resume {
+        RunDirectory::check_new(&path)?;
+    }
+    let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
+    ddpo::device::set_threads(plan.config.run.threads);
+    let studio = Studio::open(&plan.model, plan.device)?;
+    studio.check(&plan)?;
+    let config = document(&plan.config)?;
+    let directory =
+        if args.resume { RunDirectory::resume(&path, &config)? } else { RunDirectory::create(&path, &config)? };
+    announce(&plan, &prompts, &path);
+    let trackers = Broadcast::new().with(Console::new(plan.config.run.epochs));
+    let stop = stop_on_signal("finishing this step and writing a checkpoint")?;
+    match ddpo::train(&plan, studio, &prompts, &directory, trackers, stop)? {
+        TrainOutcome::Finished { product, report } => {
+            summarise(&path)?;
+            line(&format!("product: {product}\nreport:  {}", report.display()));
+        }
+        TrainOutcome::Interrupted { epochs_done } => {
+            line(&format!("stopped after {epochs_done} of {} epochs", plan.config.run.epochs));
+            line(&format!("to go on: ddpo train --resume --run-dir {}", path.display()));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Everything the command says, in order of precedence.
+fn layers(args: &Train) -> Result<Layers> {
+    let mut layers = Layers::default();
+    if let Some(name) = &args.preset {
+        layers.push_preset(Preset::find(name)?)?;
+    }
+    let resumed = args.run_dir.as_ref().filter(|_| args.resume);
+    if let Some(directory) = resumed {
+        let origin = directory.join(RunDirectory::CONFIG).display().to_string();
+        layers.push_toml(&origin, &RunDirectory::read_config(directory)?)?;
+    }
+    if let Some(path) = &args.config {
+        layers.push_toml(&path.display().to_string(), &ddpo::images::read_text(path)?)?;
+    }
+    push_options(&mut layers, args)?;
+    args.set.iter().try_for_each(|assignment| layers.push_assignment(assignment))?;
+    Ok(layers)
+}
+
+fn push_options(layers: &mut Layers, args: &Train) -> Result<()> {
+    let texts = [
+        ("--model", "model.path", &args.model),
+        ("--algorithm", "train.algorithm", &args.algorithm),
+        ("--reward", "reward", &args.reward),
+        ("--device", "run.device", &args.device),
+    ];
+    for (option, key, value) in texts {
+        if let Some(value) = value {
+            layers.push_value(&format!("{option} {value}"), key, value.as_str())?;
+        }
+    }
+    for (option, key, value) in [("--epochs", "run.epochs", args.epochs), ("--seed", "run.seed", args.seed)] {
+        if let Some(value) = value {
+            layers.push_value(&format!("{option} {value}"), key, i64::try_from(value)?)?;
+        }
+    }
+    if let Some(prompts) = &args.prompts {
+        push_prompts(layers, prompts)?;
+    }
+    Ok(())
+}
+
+/// `--prompts` replaces all that earlier layers say of prompts: a kind, or else a file.
+fn push_prompts(layers: &mut Layers, prompts: &str) -> Result<()> {
+    let origin = format!("--prompts {prompts}");
+    layers.clear_section("prompts");
+    if ddpo::prompts::PromptSource::named(prompts).is_ok() {
+        return Ok(layers.push_value(&origin, "prompts.kind", prompts)?);
+    }
+    // What looks like a file name is one; anything else gets the list of kinds.
+    if Path::new(prompts).exists() || prompts.contains(['/', '.', '\\']) {
+        layers.push_value(&origin, "prompts.kind", "from-file")?;
+        return Ok(layers.push_value(&origin, "prompts.path", prompts)?);
+    }
+    ddpo::prompts::PromptSource::named(prompts)?;
+    Ok(())
+}
+
+fn run_name(plan: &RunPlan) -> String {
+    let reward = plan.reward.first().map_or("reward", |term| term.reward.as_str());
+    let reward: String = reward.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(32).collect();
+    format!("{}-{reward}", plan.model.short_name())
+}
+
+fn announce(plan: &RunPlan, prompts: &PromptSplit, path: &Path) {
+    let config = &plan.config;
+    let rewards: Vec<String> = plan
+        .reward
+        .iter()
+        .map(|term| match term.weight {
+            1.0 => term.reward.to_string(),
+            weight => format!("{weight} x {}", term.reward),
+        })
+        .collect();
+    line(&format!("run      {}", path.display()));
+    line(&format!(
+        "model    {} on {}, {} {}",
+        plan.model, config.run.device, config.train.parameters, config.train.algorithm
+    ));
+    line(&format!("reward   {}", rewards.join(" + ")));
+    let held_out = if prompts.disjoint {
+        format!("{} held out", prompts.evaluation.len())
+    } else {
+        "too few to hold any out: evaluation shares them, with other seeds".into()
+    };
+    line(&format!("prompts  {} to train on, {held_out}", prompts.training.len()));
+    line(&format!(
+        "epoch    {} images of {} steps at guidance {}, {} updates of {} images",
+        plan.samples_per_epoch,
+        config.sample.steps,
+        config.sample.guidance,
+        plan.updates_per_epoch,
+        config.train.batch_size * plan.accumulation,
+    ));
+}
+
+fn summarise(path: &PathBuf) -> Result<()> {
+    let records = ddpo::report::Records::read(&path.join("metrics.jsonl"))?;
+    let verdict = ddpo::report::Verdict::of(&records);
+    if let Some((base, last)) = verdict.reward {
+        line(&format!("reward on unseen prompts and seeds: {base:.4} before, {last:.4} after"));
+    }
+    verdict.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! Errors as the user sees them: what failed, why, what to do, and the exit code.
+
+use std::error::Error as StdError;
+use std::process::ExitCode;
+
+use ddpo::Error;
+
+/// The run failed.
+const FAILED: u8 = 1;
+/// The command or the configuration is wrong.
+const USAGE: u8 = 2;
+
+/// Prints the error, its causes and a hint, and chooses the exit code.
+pub fn show(error: &anyhow::Error) -> ExitCode {
+    eprintln!("error: {error}");
+    let mut shown = error.to_string();
+    for cause in error.chain().skip(1) {
+        let text = cause.to_string();
+        // A transparent wrapper says the same as what it wraps.
+        if !shown.contains(text.trim_end()) {
+            eprintln!("  cause: {}", text.trim_end().replace('\n', "\n         "));
+        }
+        shown = text;
+    }
+    let usage = error.chain().find_map(|cause| cause.downcast_ref::<Error>()).is_some_and(Error::is_usage);
+    if let Some(hint) = error.chain().find_map(hint) {
+        eprintln!("hint: {hint}");
+    }
+    ExitCode::from(if usage { USAGE } else { FAILED })
+}
+
+/// What to do about an error, where there is something to do.
+fn hint(error: &(dyn StdError + 'static)) -> Option<String> {
+    if let Some(error) = error.downcast_ref::<Error>() {
+        return hint_of_recipe(error);
+    }
+    if let Some(error) = error.downcast_ref::<ddpo::train::Error>() {
+        return hint_of_training(error);
+    }
+    let io = error.downcast_ref::<std::io::Error>()?;
+    (io.kind() == std::io::ErrorKind::StorageFull)
+        .then(|| "free some space, then go on with `ddpo train --resume --run-dir DIR`".to_owned())
+}
+
+fn hint_of_recipe(error: &Error) -> Option<String> {
+    let hint = match error {
+        Error::UnknownKey { .. } => "`ddpo config` prints every option with its default",
+        Error::Assignment { .. } => "for example --set sample.steps=30",
+        Error::NoEmbeddedModel => "give --model DIR, a diffusers directory",
+        Error::HubModel { id, .. } => {
+            return Some(format!(
+                "download it first, for example with `huggingface-cli download {id} --local-dir model`, then give --model model"
+            ));
+        }
+        Error::PickledWeights { .. } => {
+            "convert it in Python where you trust the file: safetensors.torch.save_file(torch.load(FILE, weights_only=True), \"model.safetensors\"), \
+             or for a pipeline DiffusionPipeline.from_pretrained(DIR).save_pretrained(OUT, safe_serialization=True)"
+        }
+        Error::RunExists { path } => {
+            return Some(format!(
+                "to go on with it: ddpo train --resume --run-dir {}; to start afresh, choose another --run-dir",
+                path.display()
+            ));
+        }
+        Error::NothingToResume { .. } => "start a new run without --resume",
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn hint_of_training(error: &ddpo::train::Error) -> Option<String> {
+    let hint = match error {
+        ddpo::train::Error::Locked { .. } => "wait for it to end, or choose another --run-dir",
+        ddpo::train::Error::ChangedSetting { .. } => {
+            "a resumed run keeps its settings, except for epochs, threads and how often it evaluates or saves; start a new run for others"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}

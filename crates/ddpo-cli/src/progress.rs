@@ -1,0 +1,156 @@
+//! What a run looks like while it runs: bars and a growing curve on a terminal, one plain line an epoch elsewhere.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use ddpo::train::{EpochRecord, EvalRecord, Event, Progress, Record, Stage, Tracker, UpdateRecord};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::numbers::{duration, sparkline};
+
+/// Epochs shown in the curve at most.
+const CURVE: usize = 40;
+
+/// Follows a run on stdout (lines) and stderr (bars, warnings).
+pub struct Console {
+    epochs: u64,
+    started: Instant,
+    /// Epochs done in this process, for the time left.
+    finished: u64,
+    rewards: Vec<f64>,
+    clip_fractions: Vec<f64>,
+    bar: Option<(Stage, ProgressBar)>,
+}
+
+impl Console {
+    /// A console for a run of so many epochs.
+    pub fn new(epochs: usize) -> Self {
+        Self {
+            epochs: epochs as u64,
+            started: Instant::now(),
+            finished: 0,
+            rewards: Vec::new(),
+            clip_fractions: Vec::new(),
+            bar: None,
+        }
+    }
+
+    fn progress(&mut self, progress: Progress) {
+        if self.bar.as_ref().is_none_or(|(stage, _)| *stage != progress.stage) {
+            self.clear();
+            let bar = stage_bar(stage_name(progress.stage), progress.total);
+            if progress.epoch > 0 {
+                bar.set_prefix(format!("epoch {}/{} ", progress.epoch, self.epochs));
+            }
+            self.bar = Some((progress.stage, bar));
+        }
+        if let Some((_, bar)) = &self.bar {
+            bar.set_position(progress.done as u64);
+        }
+    }
+
+    fn clear(&mut self) {
+        if let Some((_, bar)) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn epoch(&mut self, record: &EpochRecord) {
+        self.clear();
+        self.finished += 1;
+        self.rewards.push(record.reward_mean);
+        let clipped = self.clip_fractions.iter().sum::<f64>() / self.clip_fractions.len().max(1) as f64;
+        self.clip_fractions.clear();
+        let left = self
+            .started
+            .elapsed()
+            .div_f64(self.finished as f64)
+            .mul_f64(self.epochs.saturating_sub(record.epoch) as f64);
+        let curve = if std::io::stdout().is_terminal() {
+            format!("  {}", sparkline(&self.rewards[self.rewards.len().saturating_sub(CURVE)..]))
+        } else {
+            String::new()
+        };
+        line(&format!(
+            "epoch {}/{}  reward {:.4} ± {:.4}  clipped {:.0} %  {:.2} images/s (sampling {:.1} s, scoring {:.1} s, training {:.1} s)  {} left{curve}",
+            record.epoch,
+            self.epochs,
+            record.reward_mean,
+            record.reward_std,
+            100.0 * clipped,
+            record.images_per_second,
+            record.sample_seconds,
+            record.reward_seconds,
+            record.train_seconds,
+            duration(left),
+        ));
+    }
+
+    fn evaluation(&mut self, record: &EvalRecord) {
+        self.clear();
+        let name = if record.epoch == 0 { "base model".to_owned() } else { format!("after epoch {}", record.epoch) };
+        let others = record.held_out.iter().map(|(name, value)| format!("  {name} {value:.4}")).collect::<String>();
+        line(&format!(
+            "held out, {name}: reward {:.4}{others}  divergence {:.3} nats  diversity {:.3}",
+            record.reward_mean, record.kl_to_base, record.diversity
+        ));
+    }
+
+    fn update(&mut self, record: &UpdateRecord) {
+        self.clip_fractions.push(record.clip_fraction);
+    }
+}
+
+impl Tracker for Console {
+    fn name(&self) -> &str {
+        "console"
+    }
+
+    fn record(&mut self, event: &Event<'_>) -> ddpo::train::Result<()> {
+        match event {
+            Event::Progress(progress) => self.progress(*progress),
+            Event::Record(Record::Epoch(record)) => self.epoch(record),
+            Event::Record(Record::Update(record)) => self.update(record),
+            Event::Record(Record::Eval(record)) => self.evaluation(record),
+            Event::Warning(error) => {
+                self.clear();
+                eprintln!("warning: {}", with_causes(*error));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// A bar of `total` units on stderr, which draws nothing where that is no terminal.
+pub fn stage_bar(name: &'static str, total: usize) -> ProgressBar {
+    let bar = ProgressBar::new(total as u64);
+    let template = "{prefix}{msg:10} [{bar:32}] {pos}/{len}  {eta} left";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_message(name);
+    bar.enable_steady_tick(Duration::from_millis(500));
+    bar
+}
+
+fn stage_name(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Sampling => "sampling",
+        Stage::Scoring => "scoring",
+        Stage::Training => "training",
+        Stage::Evaluating => "evaluating",
+        _ => "working",
+    }
+}
+
+/// Prints a line at once, also into a pipe; whoever reads it may have gone, which must not end a run.
+pub fn line(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source()).map(|cause| format!(": {cause}"));
+    format!("{error}{}", causes.collect::<String>())
+}

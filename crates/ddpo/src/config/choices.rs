@@ -1,0 +1,223 @@
+//! The options that are a choice of names, and the two that are a name or a list.
+
+use std::fmt;
+
+use serde::de::{self, SeqAccess, Visitor, value::SeqAccessDeserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Declares an enum whose variants are spelled in kebab-case outside.
+macro_rules! choices {
+    ($(#[doc = $about:literal])* $name:ident { $( $(#[doc = $doc:literal])* $variant:ident = $text:literal, )* }) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name { $( $(#[doc = $doc])* #[serde(rename = $text)] $variant, )* }
+
+        impl $name {
+            /// Every name, in the order it is documented.
+            pub const NAMES: &'static [&'static str] = &[$($text),*];
+
+            /// The name in configuration files and on the command line.
+            pub fn name(self) -> &'static str {
+                match self { $( Self::$variant => $text, )* }
+            }
+
+            /// The choice of this name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name { $( $text => Some(Self::$variant), )* _ => None }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    };
+}
+
+choices! {
+    /// The fine-tuning algorithm.
+    Algorithm {
+        /// Policy gradient with importance sampling and clipping.
+        DdpoIs = "ddpo-is",
+        /// Score-function policy gradient, one update an epoch.
+        DdpoSf = "ddpo-sf",
+        /// Reward-weighted regression.
+        Rwr = "rwr",
+        /// Reward-weighted regression on the best tenth of each prompt.
+        RwrSparse = "rwr-sparse",
+    }
+}
+
+choices! {
+    /// Which parameters are trained.
+    Parameters {
+        /// Low-rank factors beside the attention projections.
+        Lora = "lora",
+        /// Every parameter of the UNet.
+        Full = "full",
+    }
+}
+
+choices! {
+    /// The number type of the frozen weights.
+    Dtype {
+        /// 32-bit floating point.
+        F32 = "f32",
+        /// 16-bit floating point.
+        F16 = "f16",
+        /// bfloat16.
+        Bf16 = "bf16",
+    }
+}
+
+choices! {
+    /// Where prompts come from.
+    PromptKind {
+        /// The 45 animals of the paper.
+        SimpleAnimals = "simple-animals",
+        /// The 398 animal classes of ImageNet.
+        ImagenetAnimals = "imagenet-animals",
+        /// An animal doing one of three activities.
+        NounsActivities = "nouns-activities",
+        /// A number of animals.
+        Counting = "counting",
+        /// The lines of a file.
+        FromFile = "from-file",
+        /// The list in the configuration.
+        List = "list",
+    }
+}
+
+choices! {
+    /// How rewards become advantages.
+    AdvantageKind {
+        /// Running mean and deviation of each prompt.
+        PerPrompt = "per-prompt",
+        /// Mean and deviation of the whole batch.
+        Batch = "batch",
+        /// Mean and deviation of the samples of one prompt in the same epoch.
+        Group = "group",
+    }
+}
+
+choices! {
+    /// How elementwise log-probabilities become one number a sample.
+    Reduction {
+        /// Mean over all but the batch.
+        Mean = "mean",
+        /// Sum over all but the batch.
+        Sum = "sum",
+    }
+}
+
+/// What images are scored with.
+#[derive(Clone, Debug, PartialEq)]
+pub enum RewardOption {
+    /// One reward, of weight 1.
+    Name(String),
+    /// The weighted sum of several.
+    Weighted(Vec<WeightedReward>),
+}
+
+/// One term of a weighted reward.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct WeightedReward {
+    /// The reward's name, as after `--reward`.
+    pub kind: String,
+    /// What its value is multiplied by.
+    #[serde(default = "one")]
+    pub weight: f64,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+impl WeightedReward {
+    /// The keys a `[[reward]]` table may have.
+    pub(crate) const KEYS: &'static [&'static str] = &["kind", "weight"];
+}
+
+impl Default for RewardOption {
+    fn default() -> Self {
+        Self::Name("jpeg-compressibility".into())
+    }
+}
+
+impl Serialize for RewardOption {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Name(name) => serializer.serialize_str(name),
+            Self::Weighted(terms) => terms.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RewardOption {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameOrTerms;
+        impl<'de> Visitor<'de> for NameOrTerms {
+            type Value = RewardOption;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a reward's name or a list of [[reward]] tables")
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<RewardOption, E> {
+                Ok(RewardOption::Name(name.into()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, terms: A) -> Result<RewardOption, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(terms)).map(RewardOption::Weighted)
+            }
+        }
+        deserializer.deserialize_any(NameOrTerms)
+    }
+}
+
+/// Where evaluation prompts come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EvalPrompts {
+    /// `held-out`, or the name of another kind of prompts.
+    Kind(String),
+    /// The prompts themselves.
+    List(Vec<String>),
+}
+
+impl EvalPrompts {
+    /// The name of the default: a part of the training prompts that training never uses.
+    pub const HELD_OUT: &'static str = "held-out";
+}
+
+impl Default for EvalPrompts {
+    fn default() -> Self {
+        Self::Kind(Self::HELD_OUT.into())
+    }
+}
+
+impl Serialize for EvalPrompts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Kind(name) => serializer.serialize_str(name),
+            Self::List(prompts) => prompts.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EvalPrompts {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KindOrList;
+        impl<'de> Visitor<'de> for KindOrList {
+            type Value = EvalPrompts;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"held-out\", a kind of prompts or a list of prompts")
+            }
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<EvalPrompts, E> {
+                Ok(EvalPrompts::Kind(name.into()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, prompts: A) -> Result<EvalPrompts, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(prompts)).map(EvalPrompts::List)
+            }
+        }
+        deserializer.deserialize_any(KindOrList)
+    }
+}

@@ -1,0 +1,191 @@
+//! Joins what the command line, a file and a preset say over the defaults.
+
+use toml::{Table, Value};
+
+use crate::error::{Error, Result};
+
+use super::presets::Preset;
+use super::run::RunConfig;
+use super::unknown::find_unknown;
+
+/// Configuration tables in rising order of precedence: preset, file, command line.
+///
+/// Each layer is checked by itself as it comes in, so that an error names where it is.
+#[derive(Clone, Debug, Default)]
+pub struct Layers {
+    merged: Table,
+}
+
+impl Layers {
+    /// Adds a preset.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layers::push_toml`].
+    pub fn push_preset(&mut self, preset: &Preset) -> Result<()> {
+        self.push(&format!("preset `{}`", preset.name), preset.table()?)
+    }
+
+    /// Adds the text of a configuration file; `origin` is its path.
+    ///
+    /// # Errors
+    ///
+    /// Fails on TOML that does not parse, unknown keys and values of the wrong type.
+    pub fn push_toml(&mut self, origin: &str, text: &str) -> Result<()> {
+        let syntax = |source| Error::ConfigSyntax { origin: origin.to_owned(), source };
+        let table: Table = text.parse().map_err(syntax)?;
+        check_keys(origin, &table)?;
+        // Read from the text and not from the table: only then the error shows the line.
+        toml::from_str::<RunConfig>(text).map_err(syntax)?;
+        self.push(origin, table)
+    }
+
+    /// Adds one `section.key=value` of the command line. The value is TOML; what is not is a bare string.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layers::push_toml`].
+    pub fn push_assignment(&mut self, assignment: &str) -> Result<()> {
+        let origin = format!("--set {assignment}");
+        let (key, value) =
+            assignment.split_once('=').ok_or_else(|| Error::Assignment { found: assignment.to_owned() })?;
+        self.push(&origin, nested(key.trim(), parse_value(value.trim())))
+    }
+
+    /// Sets one key, as a dedicated command-line option does; `origin` is that option.
+    ///
+    /// # Errors
+    ///
+    /// Fails on a value of the wrong type.
+    pub fn push_value(&mut self, origin: &str, key: &str, value: impl Into<Value>) -> Result<()> {
+        self.push(origin, nested(key, value.into()))
+    }
+
+    /// Drops what earlier layers say of a whole section, for options that replace it.
+    pub fn clear_section(&mut self, section: &str) {
+        self.merged.remove(section);
+    }
+
+    /// The configuration of all layers over the defaults.
+    ///
+    /// # Errors
+    ///
+    /// Fails when layers that are valid alone do not fit together.
+    pub fn resolve(self) -> Result<RunConfig> {
+        read("the configuration", &self.merged)
+    }
+
+    fn push(&mut self, origin: &str, table: Table) -> Result<()> {
+        check_keys(origin, &table)?;
+        read(origin, &table)?;
+        merge(&mut self.merged, table);
+        Ok(())
+    }
+}
+
+fn check_keys(origin: &str, table: &Table) -> Result<()> {
+    match find_unknown(table) {
+        None => Ok(()),
+        Some(unknown) => {
+            Err(Error::UnknownKey { origin: origin.to_owned(), key: unknown.key, nearest: unknown.nearest })
+        }
+    }
+}
+
+fn read(origin: &str, table: &Table) -> Result<RunConfig> {
+    table.clone().try_into().map_err(|source| Error::ConfigSyntax { origin: origin.to_owned(), source })
+}
+
+/// `a.b` and a value as the table `{ a = { b = value } }`.
+fn nested(key: &str, value: Value) -> Table {
+    match key.split_once('.') {
+        None => Table::from_iter([(key.to_owned(), value)]),
+        Some((section, rest)) => Table::from_iter([(section.to_owned(), Value::Table(nested(rest, value)))]),
+    }
+}
+
+/// A TOML value, or the text itself where it is not one: `--set run.device=cpu` needs no quotes.
+fn parse_value(text: &str) -> Value {
+    let parsed = format!("value = {text}").parse::<Table>().ok();
+    parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+/// Tables merge key by key; anything else is replaced.
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
+            (_, value) => drop(base.insert(key, value)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::choices::{EvalPrompts, PromptKind, RewardOption};
+    use super::*;
+
+    fn resolve(steps: impl Fn(&mut Layers) -> Result<()>) -> Result<RunConfig> {
+        let mut layers = Layers::default();
+        steps(&mut layers)?;
+        layers.resolve()
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let config = resolve(|layers| {
+            layers.push_preset(Preset::find("aesthetic")?)?;
+            layers.push_toml("run.toml", "[sample]\nsteps = 30\n[run]\nepochs = 7")?;
+            layers.push_assignment("sample.steps=10")
+        })
+        .unwrap();
+        assert_eq!((config.sample.steps, config.run.epochs, config.sample.guidance), (10, 7, 5.0));
+    }
+
+    #[test]
+    fn assignments_take_toml_and_bare_strings() {
+        let config = resolve(|layers| {
+            layers.push_assignment("run.device=cpu")?;
+            layers.push_assignment("train.learning-rate = 1e-5")?;
+            layers.push_assignment("eval.prompts=[\"a\", \"b\"]")?;
+            layers.push_assignment("prompts.kind=counting")?;
+            layers.push_assignment("sample.negative-prompt=blurry, dark")?;
+            layers.push_assignment("reward=jpeg-incompressibility")
+        })
+        .unwrap();
+        assert_eq!(config.run.device, "cpu");
+        assert_eq!(config.train.learning_rate, 1e-5);
+        assert_eq!(config.eval.prompts, EvalPrompts::List(vec!["a".into(), "b".into()]));
+        assert_eq!(config.prompts.kind, PromptKind::Counting);
+        assert_eq!(config.sample.negative_prompt, "blurry, dark");
+        assert_eq!(config.reward, RewardOption::Name("jpeg-incompressibility".into()));
+    }
+
+    #[track_caller]
+    fn check_error(steps: impl Fn(&mut Layers) -> Result<()>, expected: &str) {
+        let error = resolve(steps).unwrap_err();
+        let source = std::error::Error::source(&error).map(|s| format!("\n{}", s.to_string().trim_end()));
+        assert_eq!(format!("{error}{}", source.unwrap_or_default()), expected);
+    }
+
+    #[test]
+    fn errors_name_the_layer_the_key_and_the_value() {
+        check_error(|l| l.push_assignment("train.lr=3"), "unknown key `train.lr` in --set train.lr=3");
+        check_error(
+            |l| l.push_assignment("sample.step=3"),
+            "unknown key `sample.step` in --set sample.step=3 (did you mean `sample.steps`?)",
+        );
+        check_error(
+            |l| l.push_assignment("sample.steps"),
+            "cannot read --set `sample.steps`: expected section.key=value",
+        );
+        check_error(
+            |l| l.push_toml("run.toml", "[sample]\nsteps = \"many\"\n"),
+            "cannot read run.toml\nTOML parse error at line 2, column 9\n  |\n2 | steps = \"many\"\n  |         ^^^^^^\ninvalid type: string \"many\", expected usize",
+        );
+        check_error(
+            |l| l.push_toml("run.toml", "[sample\n"),
+            "cannot read run.toml\nTOML parse error at line 1, column 8\n  |\n1 | [sample\n  |        ^\nunclosed table, expected `]`",
+        );
+    }
+}

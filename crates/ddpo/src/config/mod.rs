@@ -1,0 +1,24 @@
+//! The configuration of a run: what a user writes ([`RunConfig`]) and what is run ([`RunPlan`]).
+
+mod choices;
+mod document;
+mod layers;
+mod options;
+mod plan;
+mod presets;
+mod run;
+mod unknown;
+
+pub use choices::{
+    AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, Reduction, RewardOption, WeightedReward,
+};
+pub use document::document;
+pub use layers::Layers;
+pub use plan::{AdvantagePlan, RewardTerm, RunPlan};
+pub use presets::{PRESETS, Preset};
+pub use run::{
+    AdvantageOptions, CheckpointOptions, EvalOptions, LoraOptions, ModelOptions, PromptOptions, RunConfig, RunOptions,
+    SampleOptions, TrackOptions, TrainOptions,
+};
+
+pub(crate) use unknown::nearest;

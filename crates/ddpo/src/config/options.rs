@@ -1,0 +1,72 @@
+//! The table of options: one macro writes the type, its defaults and its documentation.
+
+/// One option as `ddpo config` prints it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    /// The Rust field; the TOML key is the same in kebab-case.
+    pub field: &'static str,
+    /// What it does, a line each.
+    pub comment: &'static [&'static str],
+    /// Where the default comes from.
+    pub source: &'static str,
+    /// What to print, commented out, for an option that is absent by default.
+    pub example: Option<&'static str>,
+}
+
+impl Entry {
+    /// The TOML key.
+    pub fn key(&self) -> String {
+        self.field.replace('_', "-")
+    }
+}
+
+/// One `[section]` of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Section {
+    /// The TOML table's name.
+    pub name: &'static str,
+    /// What it holds.
+    pub about: &'static [&'static str],
+    /// Its options, in the order they are printed.
+    pub entries: &'static [Entry],
+}
+
+/// Declares a section: `field: type = default, "source"[, "example"];` under a doc comment.
+///
+/// The doc comment is the field's documentation and the comment in the printed file, so that the
+/// two cannot differ.
+macro_rules! options {
+    ($(#[doc = $about:literal])* $name:ident = $section:literal {
+        $( $(#[doc = $doc:literal])* $field:ident : $type:ty = $default:expr, $source:literal $(, $example:literal)? ; )*
+    }) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+        pub struct $name {
+            $( $(#[doc = $doc])* pub $field: $type, )*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $( $field: $default, )* }
+            }
+        }
+
+        impl $name {
+            pub(crate) const SECTION: $crate::config::options::Section = $crate::config::options::Section {
+                name: $section,
+                about: &[$($about),*],
+                entries: &[$( $crate::config::options::Entry {
+                    field: stringify!($field),
+                    comment: &[$($doc),*],
+                    source: $source,
+                    example: options!(@example $($example)?),
+                } ),*],
+            };
+        }
+    };
+    (@example) => { None };
+    (@example $example:literal) => { Some($example) };
+}
+
+pub(crate) use options;

@@ -1,0 +1,338 @@
+//! A configuration that has been checked, with everything that follows from it.
+
+use std::fmt::Display;
+
+use crate::device::DeviceName;
+use crate::error::{Error, Result};
+use crate::model::ModelSource;
+use crate::prompts::PromptSource;
+use crate::reward::RewardName;
+
+use super::choices::{AdvantageKind, Algorithm, Dtype, EvalPrompts, PromptKind, RewardOption, WeightedReward};
+use super::run::{EvalOptions, PromptOptions, RunConfig, SampleOptions, TrainOptions};
+
+/// A run that can be started: every value is in range, every number divides what it must.
+///
+/// The constructor touches no file and no device.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RunPlan {
+    /// The configuration this is the plan of.
+    pub config: RunConfig,
+    /// Where the model comes from.
+    pub model: ModelSource,
+    /// Where to compute.
+    pub device: DeviceName,
+    /// The terms of the optimised reward.
+    pub reward: Vec<RewardTerm>,
+    /// Rewards that are measured and never optimised.
+    pub held_out: Vec<RewardName>,
+    /// Where training prompts come from.
+    pub prompts: PromptSource,
+    /// Where evaluation prompts come from; `None`: a part of the training prompts, set aside.
+    pub eval_prompts: Option<PromptSource>,
+    /// How rewards become advantages.
+    pub advantage: AdvantagePlan,
+    /// Images an epoch: batch size times batches.
+    pub samples_per_epoch: usize,
+    /// Training batches whose gradients make one update.
+    pub accumulation: usize,
+    /// Optimizer steps an epoch, over all inner epochs.
+    pub updates_per_epoch: usize,
+    /// Denoising steps of each sample that are trained on.
+    pub trained_steps: usize,
+}
+
+/// One term of the optimised reward.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RewardTerm {
+    /// What scores.
+    pub reward: RewardName,
+    /// What its value is multiplied by.
+    pub weight: f64,
+}
+
+/// How rewards become advantages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdvantagePlan {
+    /// Running statistics of each prompt.
+    PerPrompt {
+        /// How many of a prompt's last rewards are remembered.
+        buffer_size: usize,
+        /// With fewer, the batch's statistics are used.
+        min_count: usize,
+    },
+    /// Statistics of the whole batch.
+    Batch,
+    /// Statistics of each group of samples of one prompt.
+    Group {
+        /// Samples a prompt.
+        size: usize,
+    },
+}
+
+impl RunPlan {
+    /// Checks `config` and derives what follows from it.
+    ///
+    /// # Errors
+    ///
+    /// Names the first option that does not fit, its value and what it may be.
+    pub fn new(config: RunConfig) -> Result<Self> {
+        at_least_one("run.epochs", config.run.epochs)?;
+        check_model(&config)?;
+        check_sample(&config.sample)?;
+        check_train(&config.train)?;
+        check_eval(&config.eval)?;
+        let samples_per_epoch = config.sample.batch_size * config.sample.batches_per_epoch;
+        let accumulation = accumulation(&config.train, samples_per_epoch)?;
+        let updates = samples_per_epoch / (config.train.batch_size * accumulation);
+        Ok(Self {
+            model: ModelSource::parse(&config.model.path, config.model.revision.as_deref())?,
+            device: DeviceName::parse(&config.run.device)?,
+            reward: reward_terms(&config.reward)?,
+            held_out: held_out_rewards(&config.eval)?,
+            prompts: prompt_source(&config.prompts)?,
+            eval_prompts: eval_source(&config.eval.prompts)?,
+            advantage: advantage(&config, samples_per_epoch)?,
+            samples_per_epoch,
+            accumulation,
+            updates_per_epoch: updates * config.train.inner_epochs,
+            trained_steps: trained_steps(&config)?,
+            config,
+        })
+    }
+}
+
+fn check_model(config: &RunConfig) -> Result<()> {
+    at_least_one("lora.rank", config.lora.rank)?;
+    positive("lora.alpha", config.lora.alpha)?;
+    if config.lora.targets.is_empty() {
+        return Err(invalid("lora.targets", "[]", "at least one projection"));
+    }
+    match config.model.dtype {
+        Dtype::F32 => Ok(()),
+        other => Err(not_built(format!("model.dtype = \"{other}\""), "use \"f32\"")),
+    }
+}
+
+fn check_sample(sample: &SampleOptions) -> Result<()> {
+    at_least_one("sample.steps", sample.steps)?;
+    at_least_one("sample.batch-size", sample.batch_size)?;
+    at_least_one("sample.batches-per-epoch", sample.batches_per_epoch)?;
+    within("sample.guidance", sample.guidance, 0.0, 1000.0)?;
+    if !(sample.eta > 0.0 && sample.eta <= 1.0) {
+        // At 0 every step is deterministic, and a deterministic step has no density to differentiate.
+        return Err(invalid("sample.eta", sample.eta, "more than 0 and at most 1"));
+    }
+    for (key, size) in [("sample.height", sample.height), ("sample.width", sample.width)] {
+        size.map_or(Ok(()), |size| at_least_one(key, size))?;
+    }
+    Ok(())
+}
+
+fn check_train(train: &TrainOptions) -> Result<()> {
+    if let Algorithm::Rwr | Algorithm::RwrSparse = train.algorithm {
+        return Err(not_built(format!("the algorithm `{}`", train.algorithm), "use `ddpo-is` or `ddpo-sf`"));
+    }
+    if train.kl_weight != 0.0 {
+        return Err(not_built(
+            format!("train.kl-weight = {}", train.kl_weight),
+            "use 0.0; the divergence is measured all the same",
+        ));
+    }
+    at_least_one("train.batch-size", train.batch_size)?;
+    at_least_one("train.inner-epochs", train.inner_epochs)?;
+    for (key, value) in [
+        ("train.learning-rate", train.learning_rate),
+        ("train.adam-epsilon", train.adam_epsilon),
+        ("train.max-grad-norm", train.max_grad_norm),
+        ("train.clip-range", train.clip_range),
+        ("train.advantage-clip", train.advantage_clip),
+    ] {
+        positive(key, value)?;
+    }
+    within("train.adam-beta1", train.adam_beta1, 0.0, 0.999_999_9)?;
+    within("train.adam-beta2", train.adam_beta2, 0.0, 0.999_999_9)?;
+    within("train.weight-decay", train.weight_decay, 0.0, f64::MAX)
+}
+
+fn check_eval(eval: &EvalOptions) -> Result<()> {
+    if eval.every > 0 { at_least_one("eval.count", eval.count) } else { Ok(()) }
+}
+
+/// The given accumulation, or the algorithm's own; checks that updates come out even.
+fn accumulation(train: &TrainOptions, samples: usize) -> Result<usize> {
+    if !samples.is_multiple_of(train.batch_size) {
+        return Err(invalid(
+            "train.batch-size",
+            train.batch_size,
+            format_args!(
+                "a divisor of {samples}, the samples of an epoch (sample.batch-size x sample.batches-per-epoch)"
+            ),
+        ));
+    }
+    let batches = samples / train.batch_size;
+    let single_update = train.algorithm == Algorithm::DdpoSf;
+    let accumulation = train.accumulation.unwrap_or(if single_update { batches } else { 1 });
+    at_least_one("train.accumulation", accumulation)?;
+    if single_update && (accumulation != batches || train.inner_epochs != 1) {
+        let found = format!("{accumulation} with inner-epochs {}", train.inner_epochs);
+        return Err(invalid(
+            "train.accumulation",
+            found,
+            format_args!("{batches} with inner-epochs 1: `ddpo-sf` makes one update an epoch, on fresh samples"),
+        ));
+    }
+    if !batches.is_multiple_of(accumulation) {
+        return Err(invalid(
+            "train.accumulation",
+            accumulation,
+            format_args!(
+                "a divisor of {batches}, the training batches of an epoch ({samples} samples in batches of {})",
+                train.batch_size
+            ),
+        ));
+    }
+    Ok(accumulation)
+}
+
+fn trained_steps(config: &RunConfig) -> Result<usize> {
+    let fraction = config.train.timestep_fraction;
+    let trained = (config.sample.steps as f64 * fraction) as usize;
+    if !(fraction > 0.0 && fraction <= 1.0) || trained == 0 {
+        let expected = format!(
+            "at most 1 and at least {:.3}, one of {} steps",
+            1.0 / config.sample.steps as f64,
+            config.sample.steps
+        );
+        return Err(invalid("train.timestep-fraction", fraction, expected));
+    }
+    Ok(trained)
+}
+
+fn advantage(config: &RunConfig, samples: usize) -> Result<AdvantagePlan> {
+    let options = &config.advantage;
+    match options.kind {
+        AdvantageKind::Batch => Ok(AdvantagePlan::Batch),
+        AdvantageKind::PerPrompt => {
+            at_least_one("advantage.min-count", options.min_count)?;
+            if options.buffer_size < options.min_count {
+                return Err(invalid(
+                    "advantage.buffer-size",
+                    options.buffer_size,
+                    format_args!("at least {}, the min-count", options.min_count),
+                ));
+            }
+            Ok(AdvantagePlan::PerPrompt { buffer_size: options.buffer_size, min_count: options.min_count })
+        }
+        AdvantageKind::Group => {
+            let size = options.group_size.unwrap_or(8);
+            if size < 2 || !samples.is_multiple_of(size) {
+                return Err(invalid(
+                    "advantage.group-size",
+                    size,
+                    format_args!("at least 2 and a divisor of {samples}, the samples of an epoch"),
+                ));
+            }
+            Ok(AdvantagePlan::Group { size })
+        }
+    }
+}
+
+fn reward_terms(option: &RewardOption) -> Result<Vec<RewardTerm>> {
+    let terms = match option {
+        RewardOption::Name(name) => vec![WeightedReward { kind: name.clone(), weight: 1.0 }],
+        RewardOption::Weighted(terms) => terms.clone(),
+    };
+    if terms.is_empty() {
+        return Err(invalid("reward", "[]", "at least one [[reward]]"));
+    }
+    terms.iter().map(reward_term).collect()
+}
+
+fn reward_term(term: &WeightedReward) -> Result<RewardTerm> {
+    if !term.weight.is_finite() || term.weight == 0.0 {
+        return Err(invalid("reward.weight", term.weight, "a number other than 0"));
+    }
+    Ok(RewardTerm { reward: RewardName::parse(&term.kind)?, weight: term.weight })
+}
+
+fn held_out_rewards(eval: &EvalOptions) -> Result<Vec<RewardName>> {
+    eval.held_out.iter().map(|name| RewardName::parse(name)).collect()
+}
+
+fn eval_source(option: &EvalPrompts) -> Result<Option<PromptSource>> {
+    match option {
+        EvalPrompts::List(prompts) => PromptSource::list("eval.prompts", prompts).map(Some),
+        EvalPrompts::Kind(name) if name == EvalPrompts::HELD_OUT => Ok(None),
+        EvalPrompts::Kind(name) => PromptSource::named(name).map(Some),
+    }
+}
+
+fn prompt_source(options: &PromptOptions) -> Result<PromptSource> {
+    reject_stray_prompt_options(options)?;
+    match options.kind {
+        PromptKind::FromFile => {
+            let path = options
+                .path
+                .as_ref()
+                .ok_or_else(|| invalid("prompts.path", "nothing", "a file, for kind = \"from-file\""))?;
+            let (start, end) = (options.start.unwrap_or(0), options.end);
+            if end.is_some_and(|end| end <= start) {
+                return Err(invalid("prompts.end", end.unwrap_or(0), format_args!("more than {start}, the start")));
+            }
+            Ok(PromptSource::File { path: path.into(), start, end })
+        }
+        PromptKind::List => PromptSource::list("prompts.values", options.values.as_deref().unwrap_or_default()),
+        PromptKind::Counting => {
+            let max_count = options.max_count.unwrap_or(PromptSource::MAX_COUNT);
+            PromptSource::counting(max_count).ok_or_else(|| {
+                invalid("prompts.max-count", max_count, format_args!("2 to {}", PromptSource::MAX_COUNT))
+            })
+        }
+        other => PromptSource::named(other.name()),
+    }
+}
+
+/// An option of another kind of prompts would be ignored in silence; better to say so.
+fn reject_stray_prompt_options(options: &PromptOptions) -> Result<()> {
+    let set = [
+        ("prompts.path", options.path.is_some(), PromptKind::FromFile),
+        ("prompts.start", options.start.is_some(), PromptKind::FromFile),
+        ("prompts.end", options.end.is_some(), PromptKind::FromFile),
+        ("prompts.values", options.values.is_some(), PromptKind::List),
+        ("prompts.max-count", options.max_count.is_some(), PromptKind::Counting),
+    ];
+    match set.into_iter().find(|(_, set, kind)| *set && *kind != options.kind) {
+        None => Ok(()),
+        Some((key, _, kind)) => Err(invalid(
+            key,
+            format_args!("a value with kind = \"{}\"", options.kind),
+            format_args!("none, or kind = \"{kind}\""),
+        )),
+    }
+}
+
+fn at_least_one(key: &'static str, value: usize) -> Result<()> {
+    if value == 0 { Err(invalid(key, value, "at least 1")) } else { Ok(()) }
+}
+
+fn positive(key: &'static str, value: f64) -> Result<()> {
+    if value > 0.0 && value.is_finite() { Ok(()) } else { Err(invalid(key, value, "a finite number above 0")) }
+}
+
+fn within(key: &'static str, value: f64, low: f64, high: f64) -> Result<()> {
+    if (low..=high).contains(&value) {
+        return Ok(());
+    }
+    let expected = if high == f64::MAX { format!("at least {low}") } else { format!("{low} to {high}") };
+    Err(invalid(key, value, expected))
+}
+
+fn invalid(key: &'static str, found: impl Display, expected: impl Display) -> Error {
+    Error::InvalidOption { key, found: found.to_string(), expected: expected.to_string() }
+}
+
+fn not_built(what: String, instead: &str) -> Error {
+    Error::NotBuilt { what, instead: instead.to_owned() }
+}

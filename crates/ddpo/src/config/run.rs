@@ -1,0 +1,220 @@
+//! The configuration as a file states it: every option, its default and where the default is from.
+
+use serde::{Deserialize, Serialize};
+
+use super::choices::{AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, Reduction, RewardOption};
+use super::options::{Section, options};
+
+options! {
+    /// The run as a whole.
+    RunOptions = "run" {
+        /// Seed of everything: noise, prompts, order of samples and steps. Same seed, same bytes.
+        seed: u64 = 0, "ours";
+        /// Rounds of sample, score, update.
+        epochs: usize = 8, "tuned for `emoji`";
+        /// Where to compute: "cpu".
+        device: String = "cpu".into(), "ours";
+        /// Worker threads; 0: one for every core. The numbers do not depend on it.
+        threads: usize = 0, "ours";
+    }
+}
+
+options! {
+    /// The model to fine-tune.
+    ModelOptions = "model" {
+        /// "emoji" (embedded in the program), a diffusers directory, or a hub id "org/name".
+        path: String = "emoji".into(), "ours";
+        /// The hub revision: a branch, a tag or a commit.
+        revision: Option<String> = None, "the hub's main branch", "\"main\"";
+        /// The number type the frozen weights are held in: "f32".
+        dtype: Dtype = Dtype::F32, "ours";
+    }
+}
+
+options! {
+    /// The adapter that is trained.
+    LoraOptions = "lora" {
+        /// Rank of each pair of factors.
+        rank: usize = 4, "ddpo-pytorch";
+        /// Scale: the adapter adds alpha / rank times the product of its factors.
+        alpha: f64 = 4.0, "diffusers: alpha = rank";
+        /// Which projections of every UNet attention carry an adapter.
+        targets: Vec<String> = ["to_q", "to_k", "to_v", "to_out.0"].map(String::from).to_vec(), "ddpo-pytorch";
+        /// Start from an existing adapter file instead of a fresh one.
+        path: Option<String> = None, "fresh adapter", "\"pytorch_lora_weights.safetensors\"";
+    }
+}
+
+options! {
+    /// What the model is asked to draw while it trains.
+    PromptOptions = "prompts" {
+        /// "simple-animals" (45), "nouns-activities" (45 x 3), "counting", "from-file" or "list".
+        kind: PromptKind = PromptKind::SimpleAnimals, "paper, section 5";
+        /// kind = "from-file": a text file with a prompt a line.
+        path: Option<String> = None, "none", "\"prompts.txt\"";
+        /// kind = "from-file": the first line to use, from 0.
+        start: Option<usize> = None, "the first line", "0";
+        /// kind = "from-file": the line to stop before.
+        end: Option<usize> = None, "the last line", "100";
+        /// kind = "list": the prompts themselves.
+        values: Option<Vec<String>> = None, "none", "[\"a cat\", \"a dog\"]";
+        /// kind = "counting": how many of a thing a prompt may ask for, at most.
+        max_count: Option<usize> = None, "9 for \"counting\"", "9";
+    }
+}
+
+options! {
+    /// How images are sampled.
+    SampleOptions = "sample" {
+        /// Denoising steps.
+        steps: usize = 20, "tuned for `emoji`; paper: 50";
+        /// Share of the DDPM noise each DDIM step adds. 1 is what the policy gradient is made for.
+        eta: f64 = 1.0, "paper";
+        /// Classifier-free guidance; 1 switches it off.
+        guidance: f64 = 3.0, "tuned for `emoji`; paper: 5";
+        /// Images that are denoised together.
+        batch_size: usize = 16, "tuned for `emoji`";
+        /// Batches an epoch.
+        batches_per_epoch: usize = 4, "tuned for `emoji`";
+        /// Image height in pixels.
+        height: Option<usize> = None, "the model's own", "512";
+        /// Image width in pixels.
+        width: Option<usize> = None, "the model's own", "512";
+        /// What guidance steers away from.
+        negative_prompt: String = String::new(), "paper: the empty prompt";
+    }
+}
+
+options! {
+    /// How the model is updated.
+    TrainOptions = "train" {
+        /// "ddpo-is" (importance sampling with clipping) or "ddpo-sf" (score function, one update an epoch).
+        algorithm: Algorithm = Algorithm::DdpoIs, "paper";
+        /// What is trained: "lora" or "full".
+        parameters: Parameters = Parameters::Lora, "ddpo-pytorch";
+        /// Images a gradient is computed for at once.
+        batch_size: usize = 16, "tuned for `emoji`";
+        /// Batches whose gradients are averaged into one update.
+        accumulation: Option<usize> = None, "1; for \"ddpo-sf\" all of an epoch's batches", "1";
+        /// Passes over an epoch's samples.
+        inner_epochs: usize = 1, "paper";
+        /// Share of each sample's steps that is trained on, chosen at random.
+        timestep_fraction: f64 = 1.0, "ddpo-pytorch";
+        /// AdamW's step size.
+        learning_rate: f64 = 3e-4, "ddpo-pytorch, for LoRA (full: 1e-5)";
+        /// AdamW's decay of the gradient's mean.
+        adam_beta1: f64 = 0.9, "ddpo-pytorch";
+        /// AdamW's decay of the gradient's square.
+        adam_beta2: f64 = 0.999, "ddpo-pytorch";
+        /// AdamW's guard against division by zero.
+        adam_epsilon: f64 = 1e-8, "ddpo-pytorch";
+        /// AdamW's decoupled weight decay.
+        weight_decay: f64 = 1e-4, "ddpo-pytorch";
+        /// Gradients longer than this are scaled down to it.
+        max_grad_norm: f64 = 1.0, "ddpo-pytorch";
+        /// How far the policy ratio may go from 1 before the gradient stops ("ddpo-is").
+        clip_range: f64 = 1e-4, "paper";
+        /// Advantages are clamped to plus and minus this.
+        advantage_clip: f64 = 5.0, "ddpo-pytorch";
+        /// Apply the sampling guidance in training too. Without it, training decays (paper, appendix E).
+        guidance: bool = true, "paper";
+        /// Weight of the divergence from the base model in the loss.
+        kl_weight: f64 = 0.0, "paper";
+        /// How a log-probability adds up over pixels: "mean" or "sum". The clip range belongs to "mean".
+        log_prob_reduction: Reduction = Reduction::Mean, "ddpo-pytorch";
+    }
+}
+
+options! {
+    /// How rewards become advantages.
+    AdvantageOptions = "advantage" {
+        /// "per-prompt" (running statistics of each prompt), "batch", or "group" (an equal number of samples a prompt).
+        kind: AdvantageKind = AdvantageKind::PerPrompt, "paper";
+        /// kind = "per-prompt": how many of a prompt's last rewards are remembered.
+        buffer_size: usize = 16, "ddpo-pytorch";
+        /// kind = "per-prompt": with fewer rewards than this, the batch's statistics are used.
+        min_count: usize = 16, "ddpo-pytorch";
+        /// kind = "group": samples drawn of each prompt; must divide the samples of an epoch.
+        group_size: Option<usize> = None, "8 for \"group\"", "8";
+    }
+}
+
+options! {
+    /// What is measured on prompts and seeds that training never uses.
+    EvalOptions = "eval" {
+        /// Evaluate every so many epochs, and before the first; 0: never.
+        every: usize = 4, "ours";
+        /// Images an evaluation.
+        count: usize = 32, "ours";
+        /// "held-out" (a part of the training prompts that is set aside), another kind of prompts, or a list.
+        prompts: EvalPrompts = EvalPrompts::default(), "ours";
+        /// Seed of the evaluation's noise.
+        seed: u64 = 1_000_003, "ours";
+        /// Rewards that are measured and never optimised, to show over-optimisation.
+        held_out: Vec<String> = Vec::new(), "ours";
+    }
+}
+
+options! {
+    /// What is kept to go on from.
+    CheckpointOptions = "checkpoint" {
+        /// Write a checkpoint every so many epochs; 0: only at the end and on Ctrl-C.
+        every: usize = 4, "ours";
+        /// How many checkpoints to keep; 0: all.
+        keep: usize = 2, "ours";
+    }
+}
+
+options! {
+    /// Where else metrics go.
+    TrackOptions = "track" {
+        /// TensorBoard event files in the run directory.
+        tensorboard: bool = false, "ours";
+        /// metrics.csv beside metrics.jsonl.
+        csv: bool = false, "ours";
+    }
+}
+
+/// A run, as a configuration file states it. Every part has a default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct RunConfig {
+    /// What images are scored with: one name, or a weighted list.
+    pub reward: RewardOption,
+    /// The run as a whole.
+    pub run: RunOptions,
+    /// The model to fine-tune.
+    pub model: ModelOptions,
+    /// The adapter that is trained.
+    pub lora: LoraOptions,
+    /// What the model is asked to draw.
+    pub prompts: PromptOptions,
+    /// How images are sampled.
+    pub sample: SampleOptions,
+    /// How the model is updated.
+    pub train: TrainOptions,
+    /// How rewards become advantages.
+    pub advantage: AdvantageOptions,
+    /// What is measured on unseen prompts and seeds.
+    pub eval: EvalOptions,
+    /// What is kept to go on from.
+    pub checkpoint: CheckpointOptions,
+    /// Where else metrics go.
+    pub track: TrackOptions,
+}
+
+impl RunConfig {
+    /// Every section, in the order it is printed.
+    pub(crate) const SECTIONS: [Section; 10] = [
+        RunOptions::SECTION,
+        ModelOptions::SECTION,
+        LoraOptions::SECTION,
+        PromptOptions::SECTION,
+        SampleOptions::SECTION,
+        TrainOptions::SECTION,
+        AdvantageOptions::SECTION,
+        EvalOptions::SECTION,
+        CheckpointOptions::SECTION,
+        TrackOptions::SECTION,
+    ];
+}

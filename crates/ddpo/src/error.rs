@@ -1,0 +1,240 @@
+//! What can go wrong between a configuration and a finished run.
+
+use std::path::PathBuf;
+
+/// This crate's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong between a configuration and a finished run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration that is not TOML, or has a value of the wrong type.
+    #[error("cannot read {origin}")]
+    ConfigSyntax {
+        /// The file, the preset or the command-line option.
+        origin: String,
+        /// What the parser says.
+        source: toml::de::Error,
+    },
+    /// A key that no option has.
+    #[error("unknown key `{key}` in {origin}{}", did_you_mean(nearest))]
+    UnknownKey {
+        /// The file, the preset or the command-line option.
+        origin: String,
+        /// The key as written.
+        key: String,
+        /// The nearest key that exists.
+        nearest: Option<String>,
+    },
+    /// `--set` without an equals sign.
+    #[error("cannot read --set `{found}`: expected section.key=value")]
+    Assignment {
+        /// What was written.
+        found: String,
+    },
+    /// A name that is none of the known ones.
+    #[error("unknown {what} `{found}`{}; known: {}", did_you_mean(nearest), known.join(", "))]
+    UnknownName {
+        /// What kind of thing has such names.
+        what: &'static str,
+        /// The name as written.
+        found: String,
+        /// The nearest name that exists.
+        nearest: Option<String>,
+        /// All names.
+        known: Vec<String>,
+    },
+    /// A value that an option cannot take.
+    #[error("invalid `{key}`: found {found}, expected {expected}")]
+    InvalidOption {
+        /// The option, as `section.key`.
+        key: &'static str,
+        /// Its value.
+        found: String,
+        /// What it may be.
+        expected: String,
+    },
+    /// Something the design has and this version does not.
+    #[error("{what} is not built in this version: {instead}")]
+    NotBuilt {
+        /// The thing, with the name the user gave it.
+        what: String,
+        /// What works in its place.
+        instead: String,
+    },
+    /// Prompts that are missing or empty.
+    #[error("no prompts: {reason}")]
+    NoPrompts {
+        /// What was looked at and what was found.
+        reason: String,
+    },
+    /// A configuration that TOML cannot express.
+    #[error("cannot write the configuration")]
+    ConfigOutput {
+        /// What the serializer says.
+        source: toml::ser::Error,
+    },
+    /// The embedded model in a build that has none.
+    #[error("the model `emoji` is not in this build: assets/emoji was missing when it was compiled")]
+    NoEmbeddedModel,
+    /// A hub model.
+    #[error("cannot load `{id}`: it is no directory, and downloading from the hub is not built in this version")]
+    HubModel {
+        /// `organisation/name`.
+        id: String,
+    },
+    /// Weights in a format that can run code.
+    #[error("cannot load {}: pickled weights can run any program, so only safetensors are read", path.display())]
+    PickledWeights {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A path that is no diffusers directory.
+    #[error("cannot load the model {}: {reason}", path.display())]
+    NotAModel {
+        /// The path.
+        path: PathBuf,
+        /// What was found and what was wanted.
+        reason: String,
+    },
+    /// A new run in the directory of another.
+    #[error("the run directory {} already holds a run", path.display())]
+    RunExists {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A run that has not made anything yet.
+    #[error("the run directory {} holds no product: found neither pytorch_lora_weights.safetensors nor model/", path.display())]
+    NoProduct {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A file that cannot be put together.
+    #[error("cannot encode {}: {reason}", path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// `--resume` where there is no run.
+    #[error("the directory {} holds no run: it has no config.toml", path.display())]
+    NothingToResume {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A run directory that cannot be used as asked.
+    #[error("cannot use the run directory {}: {reason}", path.display())]
+    RunDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// Something which cannot be written as JSON.
+    #[error("cannot write {what} as JSON")]
+    Json {
+        /// What it is.
+        what: &'static str,
+        /// Why not.
+        source: serde_json::Error,
+    },
+    /// A number which must be finite and is not.
+    #[error("the {what} is not finite at step {step}")]
+    NonFinite {
+        /// Which number.
+        what: &'static str,
+        /// The optimizer step, from 0.
+        step: u64,
+    },
+    /// The device cannot give back a value.
+    #[error("cannot read from the device: {reason}")]
+    Device {
+        /// What the device says.
+        reason: String,
+    },
+    /// An image that cannot be read or written.
+    #[error("cannot {operation} the image {}", path.display())]
+    Picture {
+        /// `decode` or `encode`.
+        operation: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The codec's reason.
+        source: image::ImageError,
+    },
+    /// A file that should be text.
+    #[error("cannot read {}: it is not UTF-8 text at byte {offset}", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// Where it stops being text.
+        offset: usize,
+    },
+    /// A line of `metadata.jsonl` that does not describe a picture.
+    #[error("cannot read {}, line {line}", path.display())]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What the parser says.
+        source: serde_json::Error,
+    },
+    /// A data set that cannot be trained on.
+    #[error("cannot use the data set: {reason}")]
+    Data {
+        /// What was found and what was wanted.
+        reason: String,
+    },
+    /// A picture that does not fit the grid it is for.
+    #[error("cannot place a picture of {}x{} pixels in a grid of {}x{} pixels", found[0], found[1], wanted[0], wanted[1])]
+    GridSize {
+        /// Its width and height.
+        found: [u32; 2],
+        /// The width and height of the others.
+        wanted: [u32; 2],
+    },
+    /// A line of `metrics.jsonl` that is not a record.
+    #[error("cannot read {}, line {line}", path.display())]
+    Metrics {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What the parser says.
+        source: serde_json::Error,
+    },
+    /// A model cannot be loaded or run.
+    #[error(transparent)]
+    Models(#[from] ddpo_models::Error),
+    /// A reward cannot be made.
+    #[error(transparent)]
+    Rewards(#[from] ddpo_rewards::Error),
+    /// The core refused.
+    #[error(transparent)]
+    Core(#[from] ddpo_core::Error),
+    /// Training or its files failed.
+    #[error(transparent)]
+    Train(#[from] ddpo_train::Error),
+}
+
+impl Error {
+    /// Whether the command or the configuration is at fault, and not the run.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::ConfigSyntax { .. }
+                | Self::UnknownKey { .. }
+                | Self::Assignment { .. }
+                | Self::UnknownName { .. }
+                | Self::InvalidOption { .. }
+                | Self::NotBuilt { .. }
+        )
+    }
+}
+
+fn did_you_mean(nearest: &Option<String>) -> String {
+    nearest.as_ref().map(|nearest| format!(" (did you mean `{nearest}`?)")).unwrap_or_default()
+}

@@ -1,0 +1,167 @@
+//! PNG files, other pictures in, and grids of pictures.
+
+use std::io::Cursor;
+use std::path::Path;
+
+use ddpo_core::RgbImage;
+use image::{DynamicImage, ExtendedColorType, ImageFormat};
+
+use crate::error::{Error, Result};
+
+/// White, between the pictures of a grid and behind transparent pixels.
+const PAPER: u8 = 255;
+
+/// The gap between the pictures of a grid, in pixels.
+const GAP: usize = 2;
+
+/// Reads a PNG or JPEG file as 8-bit RGB, with transparency over white.
+///
+/// # Errors
+///
+/// Fails when the file cannot be read or is neither.
+pub fn read_image(path: &Path) -> Result<RgbImage> {
+    let bytes = ddpo_train::fs::read(path)?;
+    let picture = image::load_from_memory(&bytes).map_err(|source| Error::Picture {
+        operation: "decode",
+        path: path.to_owned(),
+        source,
+    })?;
+    over_white(picture)
+}
+
+/// Reads a text file.
+///
+/// # Errors
+///
+/// Fails when the file cannot be read or is not UTF-8.
+pub fn read_text(path: &Path) -> Result<String> {
+    let bytes = ddpo_train::fs::read(path)?;
+    String::from_utf8(bytes)
+        .map_err(|error| Error::NotText { path: path.to_owned(), offset: error.utf8_error().valid_up_to() })
+}
+
+/// Writes a text file, whole or not at all.
+///
+/// # Errors
+///
+/// Fails when the file cannot be written.
+pub fn write_text(path: &Path, text: &str) -> Result<()> {
+    Ok(ddpo_train::fs::write_atomic(path, text.as_bytes())?)
+}
+
+/// Writes a PNG file.
+///
+/// # Errors
+///
+/// Fails when the picture is empty or the file cannot be written.
+pub fn write_png(path: &Path, picture: &RgbImage) -> Result<()> {
+    let bytes =
+        encode_png(picture).map_err(|source| Error::Picture { operation: "encode", path: path.to_owned(), source })?;
+    Ok(ddpo_train::fs::write_atomic(path, &bytes)?)
+}
+
+/// The pictures in rows of `columns`, with a white gap between them. All pictures have the size of the first.
+///
+/// # Errors
+///
+/// Fails when a picture has another size.
+pub fn grid(pictures: &[RgbImage], columns: usize) -> Result<RgbImage> {
+    let Some(first) = pictures.first() else {
+        return Ok(RgbImage::new(0, 0, Vec::new())?);
+    };
+    let (cell_width, cell_height) = (first.width() as usize, first.height() as usize);
+    let columns = columns.clamp(1, pictures.len());
+    let rows = pictures.len().div_ceil(columns);
+    let width = columns * (cell_width + GAP) - GAP;
+    let height = rows * (cell_height + GAP) - GAP;
+    let mut pixels = vec![PAPER; width * height * 3];
+    for (i, picture) in pictures.iter().enumerate() {
+        if (picture.width(), picture.height()) != (first.width(), first.height()) {
+            return Err(Error::GridSize {
+                found: [picture.width(), picture.height()],
+                wanted: [first.width(), first.height()],
+            });
+        }
+        let (top, left) = (i / columns * (cell_height + GAP), i % columns * (cell_width + GAP));
+        for (y, row) in picture.pixels().chunks_exact(cell_width * 3).enumerate() {
+            let start = ((top + y) * width + left) * 3;
+            pixels[start..start + row.len()].copy_from_slice(row);
+        }
+    }
+    Ok(RgbImage::new(width as u32, height as u32, pixels)?)
+}
+
+/// The bytes of a PNG file.
+pub(crate) fn encode_png(picture: &RgbImage) -> Result<Vec<u8>, image::ImageError> {
+    let mut bytes = Cursor::new(Vec::new());
+    let (pixels, format) = (picture.pixels(), ImageFormat::Png);
+    image::write_buffer_with_format(
+        &mut bytes,
+        pixels,
+        picture.width(),
+        picture.height(),
+        ExtendedColorType::Rgb8,
+        format,
+    )?;
+    Ok(bytes.into_inner())
+}
+
+fn over_white(picture: DynamicImage) -> Result<RgbImage> {
+    let rgba = picture.into_rgba8();
+    let blend = |value: u8, alpha: u8| {
+        let (value, alpha, paper) = (u32::from(value), u32::from(alpha), u32::from(PAPER));
+        ((value * alpha + paper * (255 - alpha) + 127) / 255) as u8
+    };
+    let pixels = rgba.pixels().flat_map(|p| [0, 1, 2].map(|channel| blend(p[channel], p[3]))).collect();
+    Ok(RgbImage::new(rgba.width(), rgba.height(), pixels)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flat(width: u32, height: u32, value: u8) -> RgbImage {
+        RgbImage::new(width, height, vec![value; (width * height * 3) as usize]).unwrap()
+    }
+
+    #[test]
+    fn png_files_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.png");
+        let picture = RgbImage::new(2, 1, vec![1, 2, 3, 250, 251, 252]).unwrap();
+        write_png(&path, &picture).unwrap();
+        assert_eq!(read_image(&path).unwrap(), picture);
+    }
+
+    #[test]
+    fn transparency_is_white() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.png");
+        let rgba = image::RgbaImage::from_raw(2, 1, vec![10, 20, 30, 0, 10, 20, 30, 255]).unwrap();
+        rgba.save(&path).unwrap();
+        assert_eq!(read_image(&path).unwrap().pixels(), [255, 255, 255, 10, 20, 30]);
+    }
+
+    #[test]
+    fn what_is_no_picture_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notes.png");
+        std::fs::write(&path, "not a picture").unwrap();
+        let error = read_image(&path).unwrap_err().to_string();
+        assert!(error.starts_with("cannot decode the image") && error.ends_with("notes.png"), "{error}");
+    }
+
+    #[test]
+    fn a_grid_places_every_picture() {
+        let grid = grid(&[flat(3, 2, 10), flat(3, 2, 20), flat(3, 2, 30)], 2).unwrap();
+        assert_eq!((grid.width(), grid.height()), (8, 6));
+        let at = |x: usize, y: usize| grid.pixels()[(y * 8 + x) * 3];
+        assert_eq!([at(0, 0), at(2, 1), at(3, 0), at(5, 0), at(0, 4), at(5, 4)], [10, 10, 255, 20, 30, 255]);
+    }
+
+    #[test]
+    fn a_grid_of_unequal_pictures_is_refused() {
+        let error = grid(&[flat(3, 2, 10), flat(2, 2, 20)], 2).unwrap_err().to_string();
+        assert_eq!(error, "cannot place a picture of 2x2 pixels in a grid of 3x2 pixels");
+    }
+}

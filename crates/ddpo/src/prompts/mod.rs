@@ -1,0 +1,9 @@
+//! What the model is asked to draw: lists by name, lists from files, and the part set aside for evaluation.
+
+mod animals;
+mod imagenet;
+mod source;
+mod split;
+
+pub use source::PromptSource;
+pub use split::PromptSplit;

@@ -1,0 +1,155 @@
+//! Where prompts come from.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Result};
+
+use super::animals::{ANIMALS, counting, nouns_activities};
+use super::imagenet::IMAGENET_ANIMALS;
+
+/// Where prompts come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PromptSource {
+    /// The 45 animals of the paper.
+    SimpleAnimals,
+    /// The 398 animal classes of ImageNet.
+    ImagenetAnimals,
+    /// Every animal doing one of three things.
+    NounsActivities,
+    /// Two to `max_count` of every animal.
+    Counting {
+        /// The largest number asked for, at most [`PromptSource::MAX_COUNT`].
+        max_count: usize,
+    },
+    /// The lines of a file which are not blank.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The first line to use, from 0.
+        start: usize,
+        /// The line to stop before.
+        end: Option<usize>,
+    },
+    /// The prompts themselves; never empty.
+    List(Vec<String>),
+}
+
+impl PromptSource {
+    /// The largest number that `counting` can ask for.
+    pub const MAX_COUNT: usize = 9;
+
+    /// The source of this name, for the kinds that need nothing but a name.
+    ///
+    /// # Errors
+    ///
+    /// Names the kinds there are.
+    pub fn named(name: &str) -> Result<Self> {
+        let known = ["simple-animals", "imagenet-animals", "nouns-activities", "counting"];
+        match name {
+            "simple-animals" => Ok(Self::SimpleAnimals),
+            "imagenet-animals" => Ok(Self::ImagenetAnimals),
+            "nouns-activities" => Ok(Self::NounsActivities),
+            "counting" => Ok(Self::Counting { max_count: Self::MAX_COUNT }),
+            _ => Err(Error::UnknownName {
+                what: "kind of prompts",
+                found: name.to_owned(),
+                nearest: crate::config::nearest(name, known).map(String::from),
+                known: known.map(String::from).to_vec(),
+            }),
+        }
+    }
+
+    /// `counting` up to `max_count`, when that is from 2 to [`PromptSource::MAX_COUNT`].
+    pub fn counting(max_count: usize) -> Option<Self> {
+        (2..=Self::MAX_COUNT).contains(&max_count).then_some(Self::Counting { max_count })
+    }
+
+    /// A list of prompts given in the option `key`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the list or one of its prompts is empty.
+    pub fn list(key: &'static str, prompts: &[String]) -> Result<Self> {
+        if prompts.is_empty() || prompts.iter().any(|prompt| prompt.trim().is_empty()) {
+            return Err(Error::InvalidOption {
+                key,
+                found: format!("{prompts:?}"),
+                expected: "at least one prompt, none of them empty".into(),
+            });
+        }
+        Ok(Self::List(prompts.to_vec()))
+    }
+
+    /// Every prompt there is, in a fixed order.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a file is missing, is not text or has no prompt in the lines asked for.
+    pub fn load(&self) -> Result<Vec<String>> {
+        match self {
+            Self::SimpleAnimals => Ok(ANIMALS.map(String::from).to_vec()),
+            Self::ImagenetAnimals => Ok(IMAGENET_ANIMALS.map(String::from).to_vec()),
+            Self::NounsActivities => Ok(nouns_activities(&ANIMALS)),
+            Self::Counting { max_count } => Ok(counting(&ANIMALS, *max_count)),
+            Self::File { path, start, end } => read_lines(path, *start, *end),
+            Self::List(prompts) => Ok(prompts.clone()),
+        }
+    }
+}
+
+fn read_lines(path: &std::path::Path, start: usize, end: Option<usize>) -> Result<Vec<String>> {
+    let text = crate::images::read_text(path)?;
+    let total = text.lines().count();
+    let end = end.unwrap_or(total).min(total);
+    let prompts: Vec<String> =
+        (text.lines().take(end).skip(start)).map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect();
+    if prompts.is_empty() {
+        let range =
+            if start > 0 || end < total { format!(" from line {start} to before {end}") } else { String::new() };
+        return Err(Error::NoPrompts {
+            reason: format!("{} has {total} lines and no prompt in them{range}", path.display()),
+        });
+    }
+    Ok(prompts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &[u8]) -> (tempfile::TempDir, PathBuf) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("prompts.txt");
+        std::fs::write(&path, text).unwrap();
+        (directory, path)
+    }
+
+    #[test]
+    fn a_file_is_sliced_by_lines() {
+        let (_directory, path) = file(b"a\nb\r\n\n  d \n");
+        let load = |start, end| PromptSource::File { path: path.clone(), start, end }.load();
+        assert_eq!(load(0, None).unwrap(), ["a", "b", "d"]);
+        assert_eq!(load(1, Some(3)).unwrap(), ["b"]);
+        assert_eq!(load(1, Some(99)).unwrap(), ["b", "d"]);
+        let error = load(2, Some(3)).unwrap_err().to_string();
+        assert!(error.ends_with("prompts.txt has 4 lines and no prompt in them from line 2 to before 3"), "{error}");
+    }
+
+    #[test]
+    fn missing_empty_and_binary_files_are_errors() {
+        let load = |path: &PathBuf| PromptSource::File { path: path.clone(), start: 0, end: None }.load();
+        let missing = load(&PathBuf::from("/no/such/prompts.txt")).unwrap_err().to_string();
+        assert!(missing.contains("/no/such/prompts.txt"), "{missing}");
+        let (_directory, path) = file(b"");
+        assert!(load(&path).unwrap_err().to_string().ends_with("has 0 lines and no prompt in them"));
+        let (_directory, path) = file(b"ok\n\xff\xfe");
+        assert!(load(&path).unwrap_err().to_string().ends_with("prompts.txt: it is not UTF-8 text at byte 3"));
+    }
+
+    #[test]
+    fn unknown_kinds_name_the_nearest() {
+        let error = PromptSource::named("simple-animal").unwrap_err().to_string();
+        assert!(error.contains("(did you mean `simple-animals`?)"), "{error}");
+    }
+}

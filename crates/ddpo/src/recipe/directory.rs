@@ -1,0 +1,172 @@
+//! The run directory: one run, one process, nothing overwritten.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use ddpo_train::fs::{self, RunLock};
+
+use crate::error::{Error, Result};
+
+/// What a run leaves in its directory; the presence of one of these makes a directory a run.
+const MARKS: [&str; 3] = [RunDirectory::CONFIG, "metrics.jsonl", "checkpoints"];
+
+/// A run directory that this process holds.
+#[derive(Debug)]
+pub struct RunDirectory {
+    path: PathBuf,
+    resumed: bool,
+    /// Held for as long as the directory is used.
+    _lock: RunLock,
+}
+
+/// What a run has made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Product {
+    /// A LoRA file.
+    Adapter(PathBuf),
+    /// A diffusers directory with a new UNet.
+    Model(PathBuf),
+}
+
+impl Product {
+    /// The product in a run directory, or the adapter file that `path` is.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the run has no product yet.
+    pub fn find(path: &Path) -> Result<Self> {
+        if !path.is_dir() {
+            return Ok(Self::Adapter(path.to_owned()));
+        }
+        let (adapter, model) = (path.join(RunDirectory::LORA), path.join(RunDirectory::MODEL));
+        match (adapter.is_file(), model.join("model_index.json").is_file()) {
+            (true, _) => Ok(Self::Adapter(adapter)),
+            (_, true) => Ok(Self::Model(model)),
+            _ => Err(Error::NoProduct { path: path.to_owned() }),
+        }
+    }
+}
+
+impl fmt::Display for Product {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Adapter(path) | Self::Model(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl RunDirectory {
+    /// The resolved configuration.
+    pub const CONFIG: &'static str = "config.toml";
+    /// The product of a run that trains an adapter.
+    pub const LORA: &'static str = "pytorch_lora_weights.safetensors";
+    /// The product of a run that trains the whole UNet.
+    pub const MODEL: &'static str = "model";
+
+    /// Refuses a directory that holds a run already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RunExists`].
+    pub fn check_new(path: &Path) -> Result<()> {
+        if MARKS.iter().any(|mark| path.join(mark).exists()) {
+            return Err(Error::RunExists { path: path.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Takes a new directory and writes the configuration into it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is a run in it, another process holds it, or it cannot be written.
+    pub fn create(path: &Path, config: &str) -> Result<Self> {
+        fs::create_directory(path)?;
+        let lock = RunLock::acquire(path)?;
+        Self::check_new(path)?;
+        fs::write_atomic(&path.join(Self::CONFIG), config.as_bytes())?;
+        Ok(Self { path: path.to_owned(), resumed: false, _lock: lock })
+    }
+
+    /// Takes the directory of a run to go on with it, and writes the configuration it goes on with.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there is no run in it, another process holds it, or it cannot be written.
+    pub fn resume(path: &Path, config: &str) -> Result<Self> {
+        Self::read_config(path)?;
+        let lock = RunLock::acquire(path)?;
+        fs::write_atomic(&path.join(Self::CONFIG), config.as_bytes())?;
+        Ok(Self { path: path.to_owned(), resumed: true, _lock: lock })
+    }
+
+    /// The configuration of the run in a directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NothingToResume`] when there is none.
+    pub fn read_config(path: &Path) -> Result<String> {
+        let file = path.join(Self::CONFIG);
+        if !file.is_file() {
+            return Err(Error::NothingToResume { path: path.to_owned() });
+        }
+        crate::images::read_text(&file)
+    }
+
+    /// The first of `PARENT/NAME-001`, `-002`, … that is free.
+    pub fn next_free(parent: &Path, name: &str) -> PathBuf {
+        let numbered = |number: u32| parent.join(format!("{name}-{number:03}"));
+        (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| parent.join(name))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it goes on with an earlier run.
+    pub fn is_resumed(&self) -> bool {
+        self.resumed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_never_overwritten() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a");
+        drop(RunDirectory::create(&path, "x = 1\n").unwrap());
+        let error = RunDirectory::create(&path, "x = 2\n").unwrap_err();
+        assert!(matches!(error, Error::RunExists { .. }), "{error}");
+        assert_eq!(RunDirectory::read_config(&path).unwrap(), "x = 1\n");
+    }
+
+    #[test]
+    fn two_runs_cannot_share_a_directory() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("a");
+        let first = RunDirectory::create(&path, "").unwrap();
+        let error = RunDirectory::resume(&path, "").unwrap_err().to_string();
+        assert!(error.contains("in use"), "{error}");
+        drop(first);
+        assert!(RunDirectory::resume(&path, "").unwrap().is_resumed());
+    }
+
+    #[test]
+    fn an_empty_directory_cannot_be_resumed() {
+        let parent = tempfile::tempdir().unwrap();
+        let error = RunDirectory::resume(parent.path(), "").unwrap_err();
+        assert!(matches!(error, Error::NothingToResume { .. }), "{error}");
+        assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn names_are_numbered() {
+        let parent = tempfile::tempdir().unwrap();
+        std::fs::create_dir(parent.path().join("emoji-001")).unwrap();
+        assert!(RunDirectory::next_free(parent.path(), "emoji").ends_with("emoji-002"));
+    }
+}

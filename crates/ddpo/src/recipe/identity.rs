@@ -1,0 +1,71 @@
+//! Which run a checkpoint belongs to: the model and every setting that decides the results.
+
+use std::collections::BTreeMap;
+
+use ddpo_train::Identity;
+use toml::{Table, Value};
+
+use crate::config::RunConfig;
+use crate::error::{Error, Result};
+
+/// Sections and options that may change when a run goes on: none of them changes a number that was or will be computed.
+const FREE: [&str; 9] = [
+    "run.epochs",
+    "run.device",
+    "run.threads",
+    "model.path",
+    "model.revision",
+    "eval.every",
+    "checkpoint.every",
+    "checkpoint.keep",
+    "track",
+];
+
+/// The identity of a run of `config` on a model with this fingerprint, over these training prompts.
+pub(super) fn identity(config: &RunConfig, text: &str, fingerprint: &str, prompts: &[String]) -> Result<Identity> {
+    let table = Table::try_from(config).map_err(|error| Error::ConfigOutput { source: error })?;
+    let mut settings = BTreeMap::new();
+    for (name, value) in &table {
+        match value {
+            Value::Table(section) => {
+                settings.extend(section.iter().map(|(key, value)| (format!("{name}.{key}"), value.to_string())));
+            }
+            other => drop(settings.insert(name.clone(), other.to_string())),
+        }
+    }
+    settings.retain(|key, _| !FREE.iter().any(|free| key == free || key.starts_with(&format!("{free}."))));
+    // A prompt file may change under its name; what counts is what was in it.
+    let digest = crc32fast::hash(prompts.join("\n").as_bytes());
+    settings.insert("training prompts".into(), format!("{} of them, checksum {digest:08x}", prompts.len()));
+    Ok(Identity { model: fingerprint.to_owned(), settings, config: text.to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(change: impl Fn(&mut RunConfig)) -> Identity {
+        let mut config = RunConfig::default();
+        change(&mut config);
+        identity(&config, "", "model", &["cat".into()]).unwrap()
+    }
+
+    #[test]
+    fn only_what_changes_results_is_held_fast() {
+        let base = of(|_| {});
+        of(|c| c.run.epochs = 99).accepts(&base).unwrap();
+        of(|c| c.run.threads = 7).accepts(&base).unwrap();
+        of(|c| c.track.csv = true).accepts(&base).unwrap();
+        let message = of(|c| c.train.learning_rate = 1.0).accepts(&base).unwrap_err().to_string();
+        assert!(message.contains("train.learning-rate"), "{message}");
+        assert!(of(|c| c.run.seed = 7).accepts(&base).is_err());
+        assert!(of(|c| c.eval.count = 7).accepts(&base).is_err());
+    }
+
+    #[test]
+    fn other_prompts_are_another_run() {
+        let config = RunConfig::default();
+        let of = |prompt: &str| identity(&config, "", "model", &[prompt.to_owned()]).unwrap();
+        assert!(of("cat").accepts(&of("dog")).is_err());
+    }
+}

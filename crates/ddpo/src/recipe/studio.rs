@@ -1,0 +1,160 @@
+//! A model that is open for work: the pipeline on its device, and what the recipe needs of it.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor};
+use ddpo_core::{Condition, Denoiser, RgbImage, Scheduler};
+use ddpo_models::{DiffusionPolicy, FileDtype, Lora, LoraConfig, ModelFiles, Pipeline};
+
+use crate::config::{Parameters, RunPlan};
+use crate::device::DeviceName;
+use crate::error::{Error, Result};
+use crate::model::{ModelSource, is_pickled};
+
+use super::directory::Product;
+
+/// A model that is open for work. Clones share the weights.
+#[derive(Clone, Debug)]
+pub struct Studio {
+    pipeline: Pipeline,
+    device: Device,
+}
+
+impl Studio {
+    /// Loads a model.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it is not there, damaged, or of a kind that is not built.
+    pub fn open(source: &ModelSource, device: DeviceName) -> Result<Self> {
+        let device = device.open();
+        Ok(Self { pipeline: Pipeline::load(&source.files()?, &device)?, device })
+    }
+
+    /// Where it computes, without autodiff.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The parts of the model.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// The text encoder's states for prompts, a row each.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a prompt cannot be encoded.
+    pub fn encode(&self, prompts: &[String]) -> Result<Condition> {
+        Ok(Condition::new(self.pipeline.encode_prompts(prompts)?))
+    }
+
+    /// Images `[N, H, W, 3]` in [0, 1] of latents `[N, h, w, C]`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the latents do not fit the autoencoder.
+    pub fn decode(&self, latents: &Tensor<4>) -> Result<Tensor<4>> {
+        Ok(self.pipeline.decode(latents.clone())?)
+    }
+
+    /// The model's own DDIM sampler.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there are more steps than the model was trained with.
+    pub fn scheduler(&self, steps: usize, eta: f64) -> Result<Box<dyn Scheduler>> {
+        Ok(Box::new(self.pipeline.scheduler.ddim(steps, eta)?))
+    }
+
+    /// The latents' shape for images of `[height, width]` pixels, or of the model's own size; the batch is 1.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a size is not a multiple of the autoencoder's factor.
+    pub fn latent_shape(&self, size: [Option<usize>; 2]) -> Result<[usize; 4]> {
+        let own = self.pipeline.image_size();
+        let [height, width, channels] =
+            self.pipeline.latent_shape_of(size[0].unwrap_or(own[0]), size[1].unwrap_or(own[1]))?;
+        Ok([1, height, width, channels])
+    }
+
+    /// Checks what of a plan only the model can tell: image size, number of steps.
+    ///
+    /// # Errors
+    ///
+    /// Fails as [`Studio::latent_shape`] and [`Studio::scheduler`] do.
+    pub fn check(&self, plan: &RunPlan) -> Result<()> {
+        let sample = &plan.config.sample;
+        self.latent_shape([sample.height, sample.width])?;
+        self.scheduler(sample.steps, sample.eta).map(drop)
+    }
+
+    /// The denoiser as it is, or with what a run has made of it.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the product cannot be read or belongs to another model.
+    pub fn denoiser(&self, product: Option<&Product>) -> Result<Box<dyn Denoiser<4>>> {
+        Ok(match product {
+            None => Box::new(self.pipeline.denoiser()),
+            Some(Product::Adapter(path)) => Box::new(self.adapted(&self.load_adapter(path)?)?.snapshot()),
+            Some(Product::Model(path)) => {
+                Box::new(Pipeline::load(&ModelFiles::Directory(path.clone()), &self.device)?.denoiser())
+            }
+        })
+    }
+
+    /// What a plan trains.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the adapter to start from cannot be read, or its targets name no layer.
+    pub(super) fn policy(&self, plan: &RunPlan) -> Result<DiffusionPolicy> {
+        if plan.config.train.parameters == Parameters::Full {
+            return Ok(DiffusionPolicy::full(self.pipeline.denoiser(), &self.device.clone().autodiff())?);
+        }
+        let lora = &plan.config.lora;
+        let adapter = match &lora.path {
+            Some(path) => self.load_adapter(Path::new(path))?,
+            None => {
+                let config = LoraConfig { rank: lora.rank, alpha: lora.alpha, targets: lora.targets.clone() };
+                Lora::init(self.pipeline.unet.specs(), &config, plan.config.run.seed, &self.device)?
+            }
+        };
+        self.adapted(&adapter)
+    }
+
+    /// Writes the whole model with a policy's weights.
+    pub(super) fn save_with(&self, policy: &DiffusionPolicy, directory: &Path) -> Result<()> {
+        let pipeline = Pipeline { unet_weights: policy.weights().clone(), ..self.pipeline.clone() };
+        Ok(pipeline.save(directory, FileDtype::F32)?)
+    }
+
+    fn adapted(&self, adapter: &Lora) -> Result<DiffusionPolicy> {
+        Ok(DiffusionPolicy::lora(self.pipeline.denoiser(), adapter, &self.device.clone().autodiff())?)
+    }
+
+    fn load_adapter(&self, path: &Path) -> Result<Lora> {
+        if is_pickled(path) {
+            return Err(Error::PickledWeights { path: path.to_owned() });
+        }
+        Ok(Lora::load(path, self.pipeline.unet.specs(), &self.device)?)
+    }
+}
+
+/// The values of a tensor in row-major order.
+pub(super) fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    let read = |error: &dyn std::fmt::Display| Error::Train(ddpo_train::Error::Device(error.to_string()));
+    let data = tensor.try_into_data().map_err(|error| read(&error))?;
+    data.try_into_vec::<f32>().map_err(|error| read(&format!("{error:?}")))
+}
+
+/// Images `[N, H, W, 3]` in [0, 1] as 8-bit pictures.
+pub(super) fn to_pictures(images: &Tensor<4>) -> Result<Vec<RgbImage>> {
+    let [_, height, width, channels] = images.dims();
+    let all = values(images.clone())?;
+    let pictures = all.chunks_exact(height * width * channels);
+    pictures.map(|picture| Ok(RgbImage::from_unit(width as u32, height as u32, picture)?)).collect()
+}

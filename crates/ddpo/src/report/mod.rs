@@ -1,0 +1,11 @@
+//! The report of a run: one static page, made from the run directory alone.
+
+mod base64;
+mod chart;
+mod page;
+mod records;
+mod verdict;
+
+pub use page::write_report;
+pub use records::{EpochRecord, EvalRecord, Records, UpdateRecord};
+pub use verdict::{Verdict, Warning};
