@@ -96,3 +96,43 @@ pub(super) fn host(data: &TensorData) -> Result<&[f32]> {
 fn host_mut(data: &mut TensorData) -> Result<&mut [f32]> {
     data.as_mut_slice::<f32>().map_err(Error::device)
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    fn slot() -> Slot {
+        let make = |f: fn(f32) -> f32| {
+            let values: Vec<f32> = (1..=1000).map(|i| f(i as f32)).collect();
+            Tensor::from_data(TensorData::new(values, [1000]), &Device::flex())
+        };
+        Slot {
+            value: make(|i| (i * 0.37).sin()),
+            gradient: make(|i| (i * 0.91).cos()),
+            first: make(|i| (i * 0.13).sin() * 0.1),
+            second: make(|i| (i * 0.29).sin().abs() * 0.01),
+        }
+    }
+
+    #[test]
+    fn the_composed_step_is_the_fused_one() {
+        let constants = Constants {
+            scale: 0.7,
+            keep: 0.9999,
+            beta_2: 0.999,
+            one_minus_beta_1: 0.1,
+            one_minus_beta_2: 0.001,
+            bias_2_root: 0.1,
+            epsilon: 1e-8,
+            step_size: 1e-3,
+        };
+        let (fused, composed) = (fused(slot(), &constants).unwrap(), composed(slot(), &constants));
+        let pairs = [(fused.value, composed.value), (fused.first, composed.first), (fused.second, composed.second)];
+        for (fused, composed) in pairs {
+            let difference = (fused - composed.clone()).abs() / composed.abs().clamp_min(1e-3);
+            assert!(difference.max().into_scalar::<f32>() < 1e-6);
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! The two stages in their order.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use ddpo_models::{FileDtype, Pipeline, SchedulerConfig, TextEncoder, Tokenizer, Unet, Vae, VaeConfig, Weights};
+use ddpo_train::StopFlag;
+use serde::Serialize;
+
+use super::data::ImageFolder;
+use super::denoiser::Denoiser;
+use super::draws::Draws;
+use super::journal::{Journal, STAGES};
+use super::recipe::PretrainConfig;
+use super::stage::Stage;
+use super::{autoencoder, denoiser};
+use crate::{Error, Result};
+
+/// What to pretrain, and where.
+#[derive(Clone, Copy, Debug)]
+pub struct PretrainRequest<'a> {
+    /// The image folder.
+    pub data: &'a Path,
+    /// Where the model goes: a directory in the diffusers layout, which must not exist yet.
+    pub out: &'a Path,
+    /// Where the states and the metrics go.
+    pub run_directory: &'a Path,
+    /// The recipe.
+    pub config: &'a PretrainConfig,
+    /// Whether to go on with the run that is there.
+    pub resume: bool,
+    /// Once it is set, the step in progress ends, the state is saved, and the call returns `Ok(false)`.
+    pub stop: &'a StopFlag,
+}
+
+/// A line of metrics.
+#[derive(Clone, Debug, Serialize)]
+pub struct PretrainEvent {
+    /// The stage: `autoencoder` or `denoiser`.
+    pub kind: &'static str,
+    /// Steps taken in the stage.
+    pub step: u64,
+    /// Steps the stage has.
+    #[serde(skip)]
+    pub steps: u64,
+    /// The loss of this step's batch.
+    pub loss: f64,
+    /// The unweighted mean squared error: of pixels in [−1, 1], or of the predicted noise.
+    pub mse: f64,
+    /// Norm of the gradient before clipping.
+    pub grad_norm: f64,
+    /// Learning rate of the step.
+    pub learning_rate: f64,
+    /// Seconds since the stage began or was resumed.
+    pub seconds: f64,
+    /// Seconds a step takes, over the steps since the stage began or was resumed.
+    pub seconds_a_step: f64,
+}
+
+impl PretrainEvent {
+    /// Seconds the stage still needs at the pace of its last steps.
+    #[must_use]
+    pub fn seconds_left(&self) -> f64 {
+        (self.steps - self.step) as f64 * self.seconds_a_step
+    }
+}
+
+/// Pretrains a model; `observe` sees every line of metrics. Returns whether it ran to its end.
+///
+/// # Errors
+/// What is wrong with the data, the run directory or the recipe; a loss that is not finite.
+pub fn pretrain(
+    request: PretrainRequest<'_>,
+    device: &Device,
+    observe: &mut dyn FnMut(&PretrainEvent),
+) -> Result<bool> {
+    let config = request.config;
+    refuse_existing(request.out)?;
+    let folder = ImageFolder::load(request.data, config.label_weight)?;
+    let journal = Journal::open(request.run_directory, config, request.resume)?;
+    let mut run = Run { request, journal, observe };
+    let vae = Vae::new(autoencoder::config(&config.autoencoder, folder.size))?;
+    let Some(vae_weights) = run.autoencoder(&vae, &folder, device)? else { return Ok(false) };
+    let (mut latents, shape) = autoencoder::latents(&vae, &vae_weights, &folder, device)?;
+    let scale = rescale(&mut latents);
+    let tokenizer = Tokenizer::train(folder.captions(), config.denoiser.vocabulary, config.denoiser.text_length)?;
+    let data = prepare(config, &folder, &tokenizer, latents, shape, device)?;
+    let Some([unet_weights, text_weights]) = run.denoiser(&data)? else { return Ok(false) };
+    let vae = Vae::new(VaeConfig { scaling_factor: scale, ..vae.config().clone() })?;
+    let pipeline = Pipeline {
+        unet: Arc::new(data.unet),
+        unet_weights,
+        vae: Arc::new(vae),
+        vae_weights,
+        text_encoder: Arc::new(data.text),
+        text_weights,
+        tokenizer,
+        scheduler: SchedulerConfig::default(),
+    };
+    pipeline.check()?;
+    pipeline.save(request.out, FileDtype::F16)?;
+    Ok(true)
+}
+
+fn refuse_existing(out: &Path) -> Result<()> {
+    if out.exists() {
+        return Err(Error::RunDirectory {
+            path: out.to_owned(),
+            reason: "it exists, wanted a new directory for the model".into(),
+        });
+    }
+    Ok(())
+}
+
+struct Run<'a> {
+    request: PretrainRequest<'a>,
+    journal: Journal,
+    observe: &'a mut dyn FnMut(&PretrainEvent),
+}
+
+impl Run<'_> {
+    fn autoencoder(&mut self, vae: &Vae, folder: &ImageFolder, device: &Device) -> Result<Option<Weights>> {
+        let config = self.request.config;
+        let mut stage = autoencoder::stage(vae, &config.autoencoder, config.seed, device);
+        let done = self.optimise(0, &mut stage, |leaves, draws| {
+            autoencoder::loss(vae, &leaves[0], &config.autoencoder, folder, draws, device)
+        })?;
+        Ok(if done { stage.averaged()?.pop() } else { None })
+    }
+
+    fn denoiser(&mut self, data: &Denoiser<'_>) -> Result<Option<[Weights; 2]>> {
+        let mut stage = data.stage(self.request.config.seed);
+        let done = self.optimise(1, &mut stage, |leaves, draws| data.loss(&leaves[0], &leaves[1], draws))?;
+        Ok(if done { stage.averaged()?.try_into().ok() } else { None })
+    }
+
+    /// Takes the steps that `stage` still needs; false if it was stopped.
+    fn optimise(
+        &mut self,
+        number: usize,
+        stage: &mut Stage,
+        loss: impl Fn(&[Weights], &mut Draws) -> Result<(Tensor<1>, Tensor<1>)>,
+    ) -> Result<bool> {
+        let config = self.request.config;
+        self.journal.restore(STAGES[number], stage)?;
+        let (begin, first) = (Instant::now(), stage.step_number());
+        while !stage.is_done() {
+            let step = stage.step_number();
+            let leaves = stage.leaves()?;
+            let (loss, mse) = loss(&leaves, &mut Draws::new(config.seed, number as u64, step))?;
+            let report = stage.step(&leaves, loss)?;
+            if !report.loss.is_finite() {
+                return Err(Error::NonFinite { what: "loss of pretraining", step });
+            }
+            if stage.step_number() % config.log_every == 0 || stage.is_done() {
+                let event = PretrainEvent {
+                    kind: STAGES[number],
+                    step: stage.step_number(),
+                    steps: stage.steps(),
+                    loss: report.loss,
+                    mse: scalar(mse)?,
+                    grad_norm: report.grad_norm,
+                    learning_rate: report.learning_rate,
+                    seconds: begin.elapsed().as_secs_f64(),
+                    seconds_a_step: begin.elapsed().as_secs_f64() / (stage.step_number() - first) as f64,
+                };
+                self.journal.record(&event)?;
+                (self.observe)(&event);
+            }
+            let stopped = self.request.stop.is_set();
+            if stopped || stage.is_done() || stage.step_number() % config.checkpoint_every == 0 {
+                self.journal.save(STAGES[number], stage)?;
+            }
+            if stopped {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn prepare<'a>(
+    config: &'a PretrainConfig,
+    folder: &'a ImageFolder,
+    tokenizer: &Tokenizer,
+    latents: Vec<f32>,
+    shape: [usize; 3],
+    device: &Device,
+) -> Result<Denoiser<'a>> {
+    let recipe = &config.denoiser;
+    let schedule = SchedulerConfig::default().schedule()?;
+    let encode = |text: &String| -> Result<Vec<u32>> { Ok(tokenizer.encode(text)?) };
+    let captions = folder
+        .examples
+        .iter()
+        .map(|example| example.captions.iter().map(encode).collect::<Result<_>>())
+        .collect::<Result<_>>()?;
+    Ok(Denoiser {
+        recipe,
+        unet: Unet::new(denoiser::unet_config(recipe, shape))?,
+        text: TextEncoder::new(denoiser::text_config(recipe, tokenizer))?,
+        folder,
+        latents,
+        shape,
+        alphas_cumprod: schedule.alphas_cumprod().to_vec(),
+        captions,
+        empty: encode(&String::new())?,
+        device: device.clone(),
+    })
+}
+
+/// Divides the latents by their standard deviation, so that the noise schedule fits them, and returns the factor.
+fn rescale(latents: &mut [f32]) -> f64 {
+    let count = latents.len() as f64;
+    let mean = latents.iter().map(|&x| f64::from(x)).sum::<f64>() / count;
+    let variance = latents.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / count;
+    let scale = 1.0 / variance.sqrt();
+    latents.iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
+    scale
+}
+
+/// The values as a tensor of this shape.
+pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// The only element of `value`.
+pub(super) fn scalar(value: Tensor<1>) -> Result<f64> {
+    let values = host(value.inner())?;
+    values.first().map(|&x| f64::from(x)).ok_or(Error::Device { reason: "found no element, wanted one".into() })
+}
+
+/// The elements of `value`, row-major.
+pub(super) fn host<const D: usize>(value: Tensor<D>) -> Result<Vec<f32>> {
+    value.try_into_vec_as::<f32>().map_err(|error| Error::Device { reason: error.to_string() })
+}
