@@ -12,7 +12,8 @@ pub enum Spacing {
         /// Added to every timestep, `steps_offset` in diffusers.
         offset: usize,
     },
-    /// Counted down from the noisiest timestep.
+    /// Counted down from the noisiest timestep. For some numbers of steps (61 of 1,000 is the first) diffusers' floating-point
+    /// range has one entry too many, timestep −1; it is left out here.
     Trailing,
     /// From the noisiest timestep to 0, both included.
     Linspace,
