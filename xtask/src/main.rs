@@ -1,15 +1,20 @@
 //! Project tasks, run as `cargo xtask TASK`. Nothing here ships with the product.
 
+mod ci;
 mod emoji;
+mod tidy;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
 tasks:
+  ci [--no-tests]                run every check, cheapest first, then the README's test command
+  tidy                           check the repository's own rules
   emoji-dataset DIR [--size N]   write the image-with-caption folder that `ddpo pretrain` reads (default size 64)
 ";
 
@@ -29,6 +34,8 @@ fn run(args: &[String]) -> Result<()> {
         bail!("no task given\n\n{USAGE}");
     };
     match task.as_str() {
+        "ci" => ci::run(&root()?, rest),
+        "tidy" => tidy::run(&root()?),
         "emoji-dataset" => emoji::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
@@ -36,4 +43,10 @@ fn run(args: &[String]) -> Result<()> {
         }
         other => bail!("unknown task `{other}`\n\n{USAGE}"),
     }
+}
+
+/// The repository's root: xtask lies directly beneath it.
+fn root() -> Result<PathBuf> {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(Into::into).context("find the repository's root")
 }

@@ -110,23 +110,15 @@ const POSES: &[(&str, &str)] = &[
 
 /// The short nouns of a glyph, most general use first; empty when its CLDR name serves.
 pub fn short_nouns(name: &str) -> &'static [&'static str] {
-    SHORT_NOUNS
-        .iter()
-        .find(|(glyph, _)| *glyph == name)
-        .map_or(&[], |(_, nouns)| nouns)
+    SHORT_NOUNS.iter().find(|(glyph, _)| *glyph == name).map_or(&[], |(_, nouns)| nouns)
 }
 
 /// The `simple-animals` that a glyph shows, in the order of [`SIMPLE_ANIMALS`].
 pub fn shown(name: &str) -> Vec<&'static str> {
-    let posed = POSES
-        .iter()
-        .find(|(glyph, _)| *glyph == name)
-        .map(|(_, animal)| *animal);
+    let posed = POSES.iter().find(|(glyph, _)| *glyph == name).map(|(_, animal)| *animal);
     SIMPLE_ANIMALS
         .into_iter()
-        .filter(|animal| {
-            *animal == name || short_nouns(name).contains(animal) || posed == Some(*animal)
-        })
+        .filter(|animal| *animal == name || short_nouns(name).contains(animal) || posed == Some(*animal))
         .collect()
 }
 
@@ -146,11 +138,7 @@ mod tests {
     #[test]
     fn every_table_entry_names_a_unicode_glyph() {
         let names: Vec<&str> = emojis::iter().map(emojis::Emoji::name).collect();
-        for glyph in SHORT_NOUNS
-            .iter()
-            .map(|e| e.0)
-            .chain(POSES.iter().map(|e| e.0))
-        {
+        for glyph in SHORT_NOUNS.iter().map(|e| e.0).chain(POSES.iter().map(|e| e.0)) {
             assert!(names.contains(&glyph), "no emoji is named {glyph}");
         }
     }

@@ -97,9 +97,7 @@ const NO_ARTICLE: &[&str] = &[
 ];
 
 /// Plurals that do not end in s.
-const IRREGULAR_PLURALS: &[&str] = &[
-    "people", "women", "men", "lungs", "eyes", "children", "teeth",
-];
+const IRREGULAR_PLURALS: &[&str] = &["people", "women", "men", "lungs", "eyes", "children", "teeth"];
 
 /// Words that end in s and are one thing all the same.
 const SINGULAR_IN_S: &[&str] = &[
@@ -127,10 +125,7 @@ const SINGULAR_IN_S: &[&str] = &[
 /// Every noun comes bare, with its article, and as "an emoji of …".
 pub fn captions(name: &str) -> Vec<String> {
     let name = plain(name);
-    let mut nouns: Vec<String> = short_nouns(&name)
-        .iter()
-        .map(|noun| (*noun).into())
-        .collect();
+    let mut nouns: Vec<String> = short_nouns(&name).iter().map(|noun| (*noun).into()).collect();
     nouns.push(name);
     let mut forms = Vec::new();
     for form in [bare, with_article, emoji_of] {
@@ -146,9 +141,7 @@ pub fn captions(name: &str) -> Vec<String> {
 /// The CLDR name as one would type it: lower case, ASCII quotes, no "person: beard".
 fn plain(name: &str) -> String {
     let name = name.to_lowercase().replace('’', "'").replace('ñ', "n");
-    name.replace(": ", " with ")
-        .trim_end_matches(" done")
-        .to_owned()
+    name.replace(": ", " with ").trim_end_matches(" done").to_owned()
 }
 
 fn bare(noun: &str) -> String {
@@ -172,46 +165,25 @@ fn is_plural(noun: &str) -> bool {
     let last = head.rsplit(' ').next().unwrap_or(head);
     IRREGULAR_PLURALS.contains(&last)
         || (last.ends_with('s')
-            && !["ss", "us", "is", "as"]
-                .iter()
-                .any(|end| last.ends_with(end))
+            && !["ss", "us", "is", "as"].iter().any(|end| last.ends_with(end))
             && !SINGULAR_IN_S.contains(&head))
 }
 
 /// The part of a name before its first preposition.
 fn head(noun: &str) -> &str {
-    [
-        " with ",
-        " of ",
-        " in ",
-        " on ",
-        " from ",
-        " at ",
-        " over ",
-        " behind ",
-        " holding ",
-        " and ",
-    ]
-    .iter()
-    .filter_map(|word| noun.find(word))
-    .min()
-    .map_or(noun, |end| &noun[..end])
+    [" with ", " of ", " in ", " on ", " from ", " at ", " over ", " behind ", " holding ", " and "]
+        .iter()
+        .filter_map(|word| noun.find(word))
+        .min()
+        .map_or(noun, |end| &noun[..end])
 }
 
 /// "a" or "an", by sound.
 fn article(noun: &str) -> &'static str {
-    let silent = ["hour", "x-ray"]
-        .iter()
-        .any(|start| noun.starts_with(start));
-    let spoken = ["uni", "eu", "ewe", "one", "ut"]
-        .iter()
-        .any(|start| noun.starts_with(start));
+    let silent = ["hour", "x-ray"].iter().any(|start| noun.starts_with(start));
+    let spoken = ["uni", "eu", "ewe", "one", "ut"].iter().any(|start| noun.starts_with(start));
     let vowel = noun.starts_with(['a', 'e', 'i', 'o', 'u', '8']);
-    if silent || (vowel && !spoken) {
-        "an"
-    } else {
-        "a"
-    }
+    if silent || (vowel && !spoken) { "an" } else { "a" }
 }
 
 #[cfg(test)]
@@ -225,30 +197,14 @@ mod tests {
 
     #[test]
     fn compound_names_reduce_to_the_animal() {
-        check(
-            "cat face",
-            &[
-                "cat",
-                "cat face",
-                "a cat",
-                "a cat face",
-                "an emoji of a cat",
-                "an emoji of a cat face",
-            ],
-        );
+        check("cat face", &["cat", "cat face", "a cat", "a cat face", "an emoji of a cat", "an emoji of a cat face"]);
     }
 
     #[test]
     fn plain_names_have_three_forms() {
         check("owl", &["owl", "an owl", "an emoji of an owl"]);
-        check(
-            "unicorn",
-            &["unicorn", "a unicorn", "an emoji of a unicorn"],
-        );
-        check(
-            "octopus",
-            &["octopus", "an octopus", "an emoji of an octopus"],
-        );
+        check("unicorn", &["unicorn", "a unicorn", "an emoji of a unicorn"]);
+        check("octopus", &["octopus", "an octopus", "an emoji of an octopus"]);
     }
 
     #[test]

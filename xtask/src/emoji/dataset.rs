@@ -33,11 +33,9 @@ pub fn run(args: &[String]) -> Result<()> {
 fn parse(args: &[String]) -> Result<(PathBuf, u32)> {
     let (dir, size) = match args {
         [dir] => (dir, DEFAULT_SIZE),
-        [dir, flag, size] | [flag, size, dir] if flag == "--size" => (
-            dir,
-            size.parse()
-                .with_context(|| format!("read the size `{size}`"))?,
-        ),
+        [dir, flag, size] | [flag, size, dir] if flag == "--size" => {
+            (dir, size.parse().with_context(|| format!("read the size `{size}`"))?)
+        }
         _ => bail!("usage: cargo xtask emoji-dataset DIR [--size N]"),
     };
     if !(8..=72).contains(&size) {
@@ -52,9 +50,7 @@ fn file_name(glyph: &Glyph) -> String {
 
 fn write_picture(dir: &Path, glyph: &Glyph, size: u32) -> Result<()> {
     let path = dir.join(file_name(glyph));
-    render(glyph.png, size)?
-        .save(&path)
-        .with_context(|| format!("write `{}`", path.display()))
+    render(glyph.png, size)?.save(&path).with_context(|| format!("write `{}`", path.display()))
 }
 
 /// One line of `metadata.jsonl`. `animal` lists what of `simple-animals` the picture shows.
@@ -72,21 +68,11 @@ fn line(glyph: &Glyph) -> String {
 
 fn report(dir: &Path, glyphs: &[Glyph]) {
     let shown: Vec<&str> = glyphs.iter().flat_map(|glyph| shown(glyph.name)).collect();
-    let captioned = |animal: &&str| {
-        glyphs
-            .iter()
-            .any(|g| captions(g.name).contains(&(*animal).into()))
-    };
-    let missing: Vec<&str> = SIMPLE_ANIMALS
-        .into_iter()
-        .filter(|a| !captioned(a))
-        .collect();
+    let captioned = |animal: &&str| glyphs.iter().any(|g| captions(g.name).contains(&(*animal).into()));
+    let missing: Vec<&str> = SIMPLE_ANIMALS.into_iter().filter(|a| !captioned(a)).collect();
     println!("{} pictures in {}", glyphs.len(), dir.display());
     println!("{} show one of the simple-animals", shown.len());
-    println!(
-        "{} of 45 simple-animals occur as a bare noun",
-        45 - missing.len()
-    );
+    println!("{} of 45 simple-animals occur as a bare noun", 45 - missing.len());
     if !missing.is_empty() {
         println!("missing: {}", missing.join(", "));
     }
@@ -101,8 +87,7 @@ mod tests {
         let glyphs = glyphs();
         for animal in SIMPLE_ANIMALS {
             assert!(glyphs.iter().any(|glyph| {
-                captions(glyph.name).iter().any(|c| c == animal)
-                    && shown(glyph.name).contains(&animal)
+                captions(glyph.name).iter().any(|c| c == animal) && shown(glyph.name).contains(&animal)
             }));
         }
     }

@@ -9,15 +9,8 @@ use image::{Rgb, RgbImage, RgbaImage};
 /// Compositing comes first: both steps are linear, so that resizing the composite equals resizing
 /// premultiplied colours, and no colour of a transparent pixel can bleed into an edge.
 pub fn render(png: &[u8], size: u32) -> Result<RgbImage> {
-    let picture = image::load_from_memory(png)
-        .context("decode a Twemoji picture")?
-        .to_rgba8();
-    Ok(resize(
-        &on_white(&picture),
-        size,
-        size,
-        FilterType::CatmullRom,
-    ))
+    let picture = image::load_from_memory(png).context("decode a Twemoji picture")?.to_rgba8();
+    Ok(resize(&on_white(&picture), size, size, FilterType::CatmullRom))
 }
 
 fn on_white(picture: &RgbaImage) -> RgbImage {

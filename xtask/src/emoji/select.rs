@@ -90,12 +90,7 @@ fn choose(emoji: &'static Emoji) -> Option<Glyph> {
     // Unicode may be ahead of Twemoji: what has no picture yet is left out.
     let asset = PngTwemojiAsset::from_emoji(code.encode_utf8(&mut [0; 4]))
         .or_else(|| PngTwemojiAsset::from_emoji(emoji.as_str()))?;
-    Some(Glyph {
-        code,
-        name,
-        group,
-        png: asset.data.0,
-    })
+    Some(Glyph { code, name, group, png: asset.data.0 })
 }
 
 /// The one code point of an emoji, ignoring the selector that asks for the coloured picture.
@@ -138,15 +133,7 @@ mod tests {
     fn glyphs_are_single_sorted_and_without_signs() {
         let glyphs = glyphs();
         assert!(glyphs.windows(2).all(|pair| pair[0].code < pair[1].code));
-        assert!(
-            glyphs
-                .iter()
-                .all(|glyph| glyph.name != "twelve o’clock" && glyph.name != "ZZZ")
-        );
-        assert!(
-            glyphs
-                .iter()
-                .any(|glyph| glyph.code == '\u{1f408}' && glyph.name == "cat")
-        );
+        assert!(glyphs.iter().all(|glyph| glyph.name != "twelve o’clock" && glyph.name != "ZZZ"));
+        assert!(glyphs.iter().any(|glyph| glyph.code == '\u{1f408}' && glyph.name == "cat"));
     }
 }

@@ -1,0 +1,80 @@
+//! `cargo xtask ci`: every check, cheapest first, stopping at the first that fails.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+use crate::tidy;
+
+/// Runs the checks from the repository's root.
+///
+/// Clippy and rustdoc use the release profile, as the tests do, so that dependencies are compiled for one profile only.
+pub fn run(root: &Path, args: &[String]) -> Result<()> {
+    let with_tests = match args {
+        [] => true,
+        [flag] if flag == "--no-tests" => false,
+        _ => bail!("usage: cargo xtask ci [--no-tests]"),
+    };
+    step(root, "cargo fmt --all --check", &[])?;
+    tidy::run(root)?;
+    if installed("typos") {
+        step(root, "typos", &[])?;
+    }
+    step(root, "cargo clippy --release --workspace --all-targets -- -D warnings", &[])?;
+    step(root, "cargo doc --release --workspace --no-deps", &[("RUSTDOCFLAGS", "-D warnings")])?;
+    if with_tests {
+        step(root, &readme_test_command(root)?, &[])?;
+    }
+    if installed("cargo-deny") {
+        step(root, "cargo deny check", &[])?;
+    }
+    Ok(())
+}
+
+fn step(root: &Path, command: &str, environment: &[(&str, &str)]) -> Result<()> {
+    println!("== {command}");
+    let start = Instant::now();
+    let mut words = command.split_whitespace();
+    let program = words.next().context("run an empty command")?;
+    let status = Command::new(program)
+        .args(words)
+        .envs(environment.iter().copied())
+        .current_dir(root)
+        .status()
+        .with_context(|| format!("run `{command}`"))?;
+    if !status.success() {
+        bail!("`{command}` failed ({status})");
+    }
+    println!("== passed in {} s", start.elapsed().as_secs());
+    Ok(())
+}
+
+fn installed(program: &str) -> bool {
+    Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok()
+}
+
+fn readme_test_command(root: &Path) -> Result<String> {
+    let readme = std::fs::read_to_string(root.join("README.md")).context("read README.md")?;
+    test_command(&readme).context("README.md names no test command, a line with `cargo test …` wanted")
+}
+
+/// The first `cargo test …` of a text, up to a closing backtick or a comment.
+fn test_command(readme: &str) -> Option<String> {
+    let line = &readme[readme.find("cargo test ")?..];
+    let end = line.find(['`', '#', '\n']).unwrap_or(line.len());
+    Some(line[..end].trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_test_command_is_read_from_prose_and_from_blocks() {
+        assert_eq!(test_command("Run `cargo test --release` now."), Some("cargo test --release".into()));
+        assert_eq!(test_command("```\ncargo test --release  # all\n```"), Some("cargo test --release".into()));
+        assert_eq!(test_command("no tests"), None);
+    }
+}
