@@ -56,6 +56,7 @@ fn hint_of_recipe(error: &Error) -> Option<String> {
             "convert it in Python where you trust the file: safetensors.torch.save_file(torch.load(FILE, weights_only=True), \"model.safetensors\"), \
              or for a pipeline DiffusionPipeline.from_pretrained(DIR).save_pretrained(OUT, safe_serialization=True)"
         }
+        Error::Train(error) => return hint_of_training(error),
         Error::RunExists { path } => {
             return Some(format!(
                 "to go on with it: ddpo train --resume --run-dir {}; to start afresh, choose another --run-dir",

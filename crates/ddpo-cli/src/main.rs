@@ -14,17 +14,18 @@ use clap::Parser;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Train(args) => commands::train::run(&args),
-        Command::Sample(args) => commands::sample::run(&args),
-        Command::Evaluate(args) => commands::evaluate::run(&args),
-        Command::Score(args) => commands::score::run(&args),
-        Command::Pretrain(args) => commands::pretrain::run(&args),
-        Command::Report(args) => commands::report::run(&args),
-        Command::Config(args) => commands::config::run(&args),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => failure::show(&error),
+    run(&Cli::parse().command).unwrap_or_else(|error| failure::show(&error))
+}
+
+fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Train(args) => return commands::train::run(args),
+        Command::Sample(args) => commands::sample::run(args)?,
+        Command::Evaluate(args) => commands::evaluate::run(args)?,
+        Command::Score(args) => commands::score::run(args)?,
+        Command::Pretrain(args) => commands::pretrain::run(args)?,
+        Command::Report(args) => commands::report::run(args)?,
+        Command::Config(args) => commands::config::run(args)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

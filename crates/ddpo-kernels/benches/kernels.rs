@@ -11,6 +11,12 @@ use ddpo_kernels::{
     upsample_nearest_2x,
 };
 
+/// Whether the command line asks for this line: any of its words is part of the name, or there are none.
+fn wanted(name: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with("--")).peekable();
+    words.peek().is_none() || words.any(|word| name.contains(&word))
+}
+
 /// The median time of one call, in seconds.
 fn time(mut body: impl FnMut()) -> f64 {
     body();
@@ -40,6 +46,9 @@ fn line<const D: usize, const E: usize>(
     w: Tensor<2>,
     f: impl Fn(Tensor<D>, &Weight) -> Tensor<E>,
 ) {
+    if !wanted(name) {
+        return;
+    }
     let frozen = Weight::frozen(w.clone());
     let packing = Weight::trainable(w.clone());
     let forward = time(|| drop(f(x.clone(), &frozen)));
@@ -80,6 +89,10 @@ fn matrix(rows: usize, input: usize, output: usize) {
 }
 
 fn attend(batch: usize, queries: usize, keys: usize, heads: usize, depth: usize) {
+    let name = format!("attention {batch}x{heads} {queries}x{keys}x{depth}");
+    if !wanted(&name) {
+        return;
+    }
     let c = heads * depth;
     let (q, k, v) = (random([batch, queries, c]), random([batch, keys, c]), random([batch, keys, c]));
     let flops = 4.0 * (batch * queries * keys * c) as f64;
@@ -90,7 +103,7 @@ fn attend(batch: usize, queries: usize, keys: usize, heads: usize, depth: usize)
         drop(attention(q, k, v, heads, Mask::None).sum().backward());
     });
     println!(
-        "attention {batch}x{heads} {queries}x{keys}x{depth}: {:8.3} ms {:4.0}  with gradients {:8.3} ms",
+        "{name:34} {:8.3} ms  forward {:4.0}  with gradients {:8.3} ms",
         forward * 1e3,
         flops / forward * 1e-9,
         both * 1e3,
@@ -99,6 +112,9 @@ fn attend(batch: usize, queries: usize, keys: usize, heads: usize, depth: usize)
 
 /// Times an operation that moves more than it computes, with the gradients of `x` and the rest.
 fn moved<const D: usize, const E: usize>(name: &str, x: Tensor<D>, f: impl Fn(Tensor<D>) -> Tensor<E>) {
+    if !wanted(name) {
+        return;
+    }
     let forward = time(|| drop(f(x.clone())));
     let leaf = x.clone().autodiff().require_grad();
     let both = time(|| drop(f(leaf.clone()).sum().backward()));

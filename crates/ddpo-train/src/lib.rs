@@ -34,4 +34,4 @@ pub use run::{Checkpoints, Learner, Outcome, Position, Run};
 pub use stop::StopFlag;
 pub use tensors::NamedTensor;
 pub use tracker::{Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
-pub use trainer::{DdpoParts, DdpoTrainer, Decoder, Evaluation, mean_pairwise_distance};
+pub use trainer::{DdpoParts, DdpoTrainer, Decoder, Diversity, Evaluation, mean_pairwise_distance};

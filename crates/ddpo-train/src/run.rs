@@ -130,9 +130,7 @@ impl<'a, L: Learner> Run<'a, L> {
                     return self.save_unsaved().map(|()| Outcome::Interrupted { epochs_done: position.epochs_done });
                 }
                 Err(error) => {
-                    if let Err(warning) = self.save_unsaved() {
-                        self.trackers.record(&Event::Warning(&warning));
-                    }
+                    self.save_or_warn();
                     return Err(error);
                 }
             }
@@ -147,9 +145,7 @@ impl<'a, L: Learner> Run<'a, L> {
         let lengths = self.trackers.sync();
         self.unsaved = Some(Snapshot { lengths, ..self.learner.snapshot()? });
         if self.is_due(position) && !last {
-            if let Err(warning) = self.save_unsaved() {
-                self.trackers.record(&Event::Warning(&warning));
-            }
+            self.save_or_warn();
         }
         Ok(())
     }
@@ -159,6 +155,12 @@ impl<'a, L: Learner> Run<'a, L> {
         let every = self.checkpoints.as_ref().map_or(0, |checkpoints| checkpoints.every);
         let multiple = every > 0 && position.epochs_done.is_multiple_of(every);
         !position.evaluation_due && (multiple || position.epochs_done == 0)
+    }
+
+    fn save_or_warn(&mut self) {
+        if let Err(warning) = self.save_unsaved() {
+            self.trackers.record(&Event::Warning(&warning));
+        }
     }
 
     fn save_unsaved(&mut self) -> Result<()> {

@@ -104,6 +104,9 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// Whoever listens asked to stop; nothing is wrong.
+    #[error("stopped before the end, with nothing written")]
+    Stopped,
     /// A run that has not made anything yet.
     #[error("the run directory {} holds no product: found neither pytorch_lora_weights.safetensors nor model/", path.display())]
     NoProduct {

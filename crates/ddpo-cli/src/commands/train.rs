@@ -1,6 +1,7 @@
 //! `ddpo train`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::Result;
 use ddpo::config::{Layers, Preset, RunPlan, document};
@@ -15,8 +16,8 @@ use crate::progress::{Console, line};
 /// Where runs go when no directory is named.
 const RUNS: &str = "runs";
 
-/// Trains, or goes on training.
-pub fn run(args: &Train) -> Result<()> {
+/// Trains, or goes on training. A run that was interrupted is not done, and its exit code says so.
+pub fn run(args: &Train) -> Result<ExitCode> {
     let plan = RunPlan::new(layers(args)?.resolve()?)?;
     let path = args.run_dir.clone().unwrap_or_else(|| RunDirectory::next_free(Path::new(RUNS), &run_name(&plan)));
     if !args.resume {
@@ -36,14 +37,14 @@ pub fn run(args: &Train) -> Result<()> {
         TrainOutcome::Finished { product, report } => {
             summarise(&path)?;
             line(&format!("product: {product}\nreport:  {}", report.display()));
+            Ok(ExitCode::SUCCESS)
         }
         TrainOutcome::Interrupted { epochs_done } => {
             line(&format!("stopped after {epochs_done} of {} epochs", plan.config.run.epochs));
             line(&format!("to go on: ddpo train --resume --run-dir {}", path.display()));
+            Ok(ExitCode::FAILURE)
         }
-        _ => {}
     }
-    Ok(())
 }
 
 /// Everything the command says, in order of precedence.
@@ -142,7 +143,7 @@ fn announce(plan: &RunPlan, prompts: &PromptSplit, path: &Path) {
     ));
 }
 
-fn summarise(path: &PathBuf) -> Result<()> {
+fn summarise(path: &Path) -> Result<()> {
     let records = ddpo::report::Records::read(&path.join("metrics.jsonl"))?;
     let verdict = ddpo::report::Verdict::of(&records);
     if let Some((base, last)) = verdict.reward {

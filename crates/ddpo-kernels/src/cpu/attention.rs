@@ -5,7 +5,6 @@ use super::{
     linear::with_panel,
     memory::{self, Shared, with_scratch},
     pack::{PANEL, Panels, padded},
-    pointwise::load,
     product::{Group, Product, Start},
     tile::{GROUP, Walk},
 };
@@ -52,6 +51,12 @@ impl Shape {
             Mask::Causal => self.keys.min(query + 1),
         }
     }
+}
+
+/// Distance between the rows of a block of scores: an odd number of cache lines, so that the rows of a
+/// tile do not share a set of the cache.
+fn pitch(keys: usize) -> usize {
+    (keys.div_ceil(16) | 1) * 16
 }
 
 /// One head of one sample.
@@ -128,7 +133,7 @@ fn block(
     let Shape { depth, keys, .. } = head.shape;
     let count = queries.len();
     let room = count.next_multiple_of(GROUP);
-    let wide = padded(keys);
+    let wide = pitch(keys);
     with_scratch(room * (2 * depth + wide + 1), |buffer| {
         let (rows, buffer) = buffer.split_at_mut(room * depth);
         let (result, buffer) = buffer.split_at_mut(room * depth);
@@ -224,23 +229,30 @@ impl Work for Softmax<'_> {
 #[inline(always)]
 fn exponentials<S: Simd>(s: S, row: &mut [f32]) -> f32 {
     let whole = row.len() / S::LANES * S::LANES;
+    let rest = row.len() - whole;
     let mut top = s.splat(f32::NEG_INFINITY);
     for at in (0..whole).step_by(S::LANES) {
         // SAFETY: a whole vector from `at` on is within the row.
         top = s.max(top, unsafe { s.load(row.as_ptr().add(at)) });
     }
-    let mut largest = s.largest(top);
-    for &x in &row[whole..] {
-        largest = largest.max(x);
-    }
+    let largest = row[whole..].iter().copied().fold(s.largest(top), f32::max);
+    let largest = s.splat(largest);
     let mut sum = s.splat(0.0);
-    for at in (0..row.len()).step_by(S::LANES) {
-        let count = (row.len() - at).min(S::LANES);
-        // SAFETY: `count` values from `at` on are within the row.
+    for at in (0..whole).step_by(S::LANES) {
+        // SAFETY: as above.
         unsafe {
-            let x = load(s, row, at, count);
-            let e = s.first(simd::exp(s, s.sub(x, s.splat(largest))), count);
-            super::pointwise::store(s, row.as_mut_ptr().add(at), e, count);
+            let at = row.as_mut_ptr().add(at);
+            let e = simd::exp(s, s.sub(s.load(at), largest));
+            s.store(at, e);
+            sum = s.add(sum, e);
+        }
+    }
+    if rest > 0 {
+        // SAFETY: `rest` values from `whole` on are within the row.
+        unsafe {
+            let at = row.as_mut_ptr().add(whole);
+            let e = s.first(simd::exp(s, s.sub(s.load_partial(at, rest), largest)), rest);
+            s.store_partial(at, e, rest);
             sum = s.add(sum, e);
         }
     }
@@ -316,7 +328,7 @@ impl BackwardHead<'_> {
         let Shape { keys, depth, .. } = shape;
         let count = queries.len();
         let room = count.next_multiple_of(GROUP);
-        let wide = padded(keys);
+        let wide = pitch(keys);
         with_scratch(room * (2 * depth + 2 * wide + 1), |buffer| {
             let (rows, buffer) = buffer.split_at_mut(room * depth);
             let (given, buffer) = buffer.split_at_mut(room * depth);
@@ -384,9 +396,9 @@ impl Work for Slope<'_> {
                 slopes.fill(0.0);
                 continue;
             }
-            // Columns past the last key hold zero weights, and slopes that are zero too: the panels
-            // are padded with zeros.
-            let columns = self.keys.next_multiple_of(S::LANES).min(self.wide);
+            // Whole vectors reach past the last key, where the weights are zero and the slopes arbitrary.
+            let columns = self.keys.next_multiple_of(S::LANES);
+            slopes[self.keys..].fill(0.0);
             let inverse = s.splat(1.0 / self.sums[i]);
             let mut dot = s.splat(0.0);
             for at in (0..columns).step_by(S::LANES) {

@@ -227,7 +227,11 @@ fn spans(range: Range<usize>, height: usize) -> impl Iterator<Item = (usize, Ran
 
 /// The groups of a row of `width` pixels.
 fn row_groups(from: usize, to: usize, width: usize, step: usize, spread: usize) -> impl Iterator<Item = Group> {
-    (0..width).step_by(GROUP).map(move |x| Group { from: from + x * step, to: to + x * spread, rows: GROUP.min(width - x) })
+    (0..width).step_by(GROUP).map(move |x| Group {
+        from: from + x * step,
+        to: to + x * spread,
+        rows: GROUP.min(width - x),
+    })
 }
 
 /// Writes row `y` of the padded copy of some channels of an image, `room` values for each pixel.

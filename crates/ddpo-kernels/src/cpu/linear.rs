@@ -5,10 +5,11 @@ use std::ops::Range;
 use super::{
     memory::{self, Shared, with_scratch},
     pack::{PANEL, Panel, Panels, padded},
+    pointwise::{load, store},
     product::{Group, Product, Start, pad_bias},
     tile::{GROUP, Walk},
 };
-use crate::simd::Level;
+use crate::simd::{Level, Simd, Work};
 
 /// `x [rows, K] · matrix [K, N] + bias`.
 pub(crate) fn multiply(level: Level, x: &[f32], rows: usize, matrix: &Panels, bias: Option<&[f32]>) -> Vec<f32> {
@@ -77,7 +78,7 @@ const CHUNK: usize = 512;
 ///
 /// Every task owns some columns of both, and takes the rows in chunks of a fixed size, in order.
 pub(crate) fn matrix_gradient(level: Level, x: &[f32], g: &[f32], k: usize, n: usize) -> Vec<f32> {
-    let rows = if k == 0 { 0 } else { x.len() / k };
+    let rows = x.len().checked_div(k).unwrap_or(0);
     assert_eq!(g.len(), rows * n, "linear: values of the gradient");
     let mut result = vec![0.0; k * n];
     let shared = Shared::new(&mut result);
@@ -147,7 +148,7 @@ pub(crate) fn with_panel(matrix: &[f32], columns: usize, index: usize, body: imp
 }
 
 /// The sum of the rows of `g [rows, n]`, in chunks of a fixed size: the gradient of a bias.
-pub(crate) fn row_sum(g: &[f32], n: usize) -> Vec<f32> {
+pub(crate) fn row_sum(level: Level, g: &[f32], n: usize) -> Vec<f32> {
     if n == 0 {
         return Vec::new();
     }
@@ -158,11 +159,7 @@ pub(crate) fn row_sum(g: &[f32], n: usize) -> Vec<f32> {
         let part = &g[index * CHUNK * n..g.len().min((index + 1) * CHUNK * n)];
         // SAFETY: each task has its own row of the partial sums.
         let sum = unsafe { shared.slice(index * n..(index + 1) * n) };
-        for row in part.chunks_exact(n) {
-            for (sum, value) in sum.iter_mut().zip(row) {
-                *sum += value;
-            }
-        }
+        level.run(RowSum { part, sum });
     });
     let mut total = vec![0.0_f32; n];
     for row in partial.chunks_exact(n) {
@@ -171,4 +168,28 @@ pub(crate) fn row_sum(g: &[f32], n: usize) -> Vec<f32> {
         }
     }
     total
+}
+
+/// Adds the rows of `part` to `sum`.
+struct RowSum<'a> {
+    part: &'a [f32],
+    sum: &'a mut [f32],
+}
+
+impl Work for RowSum<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for row in self.part.chunks_exact(self.sum.len()) {
+            for at in (0..row.len()).step_by(S::LANES) {
+                let count = (row.len() - at).min(S::LANES);
+                // SAFETY: `count` values from `at` on are within the row and the sums, which are as many.
+                unsafe {
+                    let sum = s.add(load(s, self.sum, at, count), load(s, row, at, count));
+                    store(s, self.sum.as_mut_ptr().add(at), sum, count);
+                }
+            }
+        }
+    }
 }

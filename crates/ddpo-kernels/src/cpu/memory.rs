@@ -71,6 +71,11 @@ impl Shared {
         Self { start: values.as_mut_ptr(), length: values.len() }
     }
 
+    /// Number of values.
+    pub(crate) fn len(self) -> usize {
+        self.length
+    }
+
     /// The destination from value `start` on.
     pub(crate) fn offset(self, start: usize) -> Self {
         assert!(start <= self.length);

@@ -52,6 +52,8 @@ impl Product<'_> {
         let depth = self.walk.depth();
         for group in self.groups {
             assert!(group.rows <= GROUP && group.from + reach <= self.left.len());
+            let last = group.to * self.unit + group.rows.saturating_sub(1) * self.stride;
+            assert!(last + self.panel.column + self.panel.valid <= self.result.len());
         }
         if depth > 0 {
             assert!((depth - 1) * self.pitch + self.panel.width <= self.panel.values.len());
@@ -62,12 +64,13 @@ impl Product<'_> {
         }
     }
 
-    /// All groups, as many at a time as fill the registers.
+    /// All groups, as many at a time as fill the registers: three of sixteen lanes leave the twelve row
+    /// addresses in registers too, and still have enough independent sums to hide the latency.
     #[inline(always)]
     fn blocks<S: Simd>(&self, s: S) {
         match (S::LANES, self.panel.width) {
             (16, 32) => self.strips::<S, 3, 2>(s),
-            (16, _) => self.strips::<S, 6, 1>(s),
+            (16, _) => self.strips::<S, 3, 1>(s),
             _ => self.strips::<S, 1, 2>(s),
         }
     }
@@ -81,19 +84,9 @@ impl Product<'_> {
                 self.tile::<S, G, NV>(s, block, offset);
                 groups = rest;
             }
-            if G > 3 {
-                while let Some((block, rest)) = groups.split_first_chunk::<3>() {
-                    self.tile::<S, 3, NV>(s, block, offset);
-                    groups = rest;
-                }
-            }
-            if G > 2
-                && let Some((block, rest)) = groups.split_first_chunk::<2>()
-            {
+            if let Some((block, _)) = groups.split_first_chunk::<2>() {
                 self.tile::<S, 2, NV>(s, block, offset);
-                groups = rest;
-            }
-            if let Some((block, _)) = groups.split_first_chunk::<1>() {
+            } else if let Some((block, _)) = groups.split_first_chunk::<1>() {
                 self.tile::<S, 1, NV>(s, block, offset);
             }
         }
@@ -133,8 +126,8 @@ impl Product<'_> {
             if count == 0 {
                 return;
             }
-            // SAFETY: whoever made the product vouches that its rows and columns of the result
-            // exist and are no other task's (`Product::run` says so).
+            // SAFETY: `check` saw that the rows and columns exist in the result; whoever made the
+            // product vouches that they are no other task's (`Product::run` says so).
             unsafe {
                 let to = self.result.at(index + v * S::LANES);
                 if count == S::LANES {
@@ -152,8 +145,8 @@ impl Product<'_> {
 impl Work for Product<'_> {
     type Output = ();
 
-    /// The rows of every group in the result and the valid columns of the panel must be within
-    /// the result and written by no other task meanwhile.
+    /// The rows of every group in the result and the valid columns of the panel must be
+    /// written by no other task meanwhile.
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         self.check();

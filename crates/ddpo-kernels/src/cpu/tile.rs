@@ -86,11 +86,11 @@ pub(crate) unsafe fn accumulate<S: Simd, const G: usize, const NV: usize>(
                     *right = unsafe { s.load(b.add(v * S::LANES)) };
                 }
                 for g in 0..G {
-                    for r in 0..GROUP {
+                    for (r, sum) in sum[g].iter_mut().enumerate() {
                         // SAFETY: this element is within the reach of the group.
                         let left = s.splat(unsafe { *a[g].add(r * row) });
                         for v in 0..NV {
-                            sum[g][r][v] = s.fma(left, right[v], sum[g][r][v]);
+                            sum[v] = s.fma(left, right[v], sum[v]);
                         }
                     }
                     // Past the last element this address is never read, hence `wrapping`.

@@ -69,7 +69,7 @@ impl Operation for Linear {
             });
         }
         if let Some(i) = bias.filter(|&i| tracked[i]) {
-            gradients[i] = Some(Array::new(row_sum(g.values(), n), &[n]));
+            gradients[i] = Some(Array::new(row_sum(self.level, g.values(), n), &[n]));
         }
         gradients
     }

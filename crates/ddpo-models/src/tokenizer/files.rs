@@ -133,8 +133,9 @@ impl Settings {
     fn finish(&self, mut inner: Inner, files: Vec<(String, Vec<u8>)>) -> Result<Tokenizer> {
         let [start, end, unknown, pad] = self.specials();
         let known = [&start, &end, &unknown, &pad].map(|token| inner.token_to_id(token).map(|_| token));
+        // Looked for after normalisation because `CLIPTokenizer.pat` finds them in the lowercased text.
         let added: Vec<AddedToken> =
-            known.into_iter().flatten().map(|token| AddedToken::from(token.as_str(), true)).collect();
+            known.into_iter().flatten().map(|token| AddedToken::from(token.as_str(), true).normalized(true)).collect();
         inner.add_special_tokens(&added);
         let id = |token: &str| {
             inner

@@ -28,8 +28,11 @@ pub struct Evaluation {
     /// Rewards which are not optimised, recorded by name.
     pub held_out: Vec<Box<dyn Reward>>,
     /// How different the pictures are from each other, such as [`mean_pairwise_distance`].
-    pub diversity: Box<dyn Fn(&[RgbImage]) -> f64>,
+    pub diversity: Diversity,
 }
+
+/// A measure of how different pictures are from each other.
+pub type Diversity = Box<dyn Fn(&[RgbImage]) -> f64>;
 
 /// The pictures of an evaluation and the divergence of the chains they ended.
 struct Sampled {

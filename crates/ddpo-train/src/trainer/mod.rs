@@ -10,5 +10,5 @@ mod state;
 mod update;
 
 pub use ddpo::DdpoTrainer;
-pub use evaluation::{Evaluation, mean_pairwise_distance};
+pub use evaluation::{Diversity, Evaluation, mean_pairwise_distance};
 pub use parts::{DdpoParts, Decoder};

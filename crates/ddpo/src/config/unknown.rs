@@ -62,13 +62,13 @@ fn all_keys() -> Vec<String> {
     options.chain(sections).chain(["reward".to_owned()]).collect()
 }
 
-/// The candidate at the least edit distance, when it is at most a third of the word.
+/// The candidate at the least edit distance, when it is at most a third of the word, or two letters swapped.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .into_iter()
         .map(|candidate| (edit_distance(word, candidate), candidate))
         .min_by_key(|(distance, _)| *distance)
-        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(3) / 3)
+        .filter(|(distance, candidate)| *distance <= (candidate.chars().count() / 3).max(2))
         .map(|(_, candidate)| candidate)
 }
 

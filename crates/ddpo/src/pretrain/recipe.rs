@@ -92,7 +92,7 @@ impl Default for AutoencoderConfig {
 
 impl Default for DenoiserConfig {
     fn default() -> Self {
-        let stage = StageConfig { steps: 2500, batch_size: 128, learning_rate: 1.5e-3, warmup: 200, ema_decay: 0.999 };
+        let stage = StageConfig { steps: 1600, batch_size: 128, learning_rate: 1.5e-3, warmup: 200, ema_decay: 0.999 };
         Self {
             stage,
             channels: vec![64, 96],

@@ -154,7 +154,7 @@ impl Run<'_> {
             if !report.loss.is_finite() {
                 return Err(Error::NonFinite { what: "loss of pretraining", step });
             }
-            if stage.step_number() % config.log_every == 0 || stage.is_done() {
+            if stage.step_number().is_multiple_of(config.log_every) || stage.is_done() {
                 let event = PretrainEvent {
                     kind: STAGES[number],
                     step: stage.step_number(),
@@ -170,7 +170,7 @@ impl Run<'_> {
                 (self.observe)(&event);
             }
             let stopped = self.request.stop.is_set();
-            if stopped || stage.is_done() || stage.step_number() % config.checkpoint_every == 0 {
+            if stopped || stage.is_done() || stage.step_number().is_multiple_of(config.checkpoint_every) {
                 self.journal.save(STAGES[number], stage)?;
             }
             if stopped {

@@ -14,6 +14,7 @@ const MARKS: [&str; 3] = [RunDirectory::CONFIG, "metrics.jsonl", "checkpoints"];
 #[derive(Debug)]
 pub struct RunDirectory {
     path: PathBuf,
+    config: String,
     resumed: bool,
     /// Held for as long as the directory is used.
     _lock: RunLock,
@@ -85,19 +86,29 @@ impl RunDirectory {
         let lock = RunLock::acquire(path)?;
         Self::check_new(path)?;
         fs::write_atomic(&path.join(Self::CONFIG), config.as_bytes())?;
-        Ok(Self { path: path.to_owned(), resumed: false, _lock: lock })
+        Ok(Self { path: path.to_owned(), config: config.to_owned(), resumed: false, _lock: lock })
     }
 
-    /// Takes the directory of a run to go on with it, and writes the configuration it goes on with.
+    /// Takes the directory of a run to go on with it under the configuration `config`, which is not written yet: it
+    /// may turn out not to fit the run.
     ///
     /// # Errors
     ///
-    /// Fails when there is no run in it, another process holds it, or it cannot be written.
+    /// Fails when there is no run in it or another process holds it.
     pub fn resume(path: &Path, config: &str) -> Result<Self> {
         Self::read_config(path)?;
         let lock = RunLock::acquire(path)?;
-        fs::write_atomic(&path.join(Self::CONFIG), config.as_bytes())?;
-        Ok(Self { path: path.to_owned(), resumed: true, _lock: lock })
+        Ok(Self { path: path.to_owned(), config: config.to_owned(), resumed: true, _lock: lock })
+    }
+
+    /// Replaces the configuration in the directory by the one the run goes on with.
+    pub(super) fn write_config(&self) -> Result<()> {
+        Ok(fs::write_atomic(&self.path.join(Self::CONFIG), self.config.as_bytes())?)
+    }
+
+    /// The resolved configuration of this process's run.
+    pub fn config(&self) -> &str {
+        &self.config
     }
 
     /// The configuration of the run in a directory.

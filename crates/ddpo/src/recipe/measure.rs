@@ -8,7 +8,7 @@ use ddpo_core::{
 };
 use ddpo_train::{StopFlag, mean_pairwise_distance};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::reward::RewardName;
 
 use super::studio::{Studio, to_pictures};
@@ -97,7 +97,7 @@ pub fn measure(
         }
         images.extend(to_pictures(&studio.decode(rollout.last_state())?)?);
         if stop.is_set() {
-            return Err(ddpo_train::Error::Interrupted { epoch: 0 }.into());
+            return Err(Error::Stopped);
         }
     }
     let prompts: Vec<String> = rows.iter().map(|row| request.prompts[row % request.prompts.len()].clone()).collect();

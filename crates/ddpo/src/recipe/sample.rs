@@ -7,7 +7,7 @@ use ddpo_core::{
 };
 use ddpo_train::StopFlag;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 use super::studio::{Studio, to_pictures};
 
@@ -89,7 +89,7 @@ pub fn sample(
         values.push(studio.decode(rollout.last_state())?);
         rollouts.push(rollout);
         if stop.is_set() {
-            return Err(ddpo_train::Error::Interrupted { epoch: 0 }.into());
+            return Err(Error::Stopped);
         }
     }
     let values = Tensor::cat(values, 0);

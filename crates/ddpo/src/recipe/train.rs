@@ -24,7 +24,6 @@ use super::studio::{Studio, to_pictures};
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum TrainOutcome {
     /// All epochs are done.
     Finished {
@@ -54,13 +53,13 @@ pub fn train(
     stop: StopFlag,
 ) -> Result<TrainOutcome> {
     let path = directory.path();
-    let text = RunDirectory::read_config(path)?;
-    let identity = identity(&plan.config, &text, &plan.model.fingerprint()?, &prompts.training)?;
+    let identity = identity(&plan.config, directory.config(), &plan.model.fingerprint()?, &prompts.training)?;
     let store = CheckpointStore::new(path.join("checkpoints"), kept(plan));
     let found = if directory.is_resumed() { store.newest()? } else { Default::default() };
     if let Some(checkpoint) = &found.checkpoint {
         identity.accepts(&checkpoint.identity)?;
     }
+    directory.write_config()?;
     let snapshot = found.checkpoint.map(|checkpoint| checkpoint.snapshot);
     let mut trackers = file_trackers(plan, path, snapshot.as_ref(), trackers)?;
     found.damaged.iter().for_each(|damage| trackers.record(&Event::Warning(damage)));

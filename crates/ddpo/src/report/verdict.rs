@@ -143,7 +143,7 @@ mod tests {
         EvalRecord {
             epoch,
             reward_mean: reward,
-            held_out: [("other".to_owned(), reward * -1.0)].into(),
+            held_out: [("other".to_owned(), -reward)].into(),
             kl_to_base: Some(kl),
             diversity: Some(diversity),
         }

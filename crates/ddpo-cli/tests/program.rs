@@ -1,0 +1,275 @@
+//! The program as a user runs it: exit codes, what it prints, what it refuses, and what survives a kill.
+
+#[path = "../../ddpo/tests/common/mod.rs"]
+mod common;
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+/// A working directory with a tiny model in it.
+fn workplace() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    common::tiny_model(directory.path());
+    directory
+}
+
+fn program(directory: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ddpo"));
+    command.current_dir(directory).args(args);
+    command
+}
+
+fn ddpo(directory: &Path, args: &[&str]) -> Output {
+    program(directory, args).output().unwrap()
+}
+
+/// A run of seconds.
+fn train<'a>(run: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let quick = [
+        "train",
+        "--model",
+        "tiny",
+        "--run-dir",
+        run,
+        "--epochs",
+        "2",
+        "--set",
+        "sample.steps=3",
+        "--set",
+        "sample.batch-size=4",
+        "--set",
+        "sample.batches-per-epoch=1",
+        "--set",
+        "train.batch-size=2",
+        "--set",
+        "eval.count=2",
+        "--set",
+        "checkpoint.every=1",
+    ];
+    quick.into_iter().chain(more.iter().copied()).collect()
+}
+
+#[track_caller]
+fn check_refusal(directory: &Path, args: &[&str], code: i32, expected: &str) {
+    let output = ddpo(directory, args);
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), expected);
+    assert_eq!(output.status.code(), Some(code));
+}
+
+#[track_caller]
+fn check_done(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[test]
+fn wrong_commands_are_usage_errors_that_name_the_remedy() {
+    let directory = workplace();
+    let refuse = |args: &[&str], expected: &str| check_refusal(directory.path(), args, 2, expected);
+    refuse(
+        &["train", "--set", "train.lerning-rate=1"],
+        "error: unknown key `train.lerning-rate` in --set train.lerning-rate=1 (did you mean `train.learning-rate`?)\n\
+         hint: `ddpo config` prints every option with its default\n",
+    );
+    refuse(
+        &["train", "--model", "tiny", "--set", "train.batch-size=5"],
+        "error: invalid `train.batch-size`: found 5, expected a divisor of 64, the samples of an epoch \
+         (sample.batch-size x sample.batches-per-epoch)\n",
+    );
+    refuse(
+        &["train", "--preset", "compresibility"],
+        "error: unknown preset `compresibility` (did you mean `compressibility`?); known: quick, compressibility, \
+         incompressibility, aesthetic, prompt-image-alignment\n",
+    );
+    refuse(
+        &["train", "--algorithm", "rwr"],
+        "error: the algorithm `rwr` is not built in this version: use `ddpo-is` or `ddpo-sf`\n",
+    );
+    refuse(&["train", "--device", "cuda"], "error: the device `cuda` is not built in this version: use `cpu`\n");
+    refuse(
+        &["score", "--reward", "jpeg", "x.png"],
+        "error: unknown reward `jpeg`; known: jpeg-compressibility, jpeg-incompressibility, exec:PROGRAM\n",
+    );
+    let output = ddpo(directory.path(), &["train", "--algorithm", "ppo"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("--algorithm ppo") && text.contains("`ddpo-is`"), "{text}");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!directory.path().join("runs").exists());
+}
+
+#[test]
+fn what_cannot_be_run_is_named_and_leaves_nothing() {
+    let directory = workplace();
+    let refuse = |args: &[&str], expected: &str| check_refusal(directory.path(), args, 1, expected);
+    refuse(
+        &["train", "--model", "no/such", "--run-dir", "x"],
+        "error: cannot load `no/such`: it is no directory, and downloading from the hub is not built in this version\n\
+         hint: download it first, for example with `huggingface-cli download no/such --local-dir model`, then give \
+         --model model\n",
+    );
+    refuse(
+        &["train", "--model", "./nothing", "--run-dir", "x"],
+        "error: cannot load the model ./nothing: there is no such directory\n",
+    );
+    refuse(
+        &["train", "--model", "tiny", "--prompts", "prompts.txt", "--run-dir", "x"],
+        "error: cannot read `prompts.txt`\n  cause: No such file or directory (os error 2)\n",
+    );
+    std::fs::write(directory.path().join("empty.txt"), "\n\n").unwrap();
+    refuse(
+        &["train", "--model", "tiny", "--prompts", "empty.txt", "--run-dir", "x"],
+        "error: no prompts: empty.txt has 2 lines and no prompt in them\n",
+    );
+    refuse(
+        &["train", "--resume", "--run-dir", "x"],
+        "error: the directory x holds no run: it has no config.toml\nhint: start a new run without --resume\n",
+    );
+    std::fs::write(directory.path().join("model.ckpt"), "pickle").unwrap();
+    let output = ddpo(directory.path(), &["sample", "--model", "model.ckpt", "--prompt", "a cat"]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.starts_with("error: cannot load model.ckpt: pickled weights can run any program"), "{text}");
+    assert!(text.contains("hint: convert it"), "{text}");
+    assert!(!directory.path().join("x").exists());
+}
+
+#[test]
+fn a_run_from_start_to_report() {
+    let directory = workplace();
+    let at = |args: &[&str]| ddpo(directory.path(), args);
+    let text = check_done(&at(&train("run", &[])));
+    assert_eq!(
+        text.lines().filter(|line| line.starts_with("epoch ") && line.contains("/2  reward")).count(),
+        2,
+        "{text}"
+    );
+    assert!(!text.contains('\u{1b}'), "a pipe gets no escape codes");
+
+    check_refusal(
+        directory.path(),
+        &train("run", &[]),
+        1,
+        "error: the run directory run already holds a run\n\
+         hint: to go on with it: ddpo train --resume --run-dir run; to start afresh, choose another --run-dir\n",
+    );
+
+    check_done(&at(&[
+        "sample",
+        "--lora",
+        "run",
+        "--prompt",
+        "a cat",
+        "--count",
+        "2",
+        "--out",
+        "out",
+        "--trace",
+        "t.safetensors",
+    ]));
+    for file in ["out/0000-a-cat.png", "out/0001-a-cat.png", "out/grid.png", "t.safetensors"] {
+        assert!(directory.path().join(file).is_file(), "{file}");
+    }
+
+    check_done(&at(&["evaluate", "run", "--json", "e.json"]));
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(directory.path().join("e.json")).unwrap()).unwrap();
+    // The same prompts and noise as the run's own evaluation, so the same mean.
+    let metrics = std::fs::read_to_string(directory.path().join("run/metrics.jsonl")).unwrap();
+    let base: serde_json::Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+    let mean = json["base"]["rewards"]["jpeg-compressibility"]["mean"].as_f64().unwrap();
+    assert!((mean - base["reward_mean"].as_f64().unwrap()).abs() < 1e-9);
+
+    let text = check_done(&at(&["score", "--reward", "jpeg-compressibility", "out/grid.png", "--json", "s.json"]));
+    assert!(text.starts_with("out/grid.png  jpeg-compressibility -"), "{text}");
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(directory.path().join("s.json")).unwrap()).unwrap();
+    assert_eq!(json[0]["image"], "out/grid.png");
+    assert!(json[0]["jpeg-compressibility"].as_f64().unwrap() < 0.0);
+    assert_eq!(check_done(&at(&["report", "run"])).trim(), "run/report.html");
+}
+
+#[test]
+fn the_printed_configuration_is_one() {
+    let directory = workplace();
+    let text = check_done(&ddpo(directory.path(), &["config", "--preset", "incompressibility"]));
+    std::fs::write(directory.path().join("run.toml"), &text).unwrap();
+    // Over it, the command line wins.
+    let text = check_done(&ddpo(
+        directory.path(),
+        &["train", "run.toml"]
+            .into_iter()
+            .chain(train("run", &[]).into_iter().skip(1))
+            .chain(["--set", "train.accumulation=1", "--set", "lora.rank=2"])
+            .collect::<Vec<_>>(),
+    ));
+    assert!(
+        text.contains("reward   jpeg-incompressibility")
+            && text.contains("4 images of 3 steps at guidance 5, 2 updates"),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_number_of_threads_changes_no_byte() {
+    let directory = workplace();
+    for threads in ["1", "2"] {
+        check_done(&ddpo(directory.path(), &train(threads, &["--set", &format!("run.threads={threads}")])));
+    }
+    let product =
+        |run: &str| std::fs::read(directory.path().join(run).join("pytorch_lora_weights.safetensors")).unwrap();
+    assert!(product("1") == product("2"));
+}
+
+/// Waits until the run has recorded so many epochs.
+fn wait_for_epochs(run: &Path, epochs: usize) {
+    for _ in 0..600 {
+        let text = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap_or_default();
+        if text.matches("\"kind\":\"epoch\"").count() >= epochs {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("no {epochs} epochs after 6 s");
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_bytes() {
+    let directory = workplace();
+    // So slow by its learning steps that the kill comes in the middle.
+    let args = |run| train(run, &["--set", "run.epochs=6", "--set", "sample.steps=20"]);
+    check_done(&ddpo(directory.path(), &args("whole")));
+    let mut child = program(directory.path(), &args("killed")).stdout(Stdio::null()).spawn().unwrap();
+    wait_for_epochs(&directory.path().join("killed"), 2);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    check_done(&ddpo(directory.path(), &["train", "--resume", "--run-dir", "killed"]));
+    let product =
+        |run: &str| std::fs::read(directory.path().join(run).join("pytorch_lora_weights.safetensors")).unwrap();
+    assert!(product("whole") == product("killed"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_writes_a_checkpoint_and_says_how_to_resume() {
+    let directory = workplace();
+    let args = train("run", &["--set", "run.epochs=500"]);
+    let child = program(directory.path(), &args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_epochs(&directory.path().join("run"), 1);
+    let signalled = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(signalled.success());
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("to go on: ddpo train --resume --run-dir run"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(std::fs::read_dir(directory.path().join("run/checkpoints")).unwrap().count() > 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_broken_reward_ends_the_run_by_name_and_keeps_its_work() {
+    let directory = workplace();
+    let args = train("run", &["--reward", "exec:false", "--set", "eval.every=0"]);
+    let output = ddpo(directory.path(), &args);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("exec:false"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+}

@@ -1,0 +1,117 @@
+//! A DDPO run small enough for a test: 4×4 pictures, a perceptron as the policy, brightness as the reward.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use ddpo_core::advantage::PerPromptAdvantage;
+use ddpo_core::objective::{DdpoIs, DdpoSf};
+use ddpo_core::scheduler::{Ddim, DdimConfig};
+use ddpo_core::{Condition, Objective, Policy, Reward, RgbImage};
+use ddpo_testing::{MeanBrightness, ToyPolicy, ToyPolicyConfig, stable_diffusion_schedule};
+use ddpo_train::{
+    AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, Evaluation, Memory, PromptBook, Record, UpdateRecord,
+    mean_pairwise_distance,
+};
+
+pub type Trainer = DdpoTrainer<ToyPolicy, 4>;
+
+/// Batches of different sizes in sampling and training, several updates and two inner epochs.
+pub fn plan() -> DdpoPlan {
+    DdpoPlan {
+        seed: 7,
+        sample_batch: 6,
+        batches_per_epoch: 4,
+        sample_guidance: 2.0,
+        train_guidance: 2.0,
+        train_batch: 4,
+        accumulation: 3,
+        inner_epochs: 2,
+        timestep_fraction: 0.8,
+        learning_rate: 3e-3,
+        adamw: AdamWConfig::default(),
+        ..DdpoPlan::default()
+    }
+}
+
+pub fn trainer(plan: DdpoPlan) -> Trainer {
+    trainer_with(plan, Box::new(MeanBrightness), Box::new(DdpoIs::default()))
+}
+
+pub fn score_function_trainer(plan: DdpoPlan) -> Trainer {
+    trainer_with(plan, Box::new(MeanBrightness), Box::new(DdpoSf::default()))
+}
+
+pub fn trainer_with(plan: DdpoPlan, reward: Box<dyn Reward>, objective: Box<dyn Objective>) -> Trainer {
+    let device = Device::flex();
+    let config = ToyPolicyConfig { elements: 48, hidden: 16, seed: 3 };
+    let schedule = stable_diffusion_schedule();
+    let ddim = DdimConfig { steps: 5, ..DdimConfig::default() };
+    let parts = DdpoParts {
+        policy: ToyPolicy::new(config, &device),
+        scheduler: Box::new(Ddim::new(&schedule, ddim).unwrap()),
+        decoder: Box::new(decode),
+        reward,
+        objective,
+        advantage: Box::new(PerPromptAdvantage::new(8, 2).unwrap()),
+        prompts: book(&["a cat", "a dog", "a fish"], &device),
+        shape: [1, 4, 4, 3],
+        device: device.clone(),
+        evaluation: Some(evaluation(&device)),
+    };
+    DdpoTrainer::new(plan, parts).unwrap()
+}
+
+fn evaluation(device: &Device) -> Evaluation {
+    Evaluation {
+        prompts: book(&["a bird", "a bee"], device),
+        count: 10,
+        batch: 4,
+        seed: 99,
+        every: 1,
+        held_out: vec![Box::new(MeanBrightness)],
+        diversity: Box::new(mean_pairwise_distance),
+    }
+}
+
+fn book(prompts: &[&str], device: &Device) -> PromptBook {
+    let values: Vec<f32> = prompts.iter().map(|prompt| prompt.len() as f32 / 10.0).collect();
+    let states = Tensor::from_data(TensorData::new(values, [prompts.len(), 1, 1]), device);
+    let texts = prompts.iter().map(ToString::to_string).collect();
+    PromptBook::new(texts, Condition::new(states), Condition::none(1, device)).unwrap()
+}
+
+fn decode(states: &Tensor<4>) -> ddpo_core::Result<Vec<RgbImage>> {
+    let values = states.clone().inner().into_data().try_into_vec::<f32>().unwrap();
+    let unit: Vec<f32> = values.iter().map(|x| 1.0 / (1.0 + (-x / 8.0).exp())).collect();
+    unit.chunks(48).map(|pixels| RgbImage::from_unit(4, 4, pixels)).collect()
+}
+
+/// Trackers with a memory which the test keeps.
+pub fn listening() -> (Broadcast, Memory) {
+    let memory = Memory::new();
+    (Broadcast::new().with(memory.clone()), memory)
+}
+
+pub fn updates(records: &[Record]) -> Vec<UpdateRecord> {
+    records.iter().filter_map(|r| if let Record::Update(update) = r { Some(update.clone()) } else { None }).collect()
+}
+
+/// The records without what no two runs share.
+pub fn timeless(records: Vec<Record>) -> Vec<Record> {
+    let strip = |record| match record {
+        Record::Epoch(mut epoch) => {
+            epoch.sample_seconds = 0.0;
+            epoch.reward_seconds = 0.0;
+            epoch.train_seconds = 0.0;
+            epoch.images_per_second = 0.0;
+            Record::Epoch(epoch)
+        }
+        other => other,
+    };
+    records.into_iter().map(strip).collect()
+}
+
+/// The bits of all parameters.
+pub fn bits(trainer: &Trainer) -> Vec<u32> {
+    let parameters = <ToyPolicy as Policy<4>>::parameters(trainer.policy());
+    let values = parameters.into_iter().flat_map(|p| p.value.inner().into_data().try_into_vec::<f32>().unwrap());
+    values.map(f32::to_bits).collect()
+}

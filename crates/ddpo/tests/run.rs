@@ -1,0 +1,193 @@
+//! Runs end to end: what they leave, that they resume to the byte, what they refuse.
+
+mod common;
+
+use std::path::Path;
+
+use ddpo::config::{Layers, RunPlan, document};
+use ddpo::prompts::PromptSplit;
+use ddpo::train::{Broadcast, Event, Stage, StopFlag, Tracker};
+use ddpo::{RunDirectory, Studio, TrainOutcome};
+
+/// A plan of seconds, with sampling and training batches of different sizes.
+fn plan(model: &Path, changes: &[&str]) -> RunPlan {
+    let mut layers = Layers::default();
+    layers
+        .push_toml(
+            "test",
+            "[sample]\nsteps = 4\nbatch-size = 4\nbatches-per-epoch = 3\n[train]\nbatch-size = 6\nlearning-rate = 1e-2\n\
+             [eval]\nevery = 2\ncount = 3\n[checkpoint]\nevery = 1\nkeep = 2\n[run]\nepochs = 4\n",
+        )
+        .unwrap();
+    layers.push_value("test", "model.path", model.to_str().unwrap()).unwrap();
+    changes.iter().for_each(|change| layers.push_assignment(change).unwrap());
+    RunPlan::new(layers.resolve().unwrap()).unwrap()
+}
+
+fn run(plan: &RunPlan, path: &Path, resume: bool, trackers: Broadcast, stop: StopFlag) -> ddpo::Result<TrainOutcome> {
+    let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
+    let studio = Studio::open(&plan.model, plan.device)?;
+    studio.check(plan)?;
+    let config = document(&plan.config).unwrap();
+    let directory = if resume { RunDirectory::resume(path, &config)? } else { RunDirectory::create(path, &config)? };
+    ddpo::train(plan, studio, &prompts, &directory, trackers, stop)
+}
+
+fn quiet(plan: &RunPlan, path: &Path, resume: bool) -> ddpo::Result<TrainOutcome> {
+    run(plan, path, resume, Broadcast::new(), StopFlag::new())
+}
+
+/// Sets the flag at the n-th event of a stage in an epoch.
+struct StopAt {
+    stage: Stage,
+    epoch: u64,
+    flag: StopFlag,
+}
+
+impl Tracker for StopAt {
+    fn name(&self) -> &str {
+        "stop"
+    }
+
+    fn record(&mut self, event: &Event<'_>) -> ddpo::train::Result<()> {
+        if let Event::Progress(progress) = event
+            && (progress.stage, progress.epoch) == (self.stage, self.epoch)
+            && progress.done > 1
+        {
+            self.flag.stop();
+        }
+        Ok(())
+    }
+}
+
+/// `metrics.jsonl` without what a clock measured.
+fn metrics(path: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    let without_times = |line: &str| {
+        let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
+        value.as_object_mut().unwrap().retain(|key, _| !key.ends_with("_seconds") && key != "images_per_second");
+        value
+    };
+    text.lines().map(without_times).collect()
+}
+
+#[track_caller]
+fn check_same(a: &Path, b: &Path) {
+    assert_eq!(metrics(a), metrics(b));
+    for file in [RunDirectory::LORA, "samples/epoch_0000.png", "samples/epoch_0004.png"] {
+        assert!(std::fs::read(a.join(file)).unwrap() == std::fs::read(b.join(file)).unwrap(), "{file}");
+    }
+}
+
+#[test]
+fn a_run_leaves_everything_and_starts_at_ratio_one() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let path = parent.path().join("run");
+    let outcome = quiet(&plan(&model, &["track.csv=true", "track.tensorboard=true"]), &path, false).unwrap();
+    assert!(matches!(outcome, TrainOutcome::Finished { .. }));
+    for file in [
+        "config.toml",
+        "metrics.csv",
+        "report.html",
+        "checkpoints/epoch_0004/manifest.json",
+        "samples/epoch_0002.png",
+        RunDirectory::LORA,
+    ] {
+        assert!(path.join(file).is_file(), "{file}");
+    }
+    let metrics = metrics(&path);
+    let first_updates =
+        metrics.iter().filter(|line| line["kind"] == "update" && line["step"].as_u64().unwrap() % 2 == 1);
+    // Sampled four at a time, trained on six at a time: the ratio is 1 all the same, to the bit.
+    let deviations: Vec<f64> = first_updates.map(|line| line["ratio_max_deviation"].as_f64().unwrap()).collect();
+    assert_eq!(deviations, [0.0; 4]);
+    let moved = metrics.iter().filter(|line| line["kind"] == "eval").filter_map(|line| line["kl_to_base"].as_f64());
+    let moved: Vec<f64> = moved.collect();
+    assert!(moved[0] == 0.0 && moved[1] > 0.0 && moved[2] > 0.0, "{moved:?}");
+}
+
+#[test]
+fn a_resumed_run_ends_with_the_same_bytes() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let (whole, parts) = (parent.path().join("whole"), parent.path().join("parts"));
+    quiet(&plan(&model, &[]), &whole, false).unwrap();
+    quiet(&plan(&model, &["run.epochs=2"]), &parts, false).unwrap();
+    quiet(&plan(&model, &[]), &parts, true).unwrap();
+    check_same(&whole, &parts);
+}
+
+#[test]
+fn a_run_stopped_anywhere_resumes_to_the_same_bytes() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let whole = parent.path().join("whole");
+    quiet(&plan(&model, &[]), &whole, false).unwrap();
+    for (i, (stage, epoch)) in
+        [(Stage::Sampling, 1), (Stage::Training, 3), (Stage::Evaluating, 2)].into_iter().enumerate()
+    {
+        let path = parent.path().join(format!("stopped-{i}"));
+        let flag = StopFlag::new();
+        let trackers = Broadcast::new().with(StopAt { stage, epoch, flag: flag.clone() });
+        let outcome = run(&plan(&model, &[]), &path, false, trackers, flag).unwrap();
+        assert!(matches!(outcome, TrainOutcome::Interrupted { .. }), "{stage:?}: {outcome:?}");
+        quiet(&plan(&model, &[]), &path, true).unwrap();
+        check_same(&whole, &path);
+    }
+}
+
+#[test]
+fn a_resume_that_does_not_fit_changes_nothing() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let path = parent.path().join("run");
+    quiet(&plan(&model, &["run.epochs=1"]), &path, false).unwrap();
+    let before = std::fs::read(path.join("config.toml")).unwrap();
+    let error = quiet(&plan(&model, &["run.seed=7"]), &path, true).unwrap_err().to_string();
+    assert_eq!(error, "setting `run.seed` is `7`, but the checkpoint was trained with `0`");
+    assert!(std::fs::read(path.join("config.toml")).unwrap() == before);
+}
+
+#[test]
+fn the_whole_unet_can_be_trained() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let path = parent.path().join("run");
+    let changes = ["train.parameters=full", "run.epochs=1", "train.learning-rate=1e-4", "train.algorithm=ddpo-sf"];
+    quiet(&plan(&model, &changes), &path, false).unwrap();
+    let product = ddpo::Product::find(&path).unwrap();
+    let studio = Studio::open(&plan(&model, &[]).model, plan(&model, &[]).device).unwrap();
+    studio.denoiser(Some(&product)).unwrap();
+}
+
+#[test]
+fn a_trace_has_every_number() {
+    let parent = tempfile::tempdir().unwrap();
+    let plan = plan(&common::tiny_model(parent.path()), &[]);
+    let studio = Studio::open(&plan.model, plan.device).unwrap();
+    let request = ddpo::SampleRequest {
+        prompts: vec!["a cat".into(), "a dog".into()],
+        count: 2,
+        steps: 3,
+        guidance: 2.0,
+        eta: 1.0,
+        negative_prompt: String::new(),
+        seed: 1,
+        batch_size: 3,
+        size: [None; 2],
+    };
+    let denoiser = studio.denoiser(None).unwrap();
+    let sampled = ddpo::sample(&studio, &*denoiser, &request, &StopFlag::new(), &mut |_, _| {}).unwrap();
+    let path = parent.path().join("trace.safetensors");
+    sampled.write_trace(&path, &request).unwrap();
+    let bytes = std::fs::read(path).unwrap();
+    let trace = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let shape = |name: &str| trace.tensor(name).unwrap().shape().to_vec();
+    assert_eq!(shape("latents"), [4, 4, 4, 4, 4]);
+    assert_eq!(shape("timesteps"), [3]);
+    assert_eq!(shape("log_probs"), [4, 3]);
+    assert_eq!(shape("prompt_embeds"), [4, 8, 16]);
+    assert_eq!(shape("negative_prompt_embeds"), [4, 8, 16]);
+    assert_eq!(shape("images"), [4, 3, 16, 16]);
+}
