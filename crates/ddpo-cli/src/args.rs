@@ -13,6 +13,10 @@ pub struct Cli {
     pub command: Command,
 }
 
+fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
+    clap::builder::RangedU64ValueParser::new().range(1..)
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -86,13 +90,13 @@ pub struct Sample {
     #[arg(long, value_name = "TEXT", required = true, num_args = 1..)]
     pub prompt: Vec<String>,
     /// Images of each prompt
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one())]
     pub count: usize,
     /// Where the images go
     #[arg(long, value_name = "DIR", default_value = "samples")]
     pub out: PathBuf,
     /// Denoising steps
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub steps: Option<usize>,
     /// Classifier-free guidance; 1 switches it off
     #[arg(long, value_name = "G")]
@@ -130,7 +134,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "P")]
     pub prompts: Option<String>,
     /// Images to measure
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub count: Option<usize>,
     /// An image folder with labels: also tell how often the picture nearest to a sample has the label it was drawn for
     #[arg(long, value_name = "DIR", conflicts_with = "run")]

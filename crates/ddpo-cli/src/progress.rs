@@ -1,5 +1,6 @@
 //! What a run looks like while it runs: bars and a growing curve on a terminal, one plain line an epoch elsewhere.
 
+use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -38,11 +39,10 @@ impl Console {
     fn progress(&mut self, progress: Progress) {
         if self.bar.as_ref().is_none_or(|(stage, _)| *stage != progress.stage) {
             self.clear();
-            let bar = stage_bar(stage_name(progress.stage), progress.total);
-            if progress.epoch > 0 {
-                bar.set_prefix(format!("epoch {}/{} ", progress.epoch, self.epochs));
-            }
-            self.bar = Some((progress.stage, bar));
+            let epoch =
+                if progress.epoch > 0 { format!("epoch {}/{} ", progress.epoch, self.epochs) } else { String::new() };
+            let name = format!("{epoch}{}", stage_name(progress.stage));
+            self.bar = Some((progress.stage, stage_bar(name, progress.total)));
         }
         if let Some((_, bar)) = &self.bar {
             bar.set_position(progress.done as u64);
@@ -123,9 +123,9 @@ impl Tracker for Console {
 }
 
 /// A bar of `total` units on stderr, which draws nothing where that is no terminal.
-pub fn stage_bar(name: &'static str, total: usize) -> ProgressBar {
+pub fn stage_bar(name: impl Into<Cow<'static, str>>, total: usize) -> ProgressBar {
     let bar = ProgressBar::new(total as u64);
-    let template = "{prefix}{msg:10} [{bar:32}] {pos}/{len}  {eta} left";
+    let template = "{msg:20} [{bar:32}] {pos}/{len}  {eta} left";
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }

@@ -18,7 +18,7 @@ const RUNS: &str = "runs";
 
 /// Trains, or goes on training. A run that was interrupted is not done, and its exit code says so.
 pub fn run(args: &Train) -> Result<ExitCode> {
-    let plan = RunPlan::new(layers(args)?.resolve()?)?;
+    let plan = RunPlan::new(layers(args)?.resolve()?.with_absolute_paths())?;
     let path = args.run_dir.clone().unwrap_or_else(|| RunDirectory::next_free(Path::new(RUNS), &run_name(&plan)));
     if !args.resume {
         RunDirectory::check_new(&path)?;

@@ -50,13 +50,29 @@ fn folding_timesteps_gives_the_same_mean_gradient() {
 fn sweep() {
     for lr in [3e-4, 1e-3, 3e-3] {
         for clip in [1e-4, 1e-2, 0.0] {
-            let plan = DdpoPlan { learning_rate: lr, sample_batch: 32, train_batch: 16, accumulation: 4, inner_epochs: 1, timesteps_per_forward: 4, ..plan() };
+            let plan = DdpoPlan {
+                learning_rate: lr,
+                sample_batch: 32,
+                train_batch: 16,
+                accumulation: 4,
+                inner_epochs: 1,
+                timesteps_per_forward: 4,
+                ..plan()
+            };
             let plan = if clip == 0.0 { DdpoPlan { accumulation: 8, ..plan } } else { plan };
-            let objective: Box<dyn ddpo_core::Objective> = if clip == 0.0 { Box::new(ddpo_core::objective::DdpoSf::default()) } else { Box::new(DdpoIs { clip_range: clip, ..Default::default() }) };
+            let objective: Box<dyn ddpo_core::Objective> = if clip == 0.0 {
+                Box::new(ddpo_core::objective::DdpoSf::default())
+            } else {
+                Box::new(DdpoIs { clip_range: clip, ..Default::default() })
+            };
             let mut t = trainer_with(plan, Box::new(ddpo_testing::MeanBrightness), objective);
             let start = std::time::Instant::now();
             let e = evals(&run(&mut t, 40));
-            println!("lr {lr} clip {clip}: {:?} {:.2}s", [0, 10, 20, 30, 40].map(|i| (e[i].reward_mean as f32, e[i].kl_to_base as f32)), start.elapsed().as_secs_f64());
+            println!(
+                "lr {lr} clip {clip}: {:?} {:.2}s",
+                [0, 10, 20, 30, 40].map(|i| (e[i].reward_mean as f32, e[i].kl_to_base as f32)),
+                start.elapsed().as_secs_f64()
+            );
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ModelSource;
+
 use super::choices::{AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, Reduction, RewardOption};
 use super::options::{Section, options};
 
@@ -204,6 +206,21 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
+    /// The same configuration meaning the same files from any working directory.
+    #[must_use]
+    pub fn with_absolute_paths(mut self) -> Self {
+        let absolute = |path: &mut String| {
+            if let Ok(absolute) = std::path::absolute(&*path) {
+                *path = absolute.to_string_lossy().into_owned();
+            }
+        };
+        if std::path::Path::new(&self.model.path).is_dir() && self.model.path != ModelSource::EMBEDDED {
+            absolute(&mut self.model.path);
+        }
+        self.prompts.path.iter_mut().chain(&mut self.lora.path).for_each(absolute);
+        self
+    }
+
     /// Every section, in the order it is printed.
     pub(crate) const SECTIONS: [Section; 10] = [
         RunOptions::SECTION,

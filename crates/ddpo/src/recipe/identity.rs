@@ -9,12 +9,15 @@ use crate::config::RunConfig;
 use crate::error::{Error, Result};
 
 /// Sections and options that may change when a run goes on: none of them changes a number that was or will be computed.
-const FREE: [&str; 9] = [
+/// Files may move; what was in them counts by checksum, or is in the checkpoint.
+const FREE: [&str; 11] = [
     "run.epochs",
     "run.device",
     "run.threads",
     "model.path",
     "model.revision",
+    "lora.path",
+    "prompts.path",
     "eval.every",
     "checkpoint.every",
     "checkpoint.keep",
@@ -34,7 +37,6 @@ pub(super) fn identity(config: &RunConfig, text: &str, fingerprint: &str, prompt
         }
     }
     settings.retain(|key, _| !FREE.iter().any(|free| key == free || key.starts_with(&format!("{free}."))));
-    // A prompt file may change under its name; what counts is what was in it.
     let digest = crc32fast::hash(prompts.join("\n").as_bytes());
     settings.insert("training prompts".into(), format!("{} of them, checksum {digest:08x}", prompts.len()));
     Ok(Identity { model: fingerprint.to_owned(), settings, config: text.to_owned() })
