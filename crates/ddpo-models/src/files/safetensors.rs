@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, serialize, tensor::TensorView};
+use serde_json::{Map, Value, json};
 
 use super::Bytes;
 use crate::error::{Error, Result};
@@ -134,7 +135,24 @@ pub(crate) fn encode(
         TensorView::new(kind, shape.clone(), data).map(|view| (name.as_str(), view)).map_err(damaged)
     });
     let views = views.collect::<Result<Vec<_>>>()?;
-    serialize(views, Some(metadata.into_iter().collect())).map_err(damaged)
+    let file = serialize(views, Some(metadata.clone().into_iter().collect())).map_err(damaged)?;
+    sort_metadata(file, &metadata)
+}
+
+/// Puts the metadata in order: `serialize` takes a hash map, whose order differs from call to call, and the same weights
+/// have to be the same bytes.
+fn sort_metadata(mut file: Vec<u8>, metadata: &BTreeMap<String, String>) -> Result<Vec<u8>> {
+    const KEY: &str = "__metadata__";
+    let damaged = |reason: String| Error::Tensors { name: "weights".to_owned(), reason };
+    let end = 8 + file.first_chunk().map_or(0, |length| u64::from_le_bytes(*length) as usize);
+    let header = file.get_mut(8..end).ok_or_else(|| damaged("the header is cut".to_owned()))?;
+    let mut entries: Map<String, Value> = serde_json::from_slice(header).map_err(|error| damaged(error.to_string()))?;
+    entries.insert(KEY.to_owned(), json!(metadata));
+    let mut text = serde_json::to_vec(&entries).map_err(|error| damaged(error.to_string()))?;
+    // The same entries in another order have the same length, up to the spaces that pad the header.
+    text.resize(header.len(), b' ');
+    header.copy_from_slice(&text);
+    Ok(file)
 }
 
 fn pack(name: &str, values: &[f32], dtype: FileDtype) -> Result<Vec<u8>> {
