@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::advantage::PerPromptAdvantage;
-use ddpo_core::objective::{DdpoIs, DdpoSf};
+use ddpo_core::objective::DdpoIs;
 use ddpo_core::scheduler::{Ddim, DdimConfig};
 use ddpo_core::{Condition, Objective, Policy, Reward, RgbImage};
 use ddpo_testing::{MeanBrightness, ToyPolicy, ToyPolicyConfig, stable_diffusion_schedule};
@@ -33,10 +33,6 @@ pub fn plan() -> DdpoPlan {
 
 pub fn trainer(plan: DdpoPlan) -> Trainer {
     trainer_with(plan, Box::new(MeanBrightness), Box::new(DdpoIs::default()))
-}
-
-pub fn score_function_trainer(plan: DdpoPlan) -> Trainer {
-    trainer_with(plan, Box::new(MeanBrightness), Box::new(DdpoSf::default()))
 }
 
 pub fn trainer_with(plan: DdpoPlan, reward: Box<dyn Reward>, objective: Box<dyn Objective>) -> Trainer {

@@ -1,9 +1,9 @@
 //! What an epoch of DDPO must do.
 
-use crate::common::{bits, listening, plan, score_function_trainer, timeless, trainer, trainer_with, updates};
-use ddpo_core::objective::DdpoIs;
-use ddpo_core::{Result, Reward, RewardBatch};
-use ddpo_testing::ScriptedReward;
+use crate::common::{bits, listening, plan, timeless, trainer, trainer_with, updates};
+use ddpo_core::objective::{DdpoIs, DdpoSf};
+use ddpo_core::{Objective, Result, Reward, RewardBatch};
+use ddpo_testing::{MeanBrightness, ScriptedReward};
 use ddpo_train::{DdpoPlan, Error, EvalRecord, Observer, Record, Run, Stage, StopFlag};
 
 fn run(trainer: &mut crate::common::Trainer, epochs: u64) -> Vec<Record> {
@@ -45,58 +45,55 @@ fn folding_timesteps_gives_the_same_mean_gradient() {
     }
 }
 
+/// Brightness, or darkness where the sign is negative.
+struct Signed(f32);
+
+impl Reward for Signed {
+    fn name(&self) -> &str {
+        "signed"
+    }
+
+    fn score(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
+        Ok(MeanBrightness.score(batch)?.into_iter().map(|value| self.0 * value).collect())
+    }
+}
+
+/// How much the held-out brightness rises in 40 epochs toward brightness or darkness.
+fn rise(sign: f32, accumulation: usize, objective: Box<dyn Objective>) -> f64 {
+    let plan = DdpoPlan {
+        learning_rate: 3e-3,
+        sample_batch: 32,
+        train_batch: 16,
+        accumulation,
+        inner_epochs: 1,
+        timesteps_per_forward: 4,
+        ..plan()
+    };
+    let records = run(&mut trainer_with(plan, Box::new(Signed(sign)), objective), 40);
+    let evals = evals(&records);
+    assert_eq!((evals.len(), evals[0].epoch, evals[0].kl_to_base), (41, 0, 0.0));
+    assert!(evals[40].kl_to_base > 1.0 && evals[40].diversity > 0.0, "{:?}", evals[40]);
+    assert!((evals[40].reward_mean - f64::from(sign) * evals[40].held_out["mean-brightness"]).abs() < 1e-6);
+    evals[40].held_out["mean-brightness"] - evals[0].held_out["mean-brightness"]
+}
+
+/// The toy's pictures are mostly noise which no policy can change: 0.003 of the range is a lot, and its sign is the
+/// point. Prompts and noise are those of the evaluation, which training never sees.
 #[test]
-#[ignore]
-fn sweep() {
-    for lr in [3e-4, 1e-3, 3e-3] {
-        for clip in [1e-4, 1e-2, 0.0] {
-            let plan = DdpoPlan {
-                learning_rate: lr,
-                sample_batch: 32,
-                train_batch: 16,
-                accumulation: 4,
-                inner_epochs: 1,
-                timesteps_per_forward: 4,
-                ..plan()
-            };
-            let plan = if clip == 0.0 { DdpoPlan { accumulation: 8, ..plan } } else { plan };
-            let objective: Box<dyn ddpo_core::Objective> = if clip == 0.0 {
-                Box::new(ddpo_core::objective::DdpoSf::default())
-            } else {
-                Box::new(DdpoIs { clip_range: clip, ..Default::default() })
-            };
-            let mut t = trainer_with(plan, Box::new(ddpo_testing::MeanBrightness), objective);
-            let start = std::time::Instant::now();
-            let e = evals(&run(&mut t, 40));
-            println!(
-                "lr {lr} clip {clip}: {:?} {:.2}s",
-                [0, 10, 20, 30, 40].map(|i| (e[i].reward_mean as f32, e[i].kl_to_base as f32)),
-                start.elapsed().as_secs_f64()
-            );
-        }
+fn the_held_out_reward_goes_where_the_reward_points() {
+    for sign in [1.0, -1.0] {
+        let importance_sampling = rise(sign, 4, Box::new(DdpoIs::default()));
+        let score_function = rise(sign, 8, Box::new(DdpoSf::default()));
+        assert!(f64::from(sign) * importance_sampling > 0.003, "{sign}: {importance_sampling}");
+        assert!(f64::from(sign) * score_function > 0.003, "{sign}: {score_function}");
     }
 }
 
 #[test]
-fn the_held_out_reward_rises_and_the_policy_leaves_its_base() {
-    let plan = DdpoPlan { learning_rate: 1e-2, ..plan() };
-    let evals = evals(&run(&mut trainer(plan), 20));
-    assert_eq!(evals.len(), 21);
-    assert_eq!((evals[0].epoch, evals[0].kl_to_base), (0, 0.0));
-    let (first, last) = (&evals[0], &evals[20]);
-    assert!(last.reward_mean > first.reward_mean + 0.1, "{first:?} {last:?}");
-    assert!(last.kl_to_base > 0.1, "{last:?}");
-    assert_eq!(last.held_out["mean-brightness"], last.reward_mean);
-    assert!(last.diversity > 0.0);
-}
-
-#[test]
-fn the_score_function_estimator_learns_with_one_update_an_epoch() {
-    let plan = DdpoPlan { inner_epochs: 1, accumulation: 6, learning_rate: 1e-2, ..plan() };
-    let records = run(&mut score_function_trainer(plan), 30);
+fn the_score_function_estimator_sees_fresh_samples_only() {
+    let plan = DdpoPlan { inner_epochs: 1, accumulation: 6, ..plan() };
+    let records = run(&mut trainer_with(plan, Box::new(MeanBrightness), Box::new(DdpoSf::default())), 3);
     assert!(updates(&records).iter().all(|update| update.ratio_max_deviation == 0.0));
-    let evals = evals(&records);
-    assert!(evals[30].reward_mean > evals[0].reward_mean + 0.05, "{:?} {:?}", evals[0], evals[30]);
 }
 
 #[test]
