@@ -206,18 +206,16 @@ pub struct RunConfig {
 }
 
 impl RunConfig {
-    /// The same configuration meaning the same files from any working directory.
+    /// The same configuration, meaning the same files from any working directory. Paths of nothing stay as they are.
     #[must_use]
     pub fn with_absolute_paths(mut self) -> Self {
-        let absolute = |path: &mut String| {
-            if let Ok(absolute) = std::path::absolute(&*path) {
+        let paths = self.prompts.path.iter_mut().chain(&mut self.lora.path);
+        let model = (self.model.path != ModelSource::EMBEDDED).then_some(&mut self.model.path);
+        for path in paths.chain(model).filter(|path| std::path::Path::new(path.as_str()).exists()) {
+            if let Ok(absolute) = std::path::absolute(path.as_str()) {
                 *path = absolute.to_string_lossy().into_owned();
             }
-        };
-        if std::path::Path::new(&self.model.path).is_dir() && self.model.path != ModelSource::EMBEDDED {
-            absolute(&mut self.model.path);
         }
-        self.prompts.path.iter_mut().chain(&mut self.lora.path).for_each(absolute);
         self
     }
 

@@ -1,6 +1,6 @@
 //! Traces: everything that led to images, as a file that others can recompute.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::path::Path;
 
 use burn::tensor::Tensor;
@@ -69,15 +69,16 @@ impl Part {
     }
 }
 
-fn metadata(request: &SampleRequest, prompts: &[String]) -> std::collections::HashMap<String, String> {
-    let entries = BTreeMap::from([
-        ("steps", request.steps.to_string()),
-        ("eta", request.eta.to_string()),
-        ("guidance", request.guidance.to_string()),
-        ("seed", request.seed.to_string()),
-        ("log_prob_reduction", "mean".to_owned()),
-        ("prompts", serde_json::json!(prompts).to_string()),
-        ("negative_prompt", request.negative_prompt.clone()),
-    ]);
-    entries.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+/// One entry, because a hash map of several has another order in every file.
+fn metadata(request: &SampleRequest, prompts: &[String]) -> HashMap<String, String> {
+    let request = serde_json::json!({
+        "prompts": prompts,
+        "negative_prompt": request.negative_prompt,
+        "steps": request.steps,
+        "eta": request.eta,
+        "guidance": request.guidance,
+        "seed": request.seed,
+        "log_prob_reduction": "mean",
+    });
+    HashMap::from([("ddpo".to_owned(), request.to_string())])
 }
