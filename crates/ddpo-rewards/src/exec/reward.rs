@@ -12,7 +12,8 @@ use crate::{Error, Result};
 /// Enough for a large model to load and to judge a batch on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// A reward computed by a program of the user's, see the [module](self) for the protocol.
+/// A reward computed by a program of the user's, which reads lines of
+/// `{"images": [paths of PNG files], "prompts": [texts]}` and answers each with a line of numbers, `[0.5, …]`.
 pub struct Exec {
     name: String,
     program: String,

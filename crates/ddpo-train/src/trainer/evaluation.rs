@@ -51,7 +51,7 @@ impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
     /// Evaluates the policy as it is and records rewards, divergence, diversity and pictures.
     ///
     /// # Errors
-    /// Those of the parts; [`Error::Interrupted`], after which the evaluation is still to be done.
+    /// Those of the parts; [`Interrupted`](crate::Error::Interrupted), after which the evaluation is still to be done.
     pub fn evaluate(&mut self, observer: &mut Observer<'_>) -> Result<()> {
         let Some(evaluation) = &self.parts.evaluation else { return Ok(()) };
         let epoch = self.counters.epochs;
