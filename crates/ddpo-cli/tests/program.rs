@@ -36,6 +36,8 @@ fn train<'a>(run: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         "--set",
         "sample.steps=3",
         "--set",
+        "advantage.kind=per-prompt",
+        "--set",
         "sample.batch-size=4",
         "--set",
         "sample.batches-per-epoch=1",

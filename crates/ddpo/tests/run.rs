@@ -16,7 +16,8 @@ fn plan(model: &Path, changes: &[&str]) -> RunPlan {
         .push_toml(
             "test",
             "[sample]\nsteps = 4\nbatch-size = 4\nbatches-per-epoch = 3\n[train]\nbatch-size = 6\nlearning-rate = 1e-2\n\
-             [eval]\nevery = 2\ncount = 3\n[checkpoint]\nevery = 1\nkeep = 2\n[run]\nepochs = 4\n",
+             [eval]\nevery = 2\ncount = 3\n[checkpoint]\nevery = 1\nkeep = 2\n[run]\nepochs = 4\n\
+             [advantage]\nkind = \"per-prompt\"\n",
         )
         .unwrap();
     layers.push_value("test", "model.path", model.to_str().unwrap()).unwrap();

@@ -13,7 +13,7 @@ options! {
         /// Seed of everything: noise, prompts, order of samples and steps. Same seed, same bytes.
         seed: u64 = 0, "ours";
         /// Rounds of sample, score, update.
-        epochs: usize = 8, "tuned for `emoji`";
+        epochs: usize = 28, "tuned for `emoji`";
         /// Where to compute: "cpu".
         device: String = "cpu".into(), "ours";
         /// Worker threads; 0: one for every core. The numbers do not depend on it.
@@ -69,7 +69,7 @@ options! {
     /// How images are sampled.
     SampleOptions = "sample" {
         /// Denoising steps.
-        steps: usize = 20, "tuned for `emoji`; paper: 50";
+        steps: usize = 10, "tuned for `emoji`; paper: 50";
         /// Share of the DDPM noise each DDIM step adds. 1 is what the policy gradient is made for.
         eta: f64 = 1.0, "paper";
         /// Classifier-free guidance; 1 switches it off.
@@ -95,7 +95,7 @@ options! {
         /// What is trained: "lora" or "full".
         parameters: Parameters = Parameters::Lora, "ddpo-pytorch";
         /// Images a gradient is computed for at once.
-        batch_size: usize = 16, "tuned for `emoji`";
+        batch_size: usize = 64, "tuned for `emoji`";
         /// Batches whose gradients are averaged into one update.
         accumulation: Option<usize> = None, "1; for \"ddpo-sf\" all of an epoch's batches", "1";
         /// Passes over an epoch's samples.
@@ -103,7 +103,7 @@ options! {
         /// Share of each sample's steps that is trained on, chosen at random.
         timestep_fraction: f64 = 1.0, "ddpo-pytorch";
         /// AdamW's step size.
-        learning_rate: f64 = 3e-4, "ddpo-pytorch, for LoRA (full: 1e-5)";
+        learning_rate: f64 = 2e-3, "tuned for `emoji`; ddpo-pytorch: 3e-4 for LoRA, 1e-5 full";
         /// AdamW's decay of the gradient's mean.
         adam_beta1: f64 = 0.9, "ddpo-pytorch";
         /// AdamW's decay of the gradient's square.
@@ -115,7 +115,7 @@ options! {
         /// Gradients longer than this are scaled down to it.
         max_grad_norm: f64 = 1.0, "ddpo-pytorch";
         /// How far the policy ratio may go from 1 before the gradient stops ("ddpo-is").
-        clip_range: f64 = 1e-4, "paper";
+        clip_range: f64 = 2e-3, "tuned for `emoji`; paper: 1e-4";
         /// Advantages are clamped to plus and minus this.
         advantage_clip: f64 = 5.0, "ddpo-pytorch";
         /// Apply the sampling guidance in training too. Without it, training decays (paper, appendix E).
@@ -131,7 +131,7 @@ options! {
     /// How rewards become advantages.
     AdvantageOptions = "advantage" {
         /// "per-prompt" (running statistics of each prompt), "batch", or "group" (an equal number of samples a prompt).
-        kind: AdvantageKind = AdvantageKind::PerPrompt, "paper";
+        kind: AdvantageKind = AdvantageKind::Group, "tuned for `emoji`; paper: \"per-prompt\"";
         /// kind = "per-prompt": how many of a prompt's last rewards are remembered.
         buffer_size: usize = 16, "ddpo-pytorch";
         /// kind = "per-prompt": with fewer rewards than this, the batch's statistics are used.
@@ -145,7 +145,7 @@ options! {
     /// What is measured on prompts and seeds that training never uses.
     EvalOptions = "eval" {
         /// Evaluate every so many epochs, and before the first; 0: never.
-        every: usize = 4, "ours";
+        every: usize = 7, "ours";
         /// Images an evaluation.
         count: usize = 32, "ours";
         /// "held-out" (a part of the training prompts that is set aside), another kind of prompts, or a list.
@@ -161,7 +161,7 @@ options! {
     /// What is kept to go on from.
     CheckpointOptions = "checkpoint" {
         /// Write a checkpoint every so many epochs; 0: only at the end and on Ctrl-C.
-        every: usize = 4, "ours";
+        every: usize = 7, "ours";
         /// How many checkpoints to keep; 0: all.
         keep: usize = 2, "ours";
     }
