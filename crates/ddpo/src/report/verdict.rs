@@ -4,12 +4,17 @@ use std::fmt;
 
 use super::records::{EvalRecord, Records};
 
-/// A divergence per trajectory above this is far from the base model: at 10 nats, a sample of the tuned model is
-/// typically 20,000 times likelier under it than under the base model.
-const KL_LIMIT: f64 = 10.0;
+/// Moving this much farther from the base model between two evaluations wants a gain to show for it.
+///
+/// There is no limit on the divergence itself: it grows with the size of a latent and the number of steps, so that one
+/// number would be wrong for most models.
+const KL_GROWTH: f64 = 1.5;
 
-/// Below this share of the base model's diversity, images of one prompt have become alike.
-const DIVERSITY_LIMIT: f64 = 0.5;
+/// A gain since the last evaluation below this share of the whole gain is none.
+const GAIN_SHARE: f64 = 0.05;
+
+/// Below this share of the base model's diversity, images have become alike.
+const DIVERSITY_LIMIT: f64 = 0.7;
 
 /// A sign that the reward was won at the cost of something else.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,12 +45,14 @@ pub enum Warning {
         /// The last evaluation's mean.
         last: f64,
     },
-    /// The model is far from the base model.
-    FarFromBase {
-        /// Nats a trajectory.
-        kl: f64,
+    /// The model moves away from the base model and has nothing to show for it.
+    MovedForNothing {
+        /// Nats a trajectory at the evaluation before the last.
+        before: f64,
+        /// Nats a trajectory at the last one.
+        last: f64,
     },
-    /// Images of one prompt have become alike.
+    /// Images have become alike.
     LessDiverse {
         /// The base model's diversity.
         base: f64,
@@ -71,15 +78,13 @@ impl fmt::Display for Warning {
                     "{name}, which is not optimised, fell from {base:.3} to {last:.3}: a sign of over-optimisation."
                 )
             }
-            Self::FarFromBase { kl } => {
-                write!(
-                    f,
-                    "The model has moved {kl:.1} nats a trajectory from the base model (more than {KL_LIMIT}): look at the images."
-                )
-            }
+            Self::MovedForNothing { before, last } => write!(
+                f,
+                "Since the evaluation before the last, the divergence from the base model grew from {before:.1} to {last:.1} nats and the reward on unseen prompts did not: look at the images."
+            ),
             Self::LessDiverse { base, last } => write!(
                 f,
-                "Images of one prompt have become alike: diversity fell from {base:.3} to {last:.3}, to {:.0} % of the base model's.",
+                "Images have become alike: diversity fell from {base:.3} to {last:.3}, to {:.0} % of the base model's.",
                 100.0 * last / base
             ),
         }
@@ -107,7 +112,10 @@ impl Verdict {
         }
         Self {
             reward: Some((base.reward_mean, last.reward_mean)),
-            warnings: reward_warning(records, base, last).into_iter().chain(other_warnings(base, last)).collect(),
+            warnings: (reward_warning(records, base, last).into_iter())
+                .chain(moved_for_nothing(records, base, last))
+                .chain(other_warnings(base, last))
+                .collect(),
         }
     }
 }
@@ -125,14 +133,21 @@ fn reward_warning(records: &Records, base: &EvalRecord, last: &EvalRecord) -> Op
     }
 }
 
+fn moved_for_nothing(records: &Records, base: &EvalRecord, last: &EvalRecord) -> Option<Warning> {
+    let before = records.evals.iter().rev().nth(1)?;
+    let (from, to) = (before.kl_to_base?, last.kl_to_base?);
+    let gained = last.reward_mean - before.reward_mean;
+    let nothing = gained <= GAIN_SHARE * (last.reward_mean - base.reward_mean).abs();
+    (from > 0.0 && to > KL_GROWTH * from && nothing).then_some(Warning::MovedForNothing { before: from, last: to })
+}
+
 fn other_warnings(base: &EvalRecord, last: &EvalRecord) -> Vec<Warning> {
     let fallen = base.held_out.iter().filter_map(|(name, base)| {
         let last = *last.held_out.get(name)?;
         (last < *base).then(|| Warning::HeldOutFell { name: name.clone(), base: *base, last })
     });
-    let far = last.kl_to_base.filter(|kl| *kl > KL_LIMIT).map(|kl| Warning::FarFromBase { kl });
     let alike = base.diversity.zip(last.diversity).filter(|(base, last)| *last < DIVERSITY_LIMIT * base);
-    fallen.chain(far).chain(alike.map(|(base, last)| Warning::LessDiverse { base, last })).collect()
+    fallen.chain(alike.map(|(base, last)| Warning::LessDiverse { base, last })).collect()
 }
 
 #[cfg(test)]
@@ -173,7 +188,7 @@ mod tests {
         );
         check(
             vec![eval(0, -3.0, 0.0, 1.0), eval(4, -1.0, 1.0, 0.9), eval(8, -2.0, 50.0, 0.4)],
-            &["best after epoch 4 (-1.000) and has fallen", "other", "50.0 nats", "to 40 %"],
+            &["best after epoch 4 (-1.000) and has fallen", "from 1.0 to 50.0 nats", "other", "to 40 %"],
         );
     }
 }
