@@ -50,7 +50,7 @@ options! {
 options! {
     /// What the model is asked to draw while it trains.
     PromptOptions = "prompts" {
-        /// "simple-animals" (45), "nouns-activities" (45 x 3), "counting", "from-file" or "list".
+        /// "simple-animals" (45), "imagenet-animals" (398), "nouns-activities" (135), "counting", "from-file" or "list".
         kind: PromptKind = PromptKind::SimpleAnimals, "paper, section 5";
         /// kind = "from-file": a text file with a prompt a line.
         path: Option<String> = None, "none", "\"prompts.txt\"";
