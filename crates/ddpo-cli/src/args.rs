@@ -136,6 +136,12 @@ pub struct Evaluate {
     /// Images to measure
     #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub count: Option<usize>,
+    /// Denoising steps; by default the run's
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub steps: Option<usize>,
+    /// Classifier-free guidance; by default the run's
+    #[arg(long, value_name = "G")]
+    pub guidance: Option<f64>,
     /// An image folder with labels: also tell how often the picture nearest to a sample has the label it was drawn for
     #[arg(long, value_name = "DIR", conflicts_with = "run")]
     pub labels: Option<PathBuf>,

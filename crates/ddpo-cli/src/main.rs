@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod failure;
 mod interrupt;
+mod memory;
 mod numbers;
 mod progress;
 
@@ -14,6 +15,7 @@ use clap::Parser;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
+    memory::keep_freed_pages();
     run(&Cli::parse().command).unwrap_or_else(|error| failure::show(&error))
 }
 

@@ -132,6 +132,9 @@ pub enum Error {
     /// A device could not run or read back a computation.
     #[error("cannot read a tensor back from the device: {0}")]
     Device(String),
+    /// The system gives no more threads.
+    #[error("cannot start a thread for training")]
+    Threads(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The core refused.
     #[error(transparent)]
     Core(#[from] ddpo_core::Error),

@@ -5,7 +5,8 @@ use ddpo_core::Reduction;
 use crate::error::{Error, Result};
 use crate::optimizer::AdamWConfig;
 
-/// The numbers of a DDPO run. Together with the parts they determine every byte of the result.
+/// The numbers of a DDPO run. Together with the parts they determine every byte of the result; of all of them only
+/// [`lanes`](Self::lanes) changes nothing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DdpoPlan {
     /// Where all randomness comes from.
@@ -37,6 +38,9 @@ pub struct DdpoPlan {
     pub adamw: AdamWConfig,
     /// How log-probabilities add up over the elements of a state.
     pub reduction: Reduction,
+    /// How many sampling batches, and micro-batches of an update, are worked on at once, each by one thread. 1 leaves all
+    /// threads to each operation of one after the other.
+    pub lanes: usize,
 }
 
 impl Default for DdpoPlan {
@@ -57,6 +61,7 @@ impl Default for DdpoPlan {
             learning_rate: 3e-4,
             adamw: AdamWConfig::default(),
             reduction: Reduction::Mean,
+            lanes: 1,
         }
     }
 }
@@ -105,6 +110,7 @@ impl DdpoPlan {
             ("timesteps per forward pass", self.timesteps_per_forward),
             ("accumulation", self.accumulation),
             ("inner epochs", self.inner_epochs),
+            ("lanes", self.lanes),
         ];
         match numbers.into_iter().find(|(_, number)| *number == 0) {
             Some((what, _)) => Err(Error::plan(what, 0, "at least 1")),

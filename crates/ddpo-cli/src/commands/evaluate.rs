@@ -54,6 +54,12 @@ fn override_config(config: &mut RunConfig, args: &Evaluate) {
     if let Some(count) = args.count {
         config.eval.count = count;
     }
+    if let Some(steps) = args.steps {
+        config.sample.steps = steps;
+    }
+    if let Some(guidance) = args.guidance {
+        config.sample.guidance = guidance;
+    }
 }
 
 fn request(args: &Evaluate, config: &RunConfig) -> Result<MeasureRequest> {

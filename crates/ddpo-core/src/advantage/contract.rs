@@ -13,7 +13,7 @@ pub type AdvantageState = Vec<(PromptId, Vec<f32>)>;
 /// let advantages = estimator.advantages(scored.prompts(), scored.rewards())?;
 /// let training_set = scored.into_training_set(advantages)?;
 /// ```
-pub trait Advantage: Send {
+pub trait Advantage: Send + Sync {
     /// One advantage per reward, in order. Each reward belongs to the prompt at its position.
     ///
     /// # Errors

@@ -34,7 +34,7 @@ pub struct Loss {
 /// let terms = LogProbTerms { new: &new, old: &minibatch.old_log_prob, advantage: &minibatch.advantage };
 /// let gradients = objective.loss(&terms)?.value.backward();
 /// ```
-pub trait Objective {
+pub trait Objective: Send + Sync {
     /// The loss of a minibatch: the mean over its pairs.
     ///
     /// # Errors

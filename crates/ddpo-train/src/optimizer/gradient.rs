@@ -37,13 +37,8 @@ impl GradientSum {
     ///
     /// # Errors
     /// [`Error::Parameter`] naming a parameter which received no gradient.
-    pub fn add(&mut self, parameters: &[Parameter], mut gradients: Gradients, weight: f64) -> Result<()> {
-        let mut new = Vec::with_capacity(parameters.len());
-        for parameter in parameters {
-            let gradient = parameter.value.grad_remove(&mut gradients);
-            new.push(gradient.ok_or_else(|| no_gradient(&parameter.name))?);
-        }
-        self.add_tensors(new, weight)
+    pub fn add(&mut self, parameters: &[Parameter], gradients: Gradients, weight: f64) -> Result<()> {
+        self.add_tensors(gradients_of(parameters, gradients)?, weight)
     }
 
     /// Adds gradients already taken from their graph, in the parameters' order, which count as `weight` rows.
@@ -100,6 +95,16 @@ impl GradientSum {
         let data = Tensor::cat(squares, 0).try_into_data().map_err(Error::device)?;
         Ok(host(&data)?.iter().map(|&x| f64::from(x)).sum())
     }
+}
+
+/// The gradient of each parameter, out of the graph they were computed in.
+///
+/// # Errors
+/// [`Error::Parameter`] naming a parameter which received none.
+pub(crate) fn gradients_of(parameters: &[Parameter], mut gradients: Gradients) -> Result<Vec<Tensor<1>>> {
+    let gradient =
+        |parameter: &Parameter| parameter.value.grad_remove(&mut gradients).ok_or_else(|| no_gradient(&parameter.name));
+    parameters.iter().map(gradient).collect()
 }
 
 fn host_square(gradient: &Tensor<1>) -> Result<f64> {

@@ -8,3 +8,4 @@ mod step;
 
 pub use adamw::{AdamW, AdamWConfig, Update};
 pub use gradient::GradientSum;
+pub(crate) use gradient::gradients_of;

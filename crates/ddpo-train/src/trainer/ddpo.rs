@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
-use ddpo_core::{Epoch, Policy, ScoredRollout, TrainingSet};
+use ddpo_core::{Epoch, ScoredRollout, TrainingSet};
 
+use super::fork::ForkPolicy;
 use super::parts::DdpoParts;
 use crate::error::Result;
 use crate::events::{EpochRecord, Record};
+use crate::lanes::Lanes;
 use crate::observer::Observer;
 use crate::optimizer::AdamW;
 use crate::plan::DdpoPlan;
@@ -20,6 +22,7 @@ pub struct DdpoTrainer<P, const D: usize> {
     pub(super) parts: DdpoParts<P, D>,
     pub(super) optimizer: AdamW,
     pub(super) counters: Counters,
+    pub(super) lanes: Lanes,
 }
 
 /// How far a run is.
@@ -35,15 +38,16 @@ pub(super) struct Counters {
     pub evaluated: u64,
 }
 
-impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
+impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     /// A trainer which has done nothing yet.
     ///
     /// # Errors
-    /// [`Error::Plan`](crate::Error::Plan) where the plan's numbers do not fit each other.
+    /// [`Error::Plan`](crate::Error::Plan) where the plan's numbers do not fit each other,
+    /// [`Error::Threads`](crate::Error::Threads) where there are no threads for its lanes.
     pub fn new(plan: DdpoPlan, parts: DdpoParts<P, D>) -> Result<Self> {
         plan.validate()?;
-        let optimizer = AdamW::new(plan.adamw);
-        Ok(Self { plan, parts, optimizer, counters: Counters::default() })
+        let (optimizer, lanes) = (AdamW::new(plan.adamw), Lanes::new(plan.lanes)?);
+        Ok(Self { plan, parts, optimizer, counters: Counters::default(), lanes })
     }
 
     /// One epoch of algorithm 1: sample, score, advantages, update.

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use ddpo_core::{Domain, Epoch, Guided, Noise, Policy, PromptId, Reward, RgbImage, RolloutRequest, SampleId, rollout};
+use ddpo_core::{Domain, Epoch, Guided, Noise, PromptId, Reward, RgbImage, RolloutRequest, SampleId, rollout};
 
 use super::ddpo::DdpoTrainer;
+use super::fork::ForkPolicy;
 use super::memory::Remembering;
 use super::score::Scoring;
 use crate::error::Result;
 use crate::events::{EvalRecord, Event, Progress, Record, Samples, Stage};
+use crate::lanes::OnStep;
 use crate::observer::Observer;
 use crate::prompts::PromptBook;
-use crate::stop::Stoppable;
+use crate::stop::{StopFlag, Stoppable};
 
 /// What is evaluated, and when.
 pub struct Evaluation {
@@ -32,7 +34,7 @@ pub struct Evaluation {
 }
 
 /// A measure of how different pictures are from each other.
-pub type Diversity = Box<dyn Fn(&[RgbImage]) -> f64>;
+pub type Diversity = Box<dyn Fn(&[RgbImage]) -> f64 + Send + Sync>;
 
 /// The pictures of an evaluation and the divergence of the chains they ended.
 struct Sampled {
@@ -40,7 +42,7 @@ struct Sampled {
     kl: Vec<f64>,
 }
 
-impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
+impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     /// Whether the state the trainer is in is to be evaluated and has not been.
     pub(super) fn evaluation_due(&self) -> bool {
         let epochs = self.counters.epochs;
@@ -87,12 +89,25 @@ impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
         observer: &mut Observer<'_>,
     ) -> Result<Sampled> {
         let epoch = self.counters.epochs;
-        let mut sampled = Sampled { images: Vec::new(), kl: Vec::new() };
-        for (batch, prompts) in ids.chunks(evaluation.batch.max(1)).enumerate() {
-            let outcome = self.sample_evaluation_batch(evaluation, batch, prompts, observer, &mut sampled);
-            // A set flag explains any failure of the model: it is what made it refuse.
-            outcome.map_err(|error| observer.check(epoch).err().unwrap_or(error))?;
-        }
+        let (mut sampled, mut done) = (Sampled { images: Vec::new(), kl: Vec::new() }, 0);
+        let batches: Vec<&[PromptId]> = ids.chunks(evaluation.batch.max(1)).collect();
+        let total = batches.len() * 2 * self.parts.scheduler.timesteps().len();
+        let stop = observer.stop();
+        let outcome = self.lanes.each(
+            batches.into_iter().enumerate().collect(),
+            |_, (batch, prompts), on_step| self.sample_evaluation_batch(evaluation, batch, prompts, stop, on_step),
+            &mut || {
+                done += 1;
+                observer.progress(Progress { stage: Stage::Evaluating, epoch, done, total });
+            },
+            |batch: Sampled| {
+                sampled.images.extend(batch.images);
+                sampled.kl.extend(batch.kl);
+                Ok(())
+            },
+        );
+        // A set flag explains any failure of the model: it is what made it refuse.
+        outcome.map_err(|error| observer.check(epoch).err().unwrap_or(error))?;
         Ok(sampled)
     }
 
@@ -101,14 +116,14 @@ impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
         evaluation: &Evaluation,
         batch: usize,
         prompts: &[PromptId],
-        observer: &mut Observer<'_>,
-        sampled: &mut Sampled,
-    ) -> Result<()> {
+        stop: &StopFlag,
+        on_step: OnStep<'_>,
+    ) -> Result<Sampled> {
         let (plan, parts) = (&self.plan, &self.parts);
         let unconditional = evaluation.prompts.unconditional();
         let (policy, base) = (parts.policy.sampler(), parts.policy.reference());
-        let policy = Stoppable { inner: &*policy, stop: observer.stop() };
-        let base = Stoppable { inner: &*base, stop: observer.stop() };
+        let policy = Stoppable { inner: &*policy, stop };
+        let base = Stoppable { inner: &*base, stop };
         let policy = Guided::new(&policy, unconditional.clone(), plan.sample_guidance)?;
         let base = Guided::new(&base, unconditional.clone(), plan.sample_guidance)?;
         let policy = Remembering::new(&policy);
@@ -126,17 +141,9 @@ impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
             reduction: plan.reduction,
             device: &parts.device,
         };
-        let per_batch = 2 * parts.scheduler.timesteps().len();
-        let total = evaluation.count.div_ceil(evaluation.batch.max(1)) * per_batch;
-        let mut done = batch * per_batch;
-        let mut on_step = || {
-            done += 1;
-            observer.progress(Progress { stage: Stage::Evaluating, epoch: self.counters.epochs, done, total });
-        };
         let rollout = rollout(&policy, &*parts.scheduler, &request, &mut |_| on_step())?;
-        sampled.kl.extend(policy.kl(&rollout, &base, &*parts.scheduler, &mut on_step)?);
-        sampled.images.extend(parts.decoder.decode(rollout.last_state())?);
-        Ok(())
+        let kl = policy.kl(&rollout, &base, &*parts.scheduler, on_step)?;
+        Ok(Sampled { images: parts.decoder.decode(rollout.last_state())?, kl })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod ddpo;
 mod evaluation;
+mod fork;
 mod memory;
 mod parts;
 mod sample;
@@ -11,4 +12,5 @@ mod update;
 
 pub use ddpo::DdpoTrainer;
 pub use evaluation::{Diversity, Evaluation, mean_pairwise_distance};
+pub use fork::ForkPolicy;
 pub use parts::{DdpoParts, Decoder};

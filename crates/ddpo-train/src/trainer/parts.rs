@@ -7,7 +7,7 @@ use super::evaluation::Evaluation;
 use crate::prompts::PromptBook;
 
 /// Makes pictures of the last states of chains. Any closure of this form is one.
-pub trait Decoder<const D: usize> {
+pub trait Decoder<const D: usize>: Send + Sync {
     /// One picture a row of `states` `[B, ..]`.
     ///
     /// # Errors
@@ -15,7 +15,7 @@ pub trait Decoder<const D: usize> {
     fn decode(&self, states: &Tensor<D>) -> ddpo_core::Result<Vec<RgbImage>>;
 }
 
-impl<const D: usize, F: Fn(&Tensor<D>) -> ddpo_core::Result<Vec<RgbImage>>> Decoder<D> for F {
+impl<const D: usize, F: Fn(&Tensor<D>) -> ddpo_core::Result<Vec<RgbImage>> + Send + Sync> Decoder<D> for F {
     fn decode(&self, states: &Tensor<D>) -> ddpo_core::Result<Vec<RgbImage>> {
         self(states)
     }

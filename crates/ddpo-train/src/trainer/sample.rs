@@ -1,35 +1,54 @@
 //! Sampling: chains under the policy as it is, and the pictures they end in.
 
 use ddpo_core::{
-    Address, Domain, Epoch, Guided, Noise, Policy, PromptId, RgbImage, Rollout, RolloutRequest, SampleId, Stream,
-    rollout,
+    Address, Domain, Epoch, Guided, Noise, PromptId, RgbImage, Rollout, RolloutRequest, SampleId, Stream, rollout,
 };
 
 use super::ddpo::DdpoTrainer;
-use crate::error::{Error, Result};
+use super::fork::ForkPolicy;
+use crate::error::Result;
 use crate::events::{Progress, Stage};
+use crate::lanes::OnStep;
 use crate::observer::Observer;
-use crate::stop::Stoppable;
+use crate::stop::{StopFlag, Stoppable};
 
-impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
+impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     /// An epoch's chains, in batches, with the picture of each.
     pub(super) fn sample(&self, epoch: Epoch, observer: &mut Observer<'_>) -> Result<(Rollout<D>, Vec<RgbImage>)> {
-        let (mut rollouts, mut images) = (Vec::new(), Vec::new());
-        for batch in 0..self.plan.batches_per_epoch {
-            let rollout = self.sample_batch(epoch, batch, observer)?;
-            images.extend(self.parts.decoder.decode(rollout.last_state())?);
-            rollouts.push(rollout);
-        }
+        let total = self.plan.batches_per_epoch * self.parts.scheduler.timesteps().len();
+        let (mut rollouts, mut images, mut done) = (Vec::new(), Vec::new(), 0);
+        let stop = observer.stop();
+        let outcome = self.lanes.each(
+            (0..self.plan.batches_per_epoch).collect(),
+            |_, batch, on_step| self.sample_batch(epoch, batch, stop, on_step),
+            &mut || {
+                done += 1;
+                observer.progress(Progress { stage: Stage::Sampling, epoch: epoch.0, done, total });
+            },
+            |(rollout, pictures)| {
+                rollouts.push(rollout);
+                images.extend(pictures);
+                Ok(())
+            },
+        );
+        // A set flag explains any failure of the model: it is what made it refuse.
+        outcome.map_err(|error| observer.check(epoch.0).err().unwrap_or(error))?;
         Ok((Rollout::concat(rollouts)?, images))
     }
 
-    fn sample_batch(&self, epoch: Epoch, batch: usize, observer: &mut Observer<'_>) -> Result<Rollout<D>> {
+    fn sample_batch(
+        &self,
+        epoch: Epoch,
+        batch: usize,
+        stop: &StopFlag,
+        on_step: OnStep<'_>,
+    ) -> Result<(Rollout<D>, Vec<RgbImage>)> {
         let (plan, parts) = (&self.plan, &self.parts);
         let first = batch * plan.sample_batch;
         let samples: Vec<SampleId> = (first..first + plan.sample_batch).map(|id| SampleId(id as u64)).collect();
         let prompts: Vec<PromptId> = samples.iter().map(|&sample| self.prompt_of(epoch, sample)).collect();
         let sampler = parts.policy.sampler();
-        let stoppable = Stoppable { inner: &*sampler, stop: observer.stop() };
+        let stoppable = Stoppable { inner: &*sampler, stop };
         let guided = Guided::new(&stoppable, parts.prompts.unconditional().clone(), plan.sample_guidance)?;
         let request = RolloutRequest {
             shape: parts.shape,
@@ -41,14 +60,9 @@ impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
             reduction: plan.reduction,
             device: &parts.device,
         };
-        let steps = parts.scheduler.timesteps().len();
-        let total = plan.batches_per_epoch * steps;
-        let outcome = rollout(&guided, &*parts.scheduler, &request, &mut |step| {
-            let done = batch * steps + step.0 + 1;
-            observer.progress(Progress { stage: Stage::Sampling, epoch: epoch.0, done, total });
-        });
-        // A set flag explains any failure of the model: it is what made it refuse.
-        outcome.map_err(|error| observer.check(epoch.0).err().unwrap_or(Error::Core(error)))
+        let rollout = rollout(&guided, &*parts.scheduler, &request, &mut |_| on_step())?;
+        let pictures = parts.decoder.decode(rollout.last_state())?;
+        Ok((rollout, pictures))
     }
 
     /// The prompt of a sample: uniform, drawn once for each group of samples which share it.

@@ -1,13 +1,14 @@
 //! Scoring: what a reward thinks of an epoch's pictures.
 
-use ddpo_core::{Policy, Reward, RewardBatch, RgbImage, Rollout, ScoredRollout};
+use ddpo_core::{Reward, RewardBatch, RgbImage, Rollout, ScoredRollout};
 
 use super::ddpo::DdpoTrainer;
+use super::fork::ForkPolicy;
 use crate::error::{Error, Place, Result};
 use crate::events::{Progress, Stage};
 use crate::observer::Observer;
 
-impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
+impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     /// The chains with their rewards.
     pub(super) fn score(
         &self,

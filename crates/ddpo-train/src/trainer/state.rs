@@ -1,10 +1,11 @@
 //! The trainer's state as a snapshot, and back.
 
 use burn::tensor::Tensor;
+use ddpo_core::PromptId;
 use ddpo_core::advantage::AdvantageState;
-use ddpo_core::{Policy, PromptId};
 
 use super::ddpo::{Counters, DdpoTrainer};
+use super::fork::ForkPolicy;
 use crate::checkpoint::Snapshot;
 use crate::error::{Error, Result};
 use crate::observer::Observer;
@@ -15,7 +16,7 @@ use crate::tensors::NamedTensor;
 /// What the names of remembered rewards begin with; the prompt's number follows.
 const ADVANTAGE: &str = "advantage/";
 
-impl<P: Policy<D>, const D: usize> Learner for DdpoTrainer<P, D> {
+impl<P: ForkPolicy<D>, const D: usize> Learner for DdpoTrainer<P, D> {
     fn position(&self) -> Position {
         Position { epochs_done: self.counters.epochs, evaluation_due: self.evaluation_due() }
     }

@@ -1,15 +1,17 @@
 //! The update: gradients of the objective over minibatches and timesteps, and the optimizer's steps.
 
 use burn::tensor::Tensor;
-use ddpo_core::{Epoch, Guided, LogProbTerms, Loss, Minibatch, Pair, Policy, StepIndex, TrainingSet, propose};
+use ddpo_core::objective::Diagnostics;
+use ddpo_core::{Epoch, Guided, LogProbTerms, Loss, Minibatch, Pair, StepIndex, TrainingSet, propose};
 
 use super::ddpo::DdpoTrainer;
+use super::fork::ForkPolicy;
 use crate::error::{Error, Place, Result};
 use crate::events::{Progress, Record, Stage, UpdateRecord};
 use crate::observer::Observer;
-use crate::optimizer::GradientSum;
+use crate::optimizer::{GradientSum, gradients_of};
 
-impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
+impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     /// The optimizer steps of an epoch, over all its chains in each of the inner epochs.
     pub(super) fn update(&mut self, set: &TrainingSet<D>, epoch: Epoch, observer: &mut Observer<'_>) -> Result<()> {
         let mut done = 0;
@@ -48,19 +50,22 @@ impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
         done: &mut usize,
         observer: &mut Observer<'_>,
     ) -> Result<()> {
-        let parameters = self.parts.policy.parameters();
         let (mut gradients, mut means) = (GradientSum::new(), Means::default());
-        for pairs in micro_batches {
-            let rows = pairs.len() as f64;
-            let (loss, value) = self.loss(set, pairs, epoch)?;
-            means.add(&loss, value, rows);
-            gradients.add(&parameters, loss.value.mul_scalar(rows).backward(), rows)?;
-            *done += 1;
-            let total = self.plan.updates_per_epoch() * micro_batches.len();
-            observer.progress(Progress { stage: Stage::Training, epoch: epoch.0, done: *done, total });
-            observer.check(epoch.0)?;
-        }
-        let values = parameters.into_iter().map(|parameter| parameter.value).collect();
+        let policies = self.policies()?;
+        let total = self.plan.updates_per_epoch() * micro_batches.len();
+        self.lanes.each(
+            micro_batches.iter().collect(),
+            |lane, pairs: &Vec<Pair>, _| self.micro_step(&policies[lane], set, pairs, epoch),
+            &mut || {},
+            |step: MicroStep| {
+                means.add(&step);
+                gradients.add_tensors(step.gradients, step.rows)?;
+                *done += 1;
+                observer.progress(Progress { stage: Stage::Training, epoch: epoch.0, done: *done, total });
+                observer.check(epoch.0)
+            },
+        )?;
+        let values = self.parts.policy.parameters().into_iter().map(|parameter| parameter.value).collect();
         let step = self.counters.updates + 1;
         let update = self.optimizer.step(self.plan.learning_rate, values, gradients);
         let update = update.map_err(|error| locate(error, epoch, step))?;
@@ -70,11 +75,27 @@ impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
         Ok(())
     }
 
+    /// The policy for each lane.
+    fn policies(&self) -> Result<Vec<P>> {
+        match self.lanes.count() {
+            1 => Ok(vec![self.parts.policy.clone()]),
+            lanes => (0..lanes).map(|_| self.parts.policy.fork()).collect(),
+        }
+    }
+
+    /// The gradient of the objective's sum over these pairs.
+    fn micro_step(&self, policy: &P, set: &TrainingSet<D>, pairs: &[Pair], epoch: Epoch) -> Result<MicroStep> {
+        let rows = pairs.len() as f64;
+        let (loss, value) = self.loss(policy, set, pairs, epoch)?;
+        let gradients = gradients_of(&policy.parameters(), loss.value.mul_scalar(rows).backward())?;
+        Ok(MicroStep { rows, loss: value, diagnostics: loss.diagnostics, gradients })
+    }
+
     /// The objective on these pairs, a mean over them, through the same path as the rollout's log-probabilities; and
     /// its value, which is finite.
-    fn loss(&self, set: &TrainingSet<D>, pairs: &[Pair], epoch: Epoch) -> Result<(Loss, f64)> {
+    fn loss(&self, policy: &P, set: &TrainingSet<D>, pairs: &[Pair], epoch: Epoch) -> Result<(Loss, f64)> {
         let batch = set.minibatch(pairs)?;
-        let new = self.log_prob(&batch)?;
+        let new = self.log_prob(policy, &batch)?;
         let terms = LogProbTerms { new: &new, old: &batch.old_log_prob, advantage: &batch.advantage };
         let loss = self.parts.objective.loss(&terms)?;
         let value: f64 = read(&loss.value)?.iter().map(|&x| f64::from(x)).sum();
@@ -84,12 +105,20 @@ impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
         }
     }
 
-    fn log_prob(&self, batch: &Minibatch<D>) -> Result<Tensor<1>> {
+    fn log_prob(&self, policy: &P, batch: &Minibatch<D>) -> Result<Tensor<1>> {
         let (plan, parts) = (&self.plan, &self.parts);
-        let guided = Guided::new(&parts.policy, parts.prompts.unconditional().clone(), plan.train_guidance)?;
+        let guided = Guided::new(policy, parts.prompts.unconditional().clone(), plan.train_guidance)?;
         let proposal = propose(&guided, &*parts.scheduler, &batch.steps, &batch.sample, &batch.condition)?;
         Ok(proposal.log_prob(&batch.next, plan.reduction)?)
     }
+}
+
+/// What one forward and backward pass leaves.
+struct MicroStep {
+    rows: f64,
+    loss: f64,
+    diagnostics: Diagnostics,
+    gradients: Vec<Tensor<1>>,
 }
 
 /// Means over the rows of an optimizer step.
@@ -103,12 +132,13 @@ struct Means {
 }
 
 impl Means {
-    fn add(&mut self, loss: &Loss, value: f64, rows: f64) {
+    fn add(&mut self, step: &MicroStep) {
+        let (rows, diagnostics) = (step.rows, &step.diagnostics);
         self.rows += rows;
-        self.loss += rows * value;
-        self.approx_kl += rows * f64::from(loss.diagnostics.approx_kl);
-        self.clip_fraction += rows * f64::from(loss.diagnostics.clip_fraction);
-        self.ratio_max_deviation = self.ratio_max_deviation.max(loss.diagnostics.ratio_max_deviation.into());
+        self.loss += rows * step.loss;
+        self.approx_kl += rows * f64::from(diagnostics.approx_kl);
+        self.clip_fraction += rows * f64::from(diagnostics.clip_fraction);
+        self.ratio_max_deviation = self.ratio_max_deviation.max(diagnostics.ratio_max_deviation.into());
     }
 
     fn record(&self, epoch: Epoch, step: u64, grad_norm: f64) -> UpdateRecord {

@@ -107,6 +107,18 @@ fn the_same_plan_gives_the_same_bits_and_another_seed_does_not() {
 }
 
 #[test]
+fn lanes_change_nothing() {
+    let one = |lanes| {
+        let mut trainer = trainer(DdpoPlan { lanes, ..plan() });
+        (timeless(run(&mut trainer, 2)), bits(&trainer))
+    };
+    let alone = one(1);
+    for lanes in [2, 3] {
+        assert_eq!(one(lanes), alone, "{lanes} lanes");
+    }
+}
+
+#[test]
 fn progress_counts_to_its_total_in_every_stage() {
     let (mut trackers, memory) = listening();
     Run::new(&mut trainer(plan()), &mut trackers, StopFlag::new()).run(1).unwrap();

@@ -14,6 +14,7 @@ use ddpo_train::{
 };
 
 use crate::config::{AdvantagePlan, Algorithm, Reduction, RunPlan};
+use crate::device::DeviceName;
 use crate::error::Result;
 use crate::prompts::PromptSplit;
 
@@ -123,7 +124,8 @@ fn file_trackers(plan: &RunPlan, path: &Path, snapshot: Option<&Snapshot>, track
 
 fn trainer(plan: &RunPlan, studio: &Studio, prompts: &PromptSplit) -> Result<DdpoTrainer<DiffusionPolicy, 4>> {
     let config = &plan.config;
-    let size = [config.sample.height, config.sample.width];
+    let shape = studio.latent_shape([config.sample.height, config.sample.width])?;
+    let lanes = lanes(plan, studio, shape);
     let parts = DdpoParts {
         policy: studio.policy(plan)?,
         scheduler: studio.scheduler(config.sample.steps, config.sample.eta)?,
@@ -131,12 +133,12 @@ fn trainer(plan: &RunPlan, studio: &Studio, prompts: &PromptSplit) -> Result<Ddp
         objective: objective(plan),
         advantage: advantage(plan)?,
         prompts: book(plan, studio, &prompts.training)?,
-        shape: studio.latent_shape(size)?,
+        shape,
         device: studio.device().clone(),
         evaluation: evaluation(plan, studio, &prompts.evaluation)?,
         decoder: Box::new(decoder(studio.clone())),
     };
-    Ok(DdpoTrainer::new(numbers(plan), parts)?)
+    Ok(DdpoTrainer::new(numbers(plan, lanes), parts)?)
 }
 
 /// Pictures of latents.
@@ -145,7 +147,7 @@ fn decoder(studio: Studio) -> impl Fn(&Tensor<4>) -> ddpo_core::Result<Vec<RgbIm
 }
 
 /// The trainer's numbers.
-fn numbers(plan: &RunPlan) -> DdpoPlan {
+fn numbers(plan: &RunPlan, lanes: usize) -> DdpoPlan {
     let (sample, train) = (&plan.config.sample, &plan.config.train);
     DdpoPlan {
         seed: plan.config.run.seed,
@@ -174,7 +176,19 @@ fn numbers(plan: &RunPlan) -> DdpoPlan {
             Reduction::Mean => ddpo_core::Reduction::Mean,
             Reduction::Sum => ddpo_core::Reduction::Sum,
         },
+        lanes,
     }
+}
+
+/// How much is worked on at once: a piece a core while the activations of a micro-batch are small, because barriers would cost
+/// more than the memory; one piece by all cores where they are not.
+fn lanes(plan: &RunPlan, studio: &Studio, [_, height, width, _]: [usize; 4]) -> usize {
+    /// Values of the first layer's output over a micro-batch, from where on barriers are a small part of the time.
+    const LARGE: usize = 1 << 20;
+    let channels = studio.pipeline().unet.config().blocks.first().map_or(0, |block| block.channels);
+    let rows = 2 * plan.config.train.batch_size.max(plan.config.sample.batch_size);
+    let large = rows * height * width * channels > LARGE;
+    if large || plan.device != DeviceName::Cpu { 1 } else { crate::device::threads() }
 }
 
 fn reward(plan: &RunPlan) -> Result<Box<dyn Reward>> {
