@@ -76,7 +76,7 @@ impl Default for PretrainConfig {
             seed: 0,
             autoencoder: AutoencoderConfig::default(),
             denoiser: DenoiserConfig::default(),
-            label_weight: 4.0,
+            label_weight: 8.0,
             checkpoint_every: 500,
             log_every: 20,
         }
@@ -85,14 +85,14 @@ impl Default for PretrainConfig {
 
 impl Default for AutoencoderConfig {
     fn default() -> Self {
-        let stage = StageConfig { steps: 1800, batch_size: 16, learning_rate: 2e-3, warmup: 100, ema_decay: 0.999 };
-        Self { stage, channels: vec![16, 32, 64, 64], latent_channels: 8, kl_weight: 1e-4 }
+        let stage = StageConfig { steps: 3000, batch_size: 16, learning_rate: 2e-3, warmup: 100, ema_decay: 0.999 };
+        Self { stage, channels: vec![16, 32, 48, 48], latent_channels: 8, kl_weight: 1e-4 }
     }
 }
 
 impl Default for DenoiserConfig {
     fn default() -> Self {
-        let stage = StageConfig { steps: 1600, batch_size: 128, learning_rate: 1.5e-3, warmup: 200, ema_decay: 0.999 };
+        let stage = StageConfig { steps: 6000, batch_size: 128, learning_rate: 1.5e-3, warmup: 200, ema_decay: 0.999 };
         Self {
             stage,
             channels: vec![64, 96],
