@@ -15,19 +15,24 @@ use crate::error::{Error, Result};
 ///
 /// How many there are never changes a result: a piece does not know who does it, and results are taken in the order of the
 /// pieces.
-pub(crate) struct Lanes {
+///
+/// ```text
+/// lanes.each(batches, |_, batch, on_step| gradient_of(batch), &mut || {}, |gradient| sum.add(gradient))?;
+/// ```
+#[derive(Debug)]
+pub struct Lanes {
     /// Pools of one thread: within them every parallel loop is a plain one.
     pools: Vec<ThreadPool>,
 }
 
 /// What a lane tells the calling thread.
-enum Said<R> {
+enum Said<R, E> {
     Step,
-    Done(usize, Result<R>),
+    Done(usize, Result<R, E>),
 }
 
 /// Tells that a step of a piece of work is done. The calling thread hears of it.
-pub(crate) type OnStep<'a> = &'a mut dyn FnMut();
+pub type OnStep<'a> = &'a mut dyn FnMut();
 
 impl Lanes {
     /// `count` lanes.
@@ -50,13 +55,13 @@ impl Lanes {
     ///
     /// # Errors
     /// The first error of a piece, in the order of the items; no new piece is begun then.
-    pub fn each<T: Send, R: Send>(
+    pub fn each<T: Send, R: Send, E: Send>(
         &self,
         items: Vec<T>,
-        work: impl Fn(usize, T, OnStep<'_>) -> Result<R> + Sync,
+        work: impl Fn(usize, T, OnStep<'_>) -> Result<R, E> + Sync,
         on_step: &mut dyn FnMut(),
-        mut take: impl FnMut(R) -> Result<()>,
-    ) -> Result<()> {
+        mut take: impl FnMut(R) -> Result<(), E>,
+    ) -> Result<(), E> {
         if self.pools.is_empty() || items.len() < 2 {
             return items.into_iter().try_for_each(|item| take(work(0, item, &mut *on_step)?));
         }
@@ -85,10 +90,10 @@ impl Lanes {
 }
 
 /// Does pieces from the queue until there are none, one has failed, or nobody listens any more.
-fn drain<T, R>(
+fn drain<T, R, E>(
     queue: &Mutex<impl Iterator<Item = (usize, T)>>,
-    sender: &Sender<Said<R>>,
-    work: impl Fn(T, OnStep<'_>) -> Result<R>,
+    sender: &Sender<Said<R, E>>,
+    work: impl Fn(T, OnStep<'_>) -> Result<R, E>,
 ) {
     let next = || queue.lock().ok()?.next();
     while let Some((index, item)) = next() {
@@ -138,7 +143,7 @@ mod tests {
         let work = |_, item: usize, on_step: OnStep<'_>| {
             std::thread::sleep(Duration::from_micros(200 * (20 - item as u64)));
             on_step();
-            Ok(item * item)
+            Ok::<_, Error>(item * item)
         };
         let take = |result| {
             results.push(result);
@@ -158,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_lane_does_its_work_on_one_thread() {
-        let threads = |_, (), _: OnStep<'_>| Ok(rayon::current_num_threads());
+        let threads = |_, (), _: OnStep<'_>| Ok::<_, Error>(rayon::current_num_threads());
         let check = |found| {
             assert_eq!(found, 1);
             Ok(())

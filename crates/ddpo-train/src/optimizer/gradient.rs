@@ -101,7 +101,7 @@ impl GradientSum {
 ///
 /// # Errors
 /// [`Error::Parameter`] naming a parameter which received none.
-pub(crate) fn gradients_of(parameters: &[Parameter], mut gradients: Gradients) -> Result<Vec<Tensor<1>>> {
+pub fn gradients_of(parameters: &[Parameter], mut gradients: Gradients) -> Result<Vec<Tensor<1>>> {
     let gradient =
         |parameter: &Parameter| parameter.value.grad_remove(&mut gradients).ok_or_else(|| no_gradient(&parameter.name));
     parameters.iter().map(gradient).collect()

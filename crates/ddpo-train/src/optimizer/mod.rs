@@ -7,5 +7,4 @@ mod gradient;
 mod step;
 
 pub use adamw::{AdamW, AdamWConfig, Update};
-pub use gradient::GradientSum;
-pub(crate) use gradient::gradients_of;
+pub use gradient::{GradientSum, gradients_of};

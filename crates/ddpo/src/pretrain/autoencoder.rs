@@ -1,13 +1,15 @@
 //! The first stage: an autoencoder whose latents the denoiser learns.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use std::ops::Range;
+
+use burn::tensor::Device;
 use ddpo_models::{Vae, VaeConfig, Weights};
 
 use super::data::ImageFolder;
 use super::draws::Draws;
 use super::recipe::AutoencoderConfig;
 use super::run::{host, tensor};
-use super::stage::Stage;
+use super::stage::{Losses, Stage};
 use crate::Result;
 
 /// The name of the network in checkpoints and files.
@@ -18,31 +20,38 @@ pub(super) fn config(recipe: &AutoencoderConfig, size: usize) -> VaeConfig {
     VaeConfig::small(&recipe.channels, recipe.latent_channels, size)
 }
 
-/// The loss of one random batch: mean absolute and mean squared error of the reconstruction, and a little KL to the unit normal,
-/// which keeps the latents bounded. Also returns the squared error alone.
-pub(super) fn loss(
-    vae: &Vae,
-    weights: &Weights,
-    recipe: &AutoencoderConfig,
-    folder: &ImageFolder,
-    draws: &mut Draws,
-    device: &Device,
-) -> Result<(Tensor<1>, Tensor<1>)> {
-    let rows: Vec<usize> = (0..recipe.stage.batch_size).map(|_| folder.pick(draws.uniform())).collect();
-    let flips: Vec<bool> = rows.iter().map(|_| draws.uniform() < 0.5).collect();
-    let images = tensor(folder.batch(&rows, &flips), [rows.len(), folder.size, folder.size, 3], device);
-    let posterior = vae.encode(weights, images.clone())?;
-    let noise = draws.normal(posterior.mean.shape().num_elements());
-    let noise = Tensor::from_data(TensorData::new(noise, posterior.mean.shape()), device);
-    let latents = posterior.mean.clone() + posterior.log_variance.clone().mul_scalar(0.5).exp() * noise;
-    let error = vae.decode(weights, latents)? - images;
-    // KL(N(m, s²) ‖ N(0, 1)) = ½ (m² + s² − 1 − ln s²), Kingma and Welling, arXiv 1312.6114, appendix B.
-    let kl = (posterior.mean.square() + posterior.log_variance.clone().exp() - posterior.log_variance)
-        .sub_scalar(1.0)
-        .mul_scalar(0.5)
-        .mean();
-    let squared = error.clone().square().mean();
-    Ok((error.abs().mean() + squared.clone() + kl.mul_scalar(recipe.kl_weight), squared))
+/// What the stage reads and never changes.
+pub(super) struct Autoencoder<'a> {
+    pub(super) vae: &'a Vae,
+    pub(super) recipe: &'a AutoencoderConfig,
+    pub(super) folder: &'a ImageFolder,
+    pub(super) device: &'a Device,
+}
+
+impl Autoencoder<'_> {
+    /// The loss of some rows of one random batch: mean absolute and mean squared error of the reconstruction, and a little KL
+    /// to the unit normal, which keeps the latents bounded. Also returns the squared error alone.
+    pub(super) fn loss(&self, weights: &Weights, draws: &mut Draws, rows: Range<usize>) -> Result<Losses> {
+        let (folder, batch) = (self.folder, self.recipe.stage.batch_size);
+        let pictures: Vec<usize> = (0..batch).map(|_| folder.pick(draws.uniform())).collect();
+        let flips: Vec<bool> = pictures.iter().map(|_| draws.uniform() < 0.5).collect();
+        let images = folder.batch(&pictures[rows.clone()], &flips[rows.clone()]);
+        let images = tensor(images, [rows.len(), folder.size, folder.size, 3], self.device);
+        let posterior = self.vae.encode(weights, images.clone())?;
+        let shape = posterior.mean.dims();
+        let size = shape[1..].iter().product::<usize>();
+        let noise = draws.normal(batch * size)[rows.start * size..rows.end * size].to_vec();
+        let noise = tensor(noise, shape, self.device);
+        let latents = posterior.mean.clone() + posterior.log_variance.clone().mul_scalar(0.5).exp() * noise;
+        let error = self.vae.decode(weights, latents)? - images;
+        // KL(N(m, s²) ‖ N(0, 1)) = ½ (m² + s² − 1 − ln s²), Kingma and Welling, arXiv 1312.6114, appendix B.
+        let kl = (posterior.mean.square() + posterior.log_variance.clone().exp() - posterior.log_variance)
+            .sub_scalar(1.0)
+            .mul_scalar(0.5)
+            .mean();
+        let mse = error.clone().square().mean();
+        Ok(Losses { loss: error.abs().mean() + mse.clone() + kl.mul_scalar(self.recipe.kl_weight), mse })
+    }
 }
 
 /// The latents of every picture and of its mirror image, `[2, pictures, H, W, C]` flat and unscaled, with the shape of one.

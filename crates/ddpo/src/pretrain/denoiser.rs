@@ -1,5 +1,7 @@
 //! The second stage: the UNet and its text encoder learn to predict the noise in a latent.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor};
 use ddpo_models::{TextEncoder, TextEncoderConfig, Tokenizer, Unet, UnetConfig, Weights};
 
@@ -7,7 +9,7 @@ use super::data::ImageFolder;
 use super::draws::Draws;
 use super::recipe::DenoiserConfig;
 use super::run::tensor;
-use super::stage::Stage;
+use super::stage::{Losses, Stage};
 use crate::Result;
 
 /// The names of the networks in checkpoints and files, in the order of the stage's parts.
@@ -57,6 +59,20 @@ pub(super) fn text_config(recipe: &DenoiserConfig, tokenizer: &Tokenizer) -> Tex
     )
 }
 
+impl Batch {
+    /// Some of its rows, of `size` values each.
+    fn rows(mut self, rows: Range<usize>, size: usize) -> Self {
+        let values = rows.start * size..rows.end * size;
+        Self {
+            noisy: self.noisy[values.clone()].to_vec(),
+            noise: self.noise[values].to_vec(),
+            timesteps: self.timesteps[rows.clone()].to_vec(),
+            weights: self.weights[rows.clone()].to_vec(),
+            captions: self.captions.drain(rows).collect(),
+        }
+    }
+}
+
 impl Denoiser<'_> {
     /// A fresh stage.
     pub(super) fn stage(&self, seed: u64) -> Stage {
@@ -64,18 +80,18 @@ impl Denoiser<'_> {
         Stage::new(self.recipe.stage, PARTS.into_iter().zip(specs).collect(), seed, &self.device)
     }
 
-    /// The Min-SNR weighted squared error of the predicted noise on one random batch, and the unweighted one.
-    pub(super) fn loss(&self, unet: &Weights, text: &Weights, draws: &mut Draws) -> Result<(Tensor<1>, Tensor<1>)> {
-        let batch = self.draw(draws);
-        let rows = batch.timesteps.len();
+    /// The Min-SNR weighted squared error of the predicted noise on some rows of one random batch, and the unweighted one.
+    pub(super) fn loss(&self, unet: &Weights, text: &Weights, draws: &mut Draws, rows: Range<usize>) -> Result<Losses> {
         let [height, width, channels] = self.shape;
+        let batch = self.draw(draws).rows(rows, height * width * channels);
+        let rows = batch.timesteps.len();
         let latent = |values| tensor(values, [rows, height, width, channels], &self.device);
         let states = self.text.forward(text, &batch.captions)?;
         let predicted = self.unet.forward(unet, latent(batch.noisy), &batch.timesteps, states)?;
         let error = (predicted - latent(batch.noise)).square().reshape([rows, height * width * channels]);
         let error: Tensor<1> = error.mean_dim(1).reshape([rows]);
         let weighted = error.clone() * tensor(batch.weights, [rows], &self.device);
-        Ok((weighted.mean(), error.mean()))
+        Ok(Losses { loss: weighted.mean(), mse: error.mean() })
     }
 
     fn draw(&self, draws: &mut Draws) -> Batch {

@@ -1,20 +1,22 @@
 //! The two stages in their order.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_models::{FileDtype, Pipeline, SchedulerConfig, TextEncoder, Tokenizer, Unet, Vae, VaeConfig, Weights};
-use ddpo_train::StopFlag;
+use ddpo_train::{Lanes, StopFlag};
 use serde::Serialize;
 
+use super::autoencoder::Autoencoder;
 use super::data::ImageFolder;
 use super::denoiser::Denoiser;
 use super::draws::Draws;
 use super::journal::{Journal, STAGES};
 use super::recipe::PretrainConfig;
-use super::stage::Stage;
+use super::stage::{Losses, Stage};
 use super::{autoencoder, denoiser};
 use crate::{Error, Result};
 
@@ -80,7 +82,7 @@ pub fn pretrain(
     refuse_existing(request.out)?;
     let folder = ImageFolder::load(request.data, config.label_weight)?;
     let journal = Journal::open(request.run_directory, config, request.resume)?;
-    let mut run = Run { request, journal, observe };
+    let mut run = Run { request, journal, lanes: Lanes::new(crate::device::threads())?, observe };
     let vae = Vae::new(autoencoder::config(&config.autoencoder, folder.size))?;
     let Some(vae_weights) = run.autoencoder(&vae, &folder, device)? else { return Ok(false) };
     let (mut latents, shape) = autoencoder::latents(&vae, &vae_weights, &folder, device)?;
@@ -117,6 +119,7 @@ fn refuse_existing(out: &Path) -> Result<()> {
 struct Run<'a> {
     request: PretrainRequest<'a>,
     journal: Journal,
+    lanes: Lanes,
     observe: &'a mut dyn FnMut(&PretrainEvent),
 }
 
@@ -124,15 +127,15 @@ impl Run<'_> {
     fn autoencoder(&mut self, vae: &Vae, folder: &ImageFolder, device: &Device) -> Result<Option<Weights>> {
         let config = self.request.config;
         let mut stage = autoencoder::stage(vae, &config.autoencoder, config.seed, device);
-        let done = self.optimise(0, &mut stage, |leaves, draws| {
-            autoencoder::loss(vae, &leaves[0], &config.autoencoder, folder, draws, device)
-        })?;
+        let data = Autoencoder { vae, recipe: &config.autoencoder, folder, device };
+        let done = self.optimise(0, &mut stage, |leaves, draws, rows| data.loss(&leaves[0], draws, rows))?;
         Ok(if done { stage.averaged()?.pop() } else { None })
     }
 
     fn denoiser(&mut self, data: &Denoiser<'_>) -> Result<Option<[Weights; 2]>> {
         let mut stage = data.stage(self.request.config.seed);
-        let done = self.optimise(1, &mut stage, |leaves, draws| data.loss(&leaves[0], &leaves[1], draws))?;
+        let done =
+            self.optimise(1, &mut stage, |leaves, draws, rows| data.loss(&leaves[0], &leaves[1], draws, rows))?;
         Ok(if done { stage.averaged()?.try_into().ok() } else { None })
     }
 
@@ -141,16 +144,16 @@ impl Run<'_> {
         &mut self,
         number: usize,
         stage: &mut Stage,
-        loss: impl Fn(&[Weights], &mut Draws) -> Result<(Tensor<1>, Tensor<1>)>,
+        loss: impl Fn(&[Weights], &mut Draws, Range<usize>) -> Result<Losses> + Sync,
     ) -> Result<bool> {
         let config = self.request.config;
         self.journal.restore(STAGES[number], stage)?;
         let (begin, first) = (Instant::now(), stage.step_number());
         while !stage.is_done() {
             let step = stage.step_number();
-            let leaves = stage.leaves()?;
-            let (loss, mse) = loss(&leaves, &mut Draws::new(config.seed, number as u64, step))?;
-            let report = stage.step(&leaves, loss)?;
+            let report = stage.step(&self.lanes, |leaves, rows| {
+                loss(leaves, &mut Draws::new(config.seed, number as u64, step), rows)
+            })?;
             if !report.loss.is_finite() {
                 return Err(Error::NonFinite { what: "loss of pretraining", step });
             }
@@ -160,7 +163,7 @@ impl Run<'_> {
                     step: stage.step_number(),
                     steps: stage.steps(),
                     loss: report.loss,
-                    mse: scalar(mse)?,
+                    mse: report.mse,
                     grad_norm: report.grad_norm,
                     learning_rate: report.learning_rate,
                     seconds: begin.elapsed().as_secs_f64(),

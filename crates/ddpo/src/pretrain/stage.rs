@@ -1,9 +1,11 @@
 //! What both stages share: leaves, the optimizer, the averaged weights, and their place in a checkpoint.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor};
 use ddpo_core::Parameter;
 use ddpo_models::{Specs, Weights};
-use ddpo_train::{AdamW, AdamWConfig, GradientSum, NamedTensor};
+use ddpo_train::{AdamW, AdamWConfig, GradientSum, Lanes, NamedTensor, gradients_of};
 
 use super::recipe::StageConfig;
 use super::run::scalar;
@@ -19,9 +21,23 @@ pub(super) struct Stage {
     device: Device,
 }
 
+/// Means over some rows of a batch, `[1]` each: what is minimised, tracked, and the unweighted squared error.
+pub(super) struct Losses {
+    pub(super) loss: Tensor<1>,
+    pub(super) mse: Tensor<1>,
+}
+
+/// What a part of a batch leaves.
+struct Piece {
+    rows: f64,
+    losses: [f64; 2],
+    gradients: Vec<Tensor<1>>,
+}
+
 /// What a step reports.
 pub(super) struct StepReport {
     pub(super) loss: f64,
+    pub(super) mse: f64,
     pub(super) grad_norm: f64,
     pub(super) learning_rate: f64,
 }
@@ -56,7 +72,7 @@ impl Stage {
     }
 
     /// The networks' weights as leaves of a new graph, in the order of the parts.
-    pub(super) fn leaves(&self) -> Result<Vec<Weights>> {
+    fn leaves(&self) -> Result<Vec<Weights>> {
         let device = self.device.clone().autodiff();
         self.split(&self.values, |specs, values| Ok(Weights::trainable(specs, values, &device)?))
     }
@@ -66,18 +82,47 @@ impl Stage {
         self.split(&self.average, |specs, values| Ok(Weights::frozen(specs, values)?))
     }
 
-    /// One step of AdamW against `loss`, a scalar `[1]` computed from `leaves`, then one of the average.
-    pub(super) fn step(&mut self, leaves: &[Weights], loss: Tensor<1>) -> Result<StepReport> {
-        let step = self.step_number();
-        let learning_rate = self.config.learning_rate_at(step);
-        let value = scalar(loss.clone())?;
-        let mut gradients = GradientSum::new();
-        gradients.add(&self.parameters(leaves), loss.backward(), 1.0)?;
+    /// One step of AdamW against `loss` over the rows of a batch, then one of the average.
+    ///
+    /// `loss` gives the means over some rows, computed with the leaves it is handed. The batch is always cut into the same
+    /// pieces, and their gradients are summed in the same order: how many lanes there are changes nothing.
+    pub(super) fn step(
+        &mut self,
+        lanes: &Lanes,
+        loss: impl Fn(&[Weights], Range<usize>) -> Result<Losses> + Sync,
+    ) -> Result<StepReport> {
+        let learning_rate = self.config.learning_rate_at(self.step_number());
+        let (mut gradients, mut sums) = (GradientSum::new(), [0.0; 2]);
+        lanes.each(
+            pieces(self.config.batch_size),
+            |_, rows, _| self.piece(&loss, rows),
+            &mut || {},
+            |piece: Piece| {
+                sums = std::array::from_fn(|i| sums[i] + piece.rows * piece.losses[i]);
+                Ok(gradients.add_tensors(piece.gradients, piece.rows)?)
+            },
+        )?;
+        let [loss, mse] = sums.map(|sum| sum / gradients.weight());
         let values = std::mem::take(&mut self.values);
+        let decay = self.config.decay_at(self.step_number());
         let update = self.optimizer.step(learning_rate, values, gradients)?;
         self.values = update.values;
-        self.average_in(self.config.decay_at(step));
-        Ok(StepReport { loss: value, grad_norm: update.grad_norm, learning_rate })
+        self.average_in(decay);
+        Ok(StepReport { loss, mse, grad_norm: update.grad_norm, learning_rate })
+    }
+
+    /// The losses of some rows and the gradient of their sum, in a graph of its own.
+    fn piece(
+        &self,
+        loss: &(impl Fn(&[Weights], Range<usize>) -> Result<Losses> + Sync),
+        rows: Range<usize>,
+    ) -> Result<Piece> {
+        let leaves = self.leaves()?;
+        let count = rows.len() as f64;
+        let Losses { loss, mse } = loss(&leaves, rows)?;
+        let losses = [scalar(loss.clone())?, scalar(mse)?];
+        let gradients = gradients_of(&self.parameters(&leaves), loss.mul_scalar(count).backward())?;
+        Ok(Piece { rows: count, losses, gradients })
     }
 
     /// Everything a checkpoint keeps, as named tensors.
@@ -143,6 +188,13 @@ impl Stage {
         }
         Ok(parts)
     }
+}
+
+/// A batch of `rows` cut into pieces that are worked on side by side: four, whatever the machine.
+fn pieces(rows: usize) -> Vec<Range<usize>> {
+    const PIECES: usize = 4;
+    let piece = |i| rows * i / PIECES..rows * (i + 1) / PIECES;
+    (0..PIECES).map(piece).filter(|rows| !rows.is_empty()).collect()
 }
 
 /// β₂ is 0.99: at a few thousand steps the longer memory of 0.999 lags behind the gradients.
