@@ -1,0 +1,152 @@
+//! What share of the processor's peak a UNet reaches: `cargo bench -p ddpo-models --bench unet`.
+//!
+//! The forward pass is counted at two operations a multiply-add, the backward pass (the gradient of the latents, through
+//! frozen weights, as in training an adapter) at as much again. The peak is that of independent fused multiply-adds, measured
+//! between the passes, on as many threads.
+
+use std::time::Instant;
+
+use burn::tensor::{Device, Distribution, Tensor};
+use ddpo_models::{Unet, UnetConfig, Weights};
+
+/// A network, a batch of latents and a batch of text states to run it on.
+struct Case {
+    name: &'static str,
+    unet: Unet,
+    weights: Weights,
+    sample: Tensor<4>,
+    states: Tensor<3>,
+}
+
+fn main() {
+    let threads = rayon::current_num_threads();
+    println!("{threads} threads; medians");
+    for case in [tiny(), small(), emoji()] {
+        let (peak, flops) = (peak(threads), case.flops());
+        let forward = time(|| drop(case.forward(case.sample.clone())));
+        let both = time(|| drop(case.forward(case.sample.clone().autodiff().require_grad()).sum().backward()));
+        let line = |what: &str, seconds: f64, flops: f64| {
+            let rate = flops / seconds;
+            let (ms, giga, share) = (seconds * 1e3, rate * 1e-9, 100.0 * rate / peak);
+            println!("{:22} {what:18} {ms:8.1} ms  {giga:5.0} GFLOP/s  {share:3.0} % of {:.0}", case.name, peak * 1e-9);
+        };
+        line("forward", forward, flops);
+        line("forward + backward", both, 2.0 * flops);
+    }
+}
+
+/// `bench/random_pipeline.py --size tiny`.
+fn tiny() -> Case {
+    case("tiny, batch 16", &[32, 64], 2, 8, 32, 77, 16)
+}
+
+/// `bench/random_pipeline.py --size small`.
+fn small() -> Case {
+    case("small, batch 16", &[64, 128, 192], 4, 16, 128, 32, 16)
+}
+
+/// The embedded model in an update of the default configuration.
+fn emoji() -> Case {
+    let mut case = case("emoji, batch 128", &[64, 96], 4, 8, 96, 16, 128);
+    let config = UnetConfig::small(&[64, 96], 4, 8, [8, 8], 96);
+    case.unet = Unet::new(config).expect("the sizes fit");
+    case.weights = Weights::init(case.unet.specs(), 0, &Device::flex());
+    case.sample = random([128, 8, 8, 8]);
+    case
+}
+
+/// A network without attention at its lowest resolution, as Stable Diffusion's.
+fn case(
+    name: &'static str,
+    channels: &[usize],
+    heads: usize,
+    size: usize,
+    width: usize,
+    tokens: usize,
+    batch: usize,
+) -> Case {
+    let mut config = UnetConfig::small(channels, heads, 4, [size, size], width);
+    if let Some(lowest) = config.blocks.last_mut() {
+        (lowest.down_attention, lowest.up_attention) = (false, false);
+    }
+    let unet = Unet::new(config).expect("the sizes fit");
+    let weights = Weights::init(unet.specs(), 0, &Device::flex());
+    Case { name, unet, weights, sample: random([batch, size, size, 4]), states: random([batch, tokens, width]) }
+}
+
+fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
+    Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Device::flex())
+}
+
+impl Case {
+    fn forward(&self, sample: Tensor<4>) -> Tensor<4> {
+        let timesteps = vec![500.0; sample.dims()[0]];
+        self.unet.forward(&self.weights, sample, &timesteps, self.states.clone()).expect("the shapes fit")
+    }
+
+    /// Operations of a forward pass: matrices times the positions they are applied at, and attention.
+    fn flops(&self) -> f64 {
+        let [batch, size, _, _] = self.sample.dims();
+        let [_, tokens, _] = self.states.dims();
+        let mut multiplications = 0;
+        for spec in self.unet.specs().iter().filter(|spec| spec.shape.len() > 1) {
+            let pixels = self.pixels(&spec.name, size);
+            let text = spec.name.contains("attn2.to_k") || spec.name.contains("attn2.to_v");
+            let positions = if text { tokens } else { pixels };
+            multiplications += positions * spec.elements();
+            // Scores and mixing of an attention, counted at its query projection.
+            if spec.name.ends_with("to_q.weight") {
+                let keys = if spec.name.contains("attn2") { tokens } else { pixels };
+                multiplications += 2 * pixels * keys * spec.shape[0];
+            }
+        }
+        2.0 * (batch * multiplications) as f64
+    }
+
+    /// Positions at which a layer computes, by its name.
+    fn pixels(&self, name: &str, size: usize) -> usize {
+        if name.contains("time_emb") {
+            return 1;
+        }
+        let levels = self.unet.config().blocks.len();
+        let block = |prefix: &str| name.strip_prefix(prefix).and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+        let level = match (block("down_blocks."), block("up_blocks.")) {
+            (Some(down), _) => down + usize::from(name.contains("downsamplers")),
+            (_, Some(up)) => levels - 1 - up - usize::from(name.contains("upsamplers")),
+            _ if name.starts_with("mid_block") => levels - 1,
+            _ => 0,
+        };
+        (size >> level).pow(2)
+    }
+}
+
+/// Operations a second of nothing but multiply-adds, on all threads at once.
+fn peak(threads: usize) -> f64 {
+    const ROUNDS: usize = 2_000_000;
+    let once = || {
+        let start = Instant::now();
+        let work: usize = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| ddpo_kernels::multiply_adds(ROUNDS))).collect();
+            workers.into_iter().filter_map(|worker| worker.join().ok()).map(|(_, flops)| flops * ROUNDS).sum()
+        });
+        work as f64 / start.elapsed().as_secs_f64()
+    };
+    (0..3).map(|_| once()).fold(0.0, f64::max)
+}
+
+/// The median time of a call over two seconds, in seconds.
+fn time(mut body: impl FnMut()) -> f64 {
+    body();
+    let start = Instant::now();
+    body();
+    let runs = (2.0 / start.elapsed().as_secs_f64()).clamp(5.0, 100.0) as usize;
+    let mut times: Vec<f64> = (0..runs)
+        .map(|_| {
+            let start = Instant::now();
+            body();
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[runs / 2]
+}
