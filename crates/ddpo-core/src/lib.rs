@@ -14,6 +14,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod advantage;
+pub mod classifier;
 pub mod metrics;
 pub mod objective;
 pub mod schedule;
