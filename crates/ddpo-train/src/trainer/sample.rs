@@ -5,13 +5,13 @@ use ddpo_core::{
     rollout,
 };
 
-use super::ddpo::DdpoTrainer;
+use super::workshop::Workshop;
 use crate::error::{Error, Result};
 use crate::events::{Progress, Stage};
 use crate::observer::Observer;
 use crate::stop::Stoppable;
 
-impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
+impl<P: Policy<D>, const D: usize> Workshop<P, D> {
     /// An epoch's chains, in batches, with the picture of each.
     pub(super) fn sample(&self, epoch: Epoch, observer: &mut Observer<'_>) -> Result<(Rollout<D>, Vec<RgbImage>)> {
         let (mut rollouts, mut images) = (Vec::new(), Vec::new());

@@ -2,12 +2,12 @@
 
 use ddpo_core::{Policy, Reward, RewardBatch, RgbImage, Rollout, ScoredRollout};
 
-use super::ddpo::DdpoTrainer;
+use super::workshop::Workshop;
 use crate::error::{Error, Place, Result};
 use crate::events::{Progress, Stage};
 use crate::observer::Observer;
 
-impl<P: Policy<D>, const D: usize> DdpoTrainer<P, D> {
+impl<P: Policy<D>, const D: usize> Workshop<P, D> {
     /// The chains with their rewards.
     pub(super) fn score(
         &self,
