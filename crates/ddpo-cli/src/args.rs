@@ -28,6 +28,8 @@ pub enum Command {
     Evaluate(Evaluate),
     /// Say what a reward thinks of images
     Score(Score),
+    /// Name what images show, with nothing but a text-to-image model
+    Classify(Classify),
     /// Train a small text-to-image model from scratch on an image folder with captions
     Pretrain(Pretrain),
     /// Write RUN/report.html: curves, images before and after, warnings
@@ -48,10 +50,10 @@ pub struct Train {
     /// `emoji` (embedded), a diffusers directory, or a hub id `org/name[@revision]`
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
-    /// ddpo-is or ddpo-sf
+    /// ddpo-is, ddpo-sf, rwr or rwr-sparse
     #[arg(long, value_name = "A")]
     pub algorithm: Option<String>,
-    /// jpeg-compressibility, jpeg-incompressibility, exec:PROGRAM
+    /// jpeg-compressibility, jpeg-incompressibility, diffusion-classifier, exec:PROGRAM
     #[arg(long, value_name = "R")]
     pub reward: Option<String>,
     /// A kind of prompts (simple-animals, imagenet-animals, nouns-activities, counting) or a text file, a prompt a line
@@ -168,6 +170,35 @@ pub struct Score {
     /// Also write the values as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// `ddpo classify`.
+#[derive(Args, Debug)]
+pub struct Classify {
+    /// `emoji` (embedded), a diffusers directory, or a hub id
+    #[arg(long, value_name = "M", default_value = "emoji")]
+    pub model: String,
+    /// What the images may show, separated by commas, as the model would be prompted for it
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',', required = true)]
+    pub classes: Vec<String>,
+    /// PNG or JPEG files
+    #[arg(value_name = "IMAGE", required = true)]
+    pub images: Vec<PathBuf>,
+    /// Pairs of timestep and noise at which the likeliest classes are compared
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one())]
+    pub trials: usize,
+    /// Try every class at every pair, instead of leaving out the hopeless early
+    #[arg(long)]
+    pub full: bool,
+    /// Seed of the noise
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Also write the evidence as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Where to compute: cpu
+    #[arg(long, value_name = "D")]
+    pub device: Option<String>,
 }
 
 /// `ddpo pretrain`.

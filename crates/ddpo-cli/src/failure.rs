@@ -56,6 +56,9 @@ fn hint_of_recipe(error: &Error) -> Option<String> {
             "convert it in Python where you trust the file: safetensors.torch.save_file(torch.load(FILE, weights_only=True), \"model.safetensors\"), \
              or for a pipeline DiffusionPipeline.from_pretrained(DIR).save_pretrained(OUT, safe_serialization=True)"
         }
+        Error::NeedsModel { .. } => {
+            "`ddpo classify` asks a model what images show; `ddpo train` and `ddpo evaluate` give the reward theirs"
+        }
         Error::Train(error) => return hint_of_training(error),
         Error::RunExists { path } => {
             return Some(format!(

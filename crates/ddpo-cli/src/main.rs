@@ -25,6 +25,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Sample(args) => commands::sample::run(args)?,
         Command::Evaluate(args) => commands::evaluate::run(args)?,
         Command::Score(args) => commands::score::run(args)?,
+        Command::Classify(args) => commands::classify::run(args)?,
         Command::Pretrain(args) => commands::pretrain::run(args)?,
         Command::Report(args) => commands::report::run(args)?,
         Command::Config(args) => commands::config::run(args)?,

@@ -90,8 +90,10 @@ impl Console {
         self.clear();
         let name = if record.epoch == 0 { "base model".to_owned() } else { format!("after epoch {}", record.epoch) };
         let others = record.held_out.iter().map(|(name, value)| format!("  {name} {value:.4}")).collect::<String>();
+        let improved =
+            record.improved.map(|share| format!("  better on {:.0} % of prompts", 100.0 * share)).unwrap_or_default();
         line(&format!(
-            "held out, {name}: reward {:.4}{others}  divergence {:.3} nats  diversity {:.3}",
+            "held out, {name}: reward {:.4}{others}{improved}  divergence {:.3} nats  diversity {:.3}",
             record.reward_mean, record.kl_to_base, record.diversity
         ));
     }
@@ -112,6 +114,10 @@ impl Tracker for Console {
             Event::Record(Record::Epoch(record)) => self.epoch(record),
             Event::Record(Record::Update(record)) => self.update(record),
             Event::Record(Record::Eval(record)) => self.evaluation(record),
+            Event::Halted { epoch, reason } => {
+                self.clear();
+                line(&format!("stopped after epoch {epoch}: {reason}"));
+            }
             Event::Warning(error) => {
                 self.clear();
                 eprintln!("warning: {}", with_causes(*error));

@@ -86,13 +86,14 @@ fn wrong_commands_are_usage_errors_that_name_the_remedy() {
          incompressibility, aesthetic, prompt-image-alignment\n",
     );
     refuse(
-        &["train", "--algorithm", "rwr"],
-        "error: the algorithm `rwr` is not built in this version: use `ddpo-is` or `ddpo-sf`\n",
+        &["train", "--algorithm", "rwr", "--set", "rwr.batch-size=100"],
+        "error: invalid `rwr.batch-size`: found 100, expected a multiple of 64, the train.batch-size\n",
     );
     refuse(&["train", "--device", "cuda"], "error: the device `cuda` is not built in this version: use `cpu`\n");
     refuse(
         &["score", "--reward", "jpeg", "x.png"],
-        "error: unknown reward `jpeg`; known: jpeg-compressibility, jpeg-incompressibility, exec:PROGRAM\n",
+        "error: unknown reward `jpeg`; known: jpeg-compressibility, jpeg-incompressibility, exec:PROGRAM, \
+         diffusion-classifier\n",
     );
     let output = ddpo(directory.path(), &["train", "--algorithm", "ppo"]);
     let text = String::from_utf8(output.stderr).unwrap();
@@ -189,6 +190,36 @@ fn a_run_from_start_to_report() {
     assert_eq!(json[0]["image"], "out/grid.png");
     assert!(json[0]["jpeg-compressibility"].as_f64().unwrap() < 0.0);
     assert_eq!(check_done(&at(&["report", "run"])).trim(), "run/report.html");
+}
+
+#[test]
+fn pictures_are_classified_by_the_model_alone() {
+    let directory = workplace();
+    let at = |args: &[&str]| ddpo(directory.path(), args);
+    check_done(&at(&[
+        "sample", "--model", "tiny", "--prompt", "a cat", "--count", "2", "--steps", "2", "--out", "out",
+    ]));
+    let pictures = ["out/0000-a-cat.png", "out/0001-a-cat.png"];
+    let options = ["classify", "--model", "tiny", "--classes", "a cat, a dog,two birds", "--trials", "8"];
+    let text = check_done(&at(&[&options[..], &pictures[..], &["--json", "c.json"]].concat()));
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.starts_with("out/0000-a-cat.png  "), "{text}");
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(directory.path().join("c.json")).unwrap()).unwrap();
+    assert_eq!(json[0]["classes"].as_array().unwrap().len(), 3);
+    assert!(json[0]["predictions"].as_u64().unwrap() < 24);
+    let refuse = |args: &[&str], code, expected: &str| check_refusal(directory.path(), args, code, expected);
+    refuse(
+        &["classify", "--model", "tiny", "--classes", "cat", pictures[0]],
+        2,
+        "error: invalid `--classes`: found [\"cat\"], expected at least two classes\n",
+    );
+    refuse(
+        &["score", "--reward", "diffusion-classifier", pictures[0]],
+        1,
+        "error: the reward `diffusion-classifier` asks the base model, and there is none here\n\
+         hint: `ddpo classify` asks a model what images show; `ddpo train` and `ddpo evaluate` give the reward theirs\n",
+    );
 }
 
 #[test]

@@ -6,21 +6,25 @@
 //!
 //! 1. [`rollout`] samples chains and keeps every state and log-probability,
 //! 2. a [`Reward`] scores the images, an [`Advantage`] normalises the rewards,
-//! 3. an [`Objective`] turns new and old log-probabilities into a loss.
+//! 3. an [`Objective`] turns new and old log-probabilities into a loss,
+//! 4. or a [`Weighting`] turns the rewards into weights of a regression on [`denoising_error`].
 //!
 //! There is no IO here, no random state, no configuration, no model and no image: a state is any tensor whose first
 //! dimension is the batch. Randomness is a value, see [`Noise`].
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod advantage;
+pub mod classifier;
 pub mod metrics;
 pub mod objective;
 pub mod schedule;
 pub mod scheduler;
+pub mod weighting;
 
 mod condition;
 mod data;
 mod denoiser;
+mod denoising;
 mod error;
 mod guidance;
 mod image;
@@ -40,6 +44,7 @@ pub use data::rollout::{Rollout, RolloutRequest, propose, rollout};
 pub use data::scored::ScoredRollout;
 pub use data::training_set::{Pair, TrainingSet};
 pub use denoiser::Denoiser;
+pub use denoising::denoising_error;
 pub use error::{BoxError, Error, Result};
 pub use guidance::Guided;
 pub use image::RgbImage;
@@ -53,3 +58,4 @@ pub use reward::{Reward, RewardBatch};
 pub use schedule::NoiseSchedule;
 pub use scheduler::{Coefficients, Scheduler};
 pub use transition::{Reduction, Transition};
+pub use weighting::Weighting;

@@ -10,6 +10,12 @@ pub const RATIO_MAX_DEVIATION: &str = "train/ratio_max_deviation";
 pub const LOSS: &str = "train/loss";
 /// The gradient's L2 norm before clipping.
 pub const GRAD_NORM: &str = "train/grad_norm";
+/// Exact KL divergence from the base model, a mean over the (sample, step) pairs of an update; recorded where it is penalised.
+pub const KL_TO_BASE: &str = "train/kl_to_base";
+/// The unweighted denoising error of a regression update.
+pub const DENOISING_ERROR: &str = "train/denoising_error";
+/// (Σw)²/Σw² of a regression round's weights: how many samples count.
+pub const EFFECTIVE_SAMPLES: &str = "train/effective_samples";
 /// The mean reward of an epoch's training samples.
 pub const REWARD_MEAN: &str = "reward/mean";
 /// The population standard deviation of an epoch's rewards.
@@ -18,6 +24,8 @@ pub const REWARD_STD: &str = "reward/std";
 pub const EVAL_REWARD_MEAN: &str = "eval/reward_mean";
 /// The mean per-sample KL divergence of whole chains from the base model, in nats.
 pub const EVAL_KL_TO_BASE: &str = "eval/kl_to_base";
+/// The share of evaluation prompts whose mean reward is above the base model's.
+pub const EVAL_IMPROVED: &str = "eval/improved";
 /// The diversity of the evaluation samples.
 pub const EVAL_DIVERSITY: &str = "eval/diversity";
 /// Seconds spent sampling.

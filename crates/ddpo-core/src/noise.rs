@@ -34,6 +34,8 @@ pub enum Domain {
     Pretraining,
     /// The initial values of parameters.
     Initialisation,
+    /// Classification of pictures by a model.
+    Classification,
     /// Tests and examples.
     Other(u16),
 }
@@ -52,6 +54,10 @@ pub enum Stream {
     TimestepOrder,
     /// The order of the samples in an update.
     SampleOrder,
+    /// The timestep at which a clean sample is denoised, in regression.
+    DenoisingTimestep,
+    /// The noise that a clean sample is mixed with, in regression and classification.
+    DenoisingNoise,
     /// Anything else.
     Other(u16),
 }
@@ -174,6 +180,7 @@ impl Domain {
             Self::Sampling => 3,
             Self::Pretraining => 4,
             Self::Initialisation => 5,
+            Self::Classification => 6,
             Self::Other(tag) => (1 << 16) | u32::from(tag),
         }
     }
@@ -188,6 +195,8 @@ impl Stream {
             Self::Prompt => 3,
             Self::TimestepOrder => 4,
             Self::SampleOrder => 5,
+            Self::DenoisingTimestep => 6,
+            Self::DenoisingNoise => 7,
             Self::Other(tag) => (1 << 16) | u32::from(tag),
         }
     }

@@ -251,6 +251,49 @@ fn the_divergence_is_what_monte_carlo_finds() {
     assert!(closed > 0.05);
 }
 
+/// Along chains as well: the mean of `Σ_t KL` over chains is the mean of `Σ_t ln π/π_ref` over their actions, which is
+/// the divergence of whole chains.
+#[test]
+fn the_divergence_of_chains_is_what_monte_carlo_finds() {
+    let (n, device) = (4000, Device::default());
+    let scheduler = Ddim::new(&stable_diffusion_schedule(), DdimConfig { steps: 8, ..DdimConfig::default() }).unwrap();
+    let (ours, theirs) = (gaussian(0.3, 0.5), gaussian(-0.1, 0.6));
+    let (samples, prompts): (Vec<_>, Vec<_>) = (0..n as u64).map(|i| (SampleId(i), PromptId(0))).unzip();
+    let condition = Condition::none(n, &device);
+    let request = RolloutRequest {
+        shape: [0, 2],
+        samples: &samples,
+        prompts: &prompts,
+        condition: &condition,
+        noise: Noise::new(12, Domain::Other(4)),
+        epoch: Epoch(1),
+        reduction: Reduction::Sum,
+        device: &device,
+    };
+    let rollout = rollout::<2>(&ours, &scheduler, &request, &mut |_| {}).unwrap();
+    let mut log_ratio = vec![0.0; n];
+    for &step in rollout.steps() {
+        let (state, next) = (&rollout.states()[step.0], &rollout.states()[step.0 + 1]);
+        let log_prob = |denoiser: &GaussianDenoiser| {
+            let proposal = propose(denoiser, &scheduler, &vec![step; n], state, &condition).unwrap();
+            read(proposal.log_prob(next, Reduction::Sum).unwrap())
+        };
+        let pairs = log_prob(&ours).into_iter().zip(log_prob(&theirs));
+        log_ratio.iter_mut().zip(pairs).for_each(|(sum, (p, q))| *sum += f64::from(p) - f64::from(q));
+    }
+    let moments = |values: &[f64]| {
+        let mean = values.iter().sum::<f64>() / n as f64;
+        (mean, values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n as f64)
+    };
+    let closed: Vec<f64> = rollout.kl(&ours, &theirs, &scheduler).unwrap().into_iter().map(f64::from).collect();
+    let ((found, variance), (closed, spread)) = (moments(&log_ratio), moments(&closed));
+    assert!(
+        (found - closed).abs() < 4.0 * ((variance + spread) / n as f64).sqrt(),
+        "{found} found, {closed} in closed form"
+    );
+    assert!(closed > 0.1, "{closed}");
+}
+
 #[test]
 fn the_divergence_from_itself_is_zero_and_its_sum_is_elements_times_its_mean() {
     let (a, b) = (normals::<3>(0, [2, 3, 5]), normals(1, [2, 3, 5]));

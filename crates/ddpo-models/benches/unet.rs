@@ -109,7 +109,8 @@ impl Case {
             return 1;
         }
         let levels = self.unet.config().blocks.len();
-        let block = |prefix: &str| name.strip_prefix(prefix).and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+        let block =
+            |prefix: &str| name.strip_prefix(prefix).and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
         let level = match (block("down_blocks."), block("up_blocks.")) {
             (Some(down), _) => down + usize::from(name.contains("downsamplers")),
             (_, Some(up)) => levels - 1 - up - usize::from(name.contains("upsamplers")),

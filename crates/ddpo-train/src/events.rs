@@ -1,12 +1,14 @@
 //! What a run tells whoever listens: metrics, progress, images, warnings.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 
 use ddpo_core::{RgbImage, metrics};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::histogram::Histogram;
 
 /// Something that happened in a run.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,40 @@ pub enum Event<'a> {
     },
     /// Something failed, and the run goes on.
     Warning(&'a Error),
+    /// An evaluation has ended the run before its last epoch.
+    Halted {
+        /// The epochs done.
+        epoch: u64,
+        /// Why.
+        reason: Halt,
+    },
+}
+
+/// Why a run ends before its last epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Halt {
+    /// The policy is farther from the base model than allowed.
+    Divergence {
+        /// The divergence, in nats a chain.
+        kl: f64,
+    },
+    /// The watched reward has not become better for long.
+    NoGain {
+        /// Evaluations since the best one.
+        evaluations: u64,
+    },
+}
+
+impl fmt::Display for Halt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Divergence { kl } => write!(f, "the divergence from the base model is {kl:.3} nats"),
+            Self::NoGain { evaluations } => {
+                write!(f, "the last {evaluations} evaluations were no better than the best")
+            }
+        }
+    }
 }
 
 /// How far a stage is.
@@ -75,8 +111,10 @@ pub struct Samples<'a> {
 pub enum Record {
     /// An epoch's training samples.
     Epoch(EpochRecord),
-    /// One optimizer step.
+    /// One optimizer step of a policy gradient.
     Update(UpdateRecord),
+    /// One optimizer step of a weighted regression.
+    Regression(RegressionRecord),
     /// A held-out evaluation.
     Eval(EvalRecord),
 }
@@ -100,6 +138,8 @@ pub struct EpochRecord {
     pub train_seconds: f64,
     /// The epoch's samples over the sum of the three times.
     pub images_per_second: f64,
+    /// How the rewards of the epoch's samples are distributed.
+    pub reward_histogram: Histogram,
 }
 
 /// What one optimizer step saw, before it changed anything.
@@ -119,6 +159,26 @@ pub struct UpdateRecord {
     pub ratio_max_deviation: f64,
     /// The gradient's global L2 norm before clipping.
     pub grad_norm: f64,
+    /// Exact KL divergence of the steps from the base model's, a mean over the rows; where it is penalised.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kl_to_base: Option<f64>,
+}
+
+/// What one optimizer step of a weighted regression saw, before it changed anything.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct RegressionRecord {
+    /// The round, from 1.
+    pub epoch: u64,
+    /// The optimizer step since the run began, from 1.
+    pub step: u64,
+    /// The weighted denoising error, a mean over the step's rows.
+    pub loss: f64,
+    /// The same without weights.
+    pub error: f64,
+    /// (Σw)²/Σw² over the samples of the round: how many of them count.
+    pub effective_samples: f64,
+    /// The gradient's global L2 norm before clipping.
+    pub grad_norm: f64,
 }
 
 /// What the policy is worth on prompts and seeds that training never uses.
@@ -134,6 +194,11 @@ pub struct EvalRecord {
     pub kl_to_base: f64,
     /// The samples' mean distance from each other.
     pub diversity: f64,
+    /// How the rewards are distributed.
+    pub reward_histogram: Histogram,
+    /// The share of prompts whose mean reward is above the base model's; none for the base model itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub improved: Option<f64>,
 }
 
 impl EpochRecord {
@@ -150,6 +215,7 @@ impl Record {
         match self {
             Self::Epoch(r) => r.epoch,
             Self::Update(r) => r.epoch,
+            Self::Regression(r) => r.epoch,
             Self::Eval(r) => r.epoch,
         }
     }
@@ -158,6 +224,7 @@ impl Record {
     pub fn step(&self) -> u64 {
         match self {
             Self::Update(r) => r.step,
+            Self::Regression(r) => r.step,
             other => other.epoch(),
         }
     }
@@ -179,6 +246,12 @@ impl Record {
                 (metrics::RATIO_MAX_DEVIATION, r.ratio_max_deviation),
                 (metrics::GRAD_NORM, r.grad_norm),
             ],
+            Self::Regression(r) => vec![
+                (metrics::LOSS, r.loss),
+                (metrics::DENOISING_ERROR, r.error),
+                (metrics::EFFECTIVE_SAMPLES, r.effective_samples),
+                (metrics::GRAD_NORM, r.grad_norm),
+            ],
             Self::Eval(r) => vec![
                 (metrics::EVAL_REWARD_MEAN, r.reward_mean),
                 (metrics::EVAL_KL_TO_BASE, r.kl_to_base),
@@ -186,10 +259,20 @@ impl Record {
             ],
         };
         let mut scalars: Vec<(String, f64)> = fixed.into_iter().map(|(name, x)| (name.to_owned(), x)).collect();
+        scalars.extend(self.optional().into_iter().map(|(name, x)| (name.to_owned(), x)));
         if let Self::Eval(r) = self {
             scalars.extend(r.held_out.iter().map(|(name, x)| (format!("eval/held_out/{name}"), *x)));
         }
         scalars
+    }
+
+    /// The measurement that not every record of its kind has.
+    fn optional(&self) -> Option<(&'static str, f64)> {
+        match self {
+            Self::Update(r) => Some((metrics::KL_TO_BASE, r.kl_to_base?)),
+            Self::Eval(r) => Some((metrics::EVAL_IMPROVED, r.improved?)),
+            _ => None,
+        }
     }
 }
 
@@ -202,16 +285,20 @@ mod tests {
         let check = |record: Record, expected: &str| assert_eq!(serde_json::to_string(&record).unwrap(), expected);
         check(
             Record::Epoch(EpochRecord { epoch: 1, reward_queries: 64, ..Default::default() }),
-            r#"{"kind":"epoch","epoch":1,"reward_queries":64,"reward_mean":0.0,"reward_std":0.0,"sample_seconds":0.0,"reward_seconds":0.0,"train_seconds":0.0,"images_per_second":0.0}"#,
+            r#"{"kind":"epoch","epoch":1,"reward_queries":64,"reward_mean":0.0,"reward_std":0.0,"sample_seconds":0.0,"reward_seconds":0.0,"train_seconds":0.0,"images_per_second":0.0,"reward_histogram":{"low":0.0,"high":0.0,"counts":[]}}"#,
         );
         check(
             Record::Update(UpdateRecord { epoch: 1, step: 1, loss: 0.5, ..Default::default() }),
             r#"{"kind":"update","epoch":1,"step":1,"loss":0.5,"approx_kl":0.0,"clip_fraction":0.0,"ratio_max_deviation":0.0,"grad_norm":0.0}"#,
         );
+        check(
+            Record::Regression(RegressionRecord { epoch: 1, step: 1, error: 0.5, ..Default::default() }),
+            r#"{"kind":"regression","epoch":1,"step":1,"loss":0.0,"error":0.5,"effective_samples":0.0,"grad_norm":0.0}"#,
+        );
         let held_out = BTreeMap::from([("aesthetic".to_owned(), 5.5)]);
         check(
             Record::Eval(EvalRecord { held_out, ..Default::default() }),
-            r#"{"kind":"eval","epoch":0,"reward_mean":0.0,"held_out":{"aesthetic":5.5},"kl_to_base":0.0,"diversity":0.0}"#,
+            r#"{"kind":"eval","epoch":0,"reward_mean":0.0,"held_out":{"aesthetic":5.5},"kl_to_base":0.0,"diversity":0.0,"reward_histogram":{"low":0.0,"high":0.0,"counts":[]}}"#,
         );
     }
 }

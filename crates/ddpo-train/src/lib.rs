@@ -1,6 +1,7 @@
-//! Training: the loop of DDPO, its optimizer, its checkpoints and its trackers.
+//! Training: the loops of DDPO and of reward-weighted regression, their optimizer, checkpoints and trackers.
 //!
-//! [`DdpoTrainer`] does an epoch: sample, score, advantages, update. [`Run`] does epochs, keeps a state to go back to at
+//! [`DdpoTrainer`] does an epoch: sample, score, advantages, update. [`RwrTrainer`] does a round: sample, score, weigh,
+//! regress. Both share the sampler, the evaluation and the state. [`Run`] does epochs, keeps a state to go back to at
 //! every boundary and writes checkpoints. [`Tracker`]s hear of both. The model stands behind
 //! [`ddpo_core::Policy`], so nothing here knows what a UNet is; [`AdamW`], [`CheckpointStore`] and [`Run`] know
 //! nothing of DDPO either.
@@ -13,6 +14,7 @@ mod checkpoint;
 mod error;
 mod events;
 pub mod fs;
+mod histogram;
 mod lanes;
 mod observer;
 mod optimizer;
@@ -26,14 +28,20 @@ mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointStore, Found, Identity, Snapshot};
 pub use error::{Error, Place, Result};
-pub use events::{EpochRecord, EvalRecord, Event, Progress, Record, Samples, Stage, UpdateRecord};
+pub use events::{
+    EpochRecord, EvalRecord, Event, Halt, Progress, Record, RegressionRecord, Samples, Stage, UpdateRecord,
+};
+pub use histogram::Histogram;
 pub use lanes::{Lanes, OnStep};
 pub use observer::Observer;
 pub use optimizer::{AdamW, AdamWConfig, GradientSum, Update, gradients_of};
-pub use plan::DdpoPlan;
+pub use plan::{DdpoPlan, RwrPlan, SamplePlan};
 pub use prompts::PromptBook;
 pub use run::{Checkpoints, Learner, Outcome, Position, Run};
 pub use stop::StopFlag;
 pub use tensors::NamedTensor;
 pub use tracker::{Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
-pub use trainer::{DdpoParts, DdpoTrainer, Decoder, Diversity, Evaluation, ForkPolicy, mean_pairwise_distance};
+pub use trainer::{
+    DdpoParts, DdpoTrainer, Decoder, Diversity, Encoder, Evaluation, ForkPolicy, Parts, RwrParts, RwrTrainer, StopRule,
+    mean_pairwise_distance,
+};

@@ -1,12 +1,11 @@
-//! The numbers of a DDPO run, checked.
+//! The numbers of a run, checked.
 
 use ddpo_core::Reduction;
 
 use crate::error::{Error, Result};
 use crate::optimizer::AdamWConfig;
 
-/// The numbers of a DDPO run. Together with the parts they determine every byte of the result; of all of them only
-/// [`lanes`](Self::lanes) changes nothing.
+/// The numbers of a DDPO run. Together with the parts they determine every byte of the result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DdpoPlan {
     /// Where all randomness comes from.
@@ -38,9 +37,77 @@ pub struct DdpoPlan {
     pub adamw: AdamWConfig,
     /// How log-probabilities add up over the elements of a state.
     pub reduction: Reduction,
-    /// How many sampling batches, and micro-batches of an update, are worked on at once, each by one thread. 1 leaves all
-    /// threads to each operation of one after the other.
-    pub lanes: usize,
+    /// The weight of the divergence from the base model in the loss; 0 leaves it out.
+    pub kl_weight: f64,
+}
+
+/// How samples are made, in every algorithm.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SamplePlan {
+    /// Where all randomness comes from.
+    pub seed: u64,
+    /// Samples of one sampling batch.
+    pub sample_batch: usize,
+    /// Sampling batches of an epoch.
+    pub batches_per_epoch: usize,
+    /// Consecutive samples which share a prompt.
+    pub samples_per_prompt: usize,
+    /// The weight of classifier-free guidance in sampling; 1 is none.
+    pub sample_guidance: f64,
+    /// How log-probabilities add up over the elements of a state.
+    pub reduction: Reduction,
+}
+
+/// The numbers of a run of reward-weighted regression. Together with the parts they determine every byte of the result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RwrPlan {
+    /// How samples are made.
+    pub sampling: SamplePlan,
+    /// Optimizer steps of a round.
+    pub updates_per_round: usize,
+    /// Samples of one forward and backward pass.
+    pub train_batch: usize,
+    /// Passes of an optimizer step.
+    pub accumulation: usize,
+    /// The weight of guidance in training. Without any, training decays from the second round on.
+    pub train_guidance: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The optimizer's numbers.
+    pub adamw: AdamWConfig,
+}
+
+impl RwrPlan {
+    /// Checks that the numbers fit each other.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] naming the number, its value and what it must satisfy.
+    pub fn validate(&self) -> Result<()> {
+        self.sampling.validate()?;
+        check_positive(&[
+            ("updates per round", self.updates_per_round),
+            ("training batch size", self.train_batch),
+            ("accumulation", self.accumulation),
+        ])?;
+        check_learning_rate(self.learning_rate)
+    }
+}
+
+impl SamplePlan {
+    /// The samples of an epoch.
+    pub fn samples_per_epoch(&self) -> usize {
+        self.sample_batch * self.batches_per_epoch
+    }
+
+    fn validate(&self) -> Result<()> {
+        check_positive(&[
+            ("sampling batch size", self.sample_batch),
+            ("batches per epoch", self.batches_per_epoch),
+            ("samples per prompt", self.samples_per_prompt),
+        ])?;
+        let samples = self.samples_per_epoch();
+        check_divides("samples per epoch", samples, "the samples of a prompt", self.samples_per_prompt)
+    }
 }
 
 impl Default for DdpoPlan {
@@ -61,12 +128,24 @@ impl Default for DdpoPlan {
             learning_rate: 3e-4,
             adamw: AdamWConfig::default(),
             reduction: Reduction::Mean,
-            lanes: 1,
+            kl_weight: 0.0,
         }
     }
 }
 
 impl DdpoPlan {
+    /// How samples are made.
+    pub fn sampling(&self) -> SamplePlan {
+        SamplePlan {
+            seed: self.seed,
+            sample_batch: self.sample_batch,
+            batches_per_epoch: self.batches_per_epoch,
+            samples_per_prompt: self.samples_per_prompt,
+            sample_guidance: self.sample_guidance,
+            reduction: self.reduction,
+        }
+    }
+
     /// The samples of an epoch.
     pub fn samples_per_epoch(&self) -> usize {
         self.sample_batch * self.batches_per_epoch
@@ -88,34 +167,36 @@ impl DdpoPlan {
     /// # Errors
     /// [`Error::Plan`] naming the number, its value and what it must satisfy.
     pub fn validate(&self) -> Result<()> {
-        self.check_positive()?;
-        let samples = self.samples_per_epoch();
-        check_divides("samples per epoch", samples, "the samples of an update", self.train_batch * self.accumulation)?;
-        check_divides("samples per epoch", samples, "the samples of a prompt", self.samples_per_prompt)?;
-        if !(self.timestep_fraction > 0.0 && self.timestep_fraction <= 1.0) {
-            return Err(Error::plan("timestep fraction", self.timestep_fraction, "a number above 0 and at most 1"));
-        }
-        if !(self.learning_rate.is_finite() && self.learning_rate >= 0.0) {
-            return Err(Error::plan("learning rate", self.learning_rate, "a finite number of at least 0"));
-        }
-        Ok(())
-    }
-
-    fn check_positive(&self) -> Result<()> {
-        let numbers = [
-            ("sampling batch size", self.sample_batch),
-            ("batches per epoch", self.batches_per_epoch),
-            ("samples per prompt", self.samples_per_prompt),
+        check_positive(&[
             ("training batch size", self.train_batch),
             ("timesteps per forward pass", self.timesteps_per_forward),
             ("accumulation", self.accumulation),
             ("inner epochs", self.inner_epochs),
-            ("lanes", self.lanes),
-        ];
-        match numbers.into_iter().find(|(_, number)| *number == 0) {
-            Some((what, _)) => Err(Error::plan(what, 0, "at least 1")),
-            None => Ok(()),
+        ])?;
+        self.sampling().validate()?;
+        let samples = self.samples_per_epoch();
+        check_divides("samples per epoch", samples, "the samples of an update", self.train_batch * self.accumulation)?;
+        if !(self.timestep_fraction > 0.0 && self.timestep_fraction <= 1.0) {
+            return Err(Error::plan("timestep fraction", self.timestep_fraction, "a number above 0 and at most 1"));
         }
+        if !(self.kl_weight.is_finite() && self.kl_weight >= 0.0) {
+            return Err(Error::plan("weight of the divergence", self.kl_weight, "a finite number of at least 0"));
+        }
+        check_learning_rate(self.learning_rate)
+    }
+}
+
+fn check_positive(numbers: &[(&'static str, usize)]) -> Result<()> {
+    match numbers.iter().find(|(_, number)| *number == 0) {
+        Some((what, _)) => Err(Error::plan(what, 0, "at least 1")),
+        None => Ok(()),
+    }
+}
+
+fn check_learning_rate(rate: f64) -> Result<()> {
+    match rate.is_finite() && rate >= 0.0 {
+        true => Ok(()),
+        false => Err(Error::plan("learning rate", rate, "a finite number of at least 0")),
     }
 }
 

@@ -48,6 +48,10 @@ pub struct Position {
     pub epochs_done: u64,
     /// Whether this state is to be evaluated before the next epoch.
     pub evaluation_due: bool,
+    /// Whether this state has been evaluated and none was better.
+    pub is_best: bool,
+    /// Whether an evaluation has said to stop.
+    pub is_halted: bool,
 }
 
 /// How a run ended.
@@ -71,6 +75,8 @@ pub struct Checkpoints {
     pub identity: Identity,
     /// After every so many epochs, besides the first state and the last; 0 is only those two.
     pub every: u64,
+    /// Whether the state of the best evaluation is kept besides.
+    pub keep_best: bool,
 }
 
 /// A run: a learner, who hears of it, and what is kept.
@@ -107,7 +113,7 @@ impl<'a, L: Learner> Run<'a, L> {
         Ok(Self { saved, ..self })
     }
 
-    /// Runs until `epochs` are done, or the flag is set.
+    /// Runs until `epochs` are done, an evaluation says to stop, or the flag is set.
     ///
     /// Between pieces of work the state is on the disk or in memory, so that a piece which ends early, by the flag or
     /// by an error, leaves the last boundary as a checkpoint. A checkpoint which cannot be written is a warning while
@@ -118,7 +124,7 @@ impl<'a, L: Learner> Run<'a, L> {
     pub fn run(&mut self, epochs: u64) -> Result<Outcome> {
         loop {
             let position = self.learner.position();
-            let over = position.epochs_done >= epochs && !position.evaluation_due;
+            let over = (position.epochs_done >= epochs || position.is_halted) && !position.evaluation_due;
             self.keep_boundary(position, over)?;
             if over {
                 return self.save_unsaved().map(|()| Outcome::Finished);
@@ -144,10 +150,25 @@ impl<'a, L: Learner> Run<'a, L> {
         }
         let lengths = self.trackers.sync();
         self.unsaved = Some(Snapshot { lengths, ..self.learner.snapshot()? });
+        if position.is_best {
+            self.keep_best();
+        }
         if self.is_due(position) && !last {
             self.save_or_warn();
         }
         Ok(())
+    }
+
+    /// Keeps the state as the best one; a failure is a warning, since the run's own checkpoints are elsewhere.
+    fn keep_best(&mut self) {
+        let (Some(checkpoints), Some(snapshot)) = (&self.checkpoints, &self.unsaved) else { return };
+        if !checkpoints.keep_best {
+            return;
+        }
+        if let Err(error) = checkpoints.store.save_best(&checkpoints.identity, snapshot) {
+            let warning = Error::Checkpoint { epoch: snapshot.epoch, source: Box::new(error) };
+            self.trackers.record(&Event::Warning(&warning));
+        }
     }
 
     /// A state whose evaluation is still to come is worth less than the one after it.

@@ -199,6 +199,20 @@ pub enum Error {
         /// The width and height of the others.
         wanted: [u32; 2],
     },
+    /// Pictures that are to be encoded together and have different sizes.
+    #[error("cannot encode a picture of {}x{} pixels beside one of {}x{} pixels", found[0], found[1], wanted[0], wanted[1])]
+    PictureSizes {
+        /// Its width and height.
+        found: [u32; 2],
+        /// The width and height of the first.
+        wanted: [u32; 2],
+    },
+    /// A reward that asks the model, where there is none.
+    #[error("the reward `{name}` asks the base model, and there is none here")]
+    NeedsModel {
+        /// The reward.
+        name: String,
+    },
     /// A line of `metrics.jsonl` that is not a record.
     #[error("cannot read {}, line {line}", path.display())]
     Metrics {

@@ -91,6 +91,23 @@ pub fn grid(pictures: &[RgbImage], columns: usize) -> Result<RgbImage> {
     Ok(RgbImage::new(width as u32, height as u32, pixels)?)
 }
 
+/// The picture in another size, by cubic interpolation; a picture of that size is left as it is.
+///
+/// # Errors
+///
+/// Fails when the picture is empty.
+pub fn resize(picture: &RgbImage, width: u32, height: u32) -> Result<RgbImage> {
+    if (picture.width(), picture.height()) == (width, height) {
+        return Ok(picture.clone());
+    }
+    let buffer = image::RgbImage::from_raw(picture.width(), picture.height(), picture.pixels().to_vec());
+    let Some(buffer) = buffer.filter(|buffer| !buffer.is_empty()) else {
+        return Err(Error::GridSize { found: [picture.width(), picture.height()], wanted: [width, height] });
+    };
+    let resized = image::imageops::resize(&buffer, width, height, image::imageops::FilterType::CatmullRom);
+    Ok(RgbImage::new(width, height, resized.into_raw())?)
+}
+
 /// The bytes of a PNG file.
 pub(crate) fn encode_png(picture: &RgbImage) -> Result<Vec<u8>, image::ImageError> {
     let mut bytes = Cursor::new(Vec::new());

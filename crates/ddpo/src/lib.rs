@@ -22,6 +22,6 @@ pub use ddpo_rewards as rewards;
 pub use ddpo_train as train;
 pub use error::{Error, Result};
 pub use recipe::{
-    MeasureRequest, Measurement, Product, RunDirectory, SampleRequest, Sampled, Studio, TrainOutcome, measure, sample,
-    score, train,
+    ClassifyRequest, Judges, MeasureRequest, Measurement, Product, RunDirectory, SampleRequest, Sampled, Studio,
+    TrainOutcome, classify, measure, sample, score, train,
 };

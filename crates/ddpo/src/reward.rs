@@ -13,7 +13,15 @@ pub struct RewardName(String);
 /// Rewards of the design that are not in this version; what ends in a slash is a prefix.
 const NOT_BUILT: &[&str] = &["aesthetic", "alignment", "http://", "https://"];
 
+/// Every reward there is.
+fn known() -> impl Iterator<Item = &'static str> {
+    ddpo_rewards::NAMES.into_iter().chain([RewardName::CLASSIFIER])
+}
+
 impl RewardName {
+    /// How sure the base model is of the prompt: the reward that needs a model to be made.
+    pub const CLASSIFIER: &'static str = "diffusion-classifier";
+
     /// Checks that there is such a reward. No program is started.
     ///
     /// # Errors
@@ -25,16 +33,19 @@ impl RewardName {
         if NOT_BUILT.iter().any(|planned| is_planned(planned)) {
             return Err(Error::NotBuilt {
                 what: format!("the reward `{name}`"),
-                instead: format!("use one of {}", ddpo_rewards::NAMES.join(", ")),
+                instead: format!("use one of {}", known().collect::<Vec<_>>().join(", ")),
             });
+        }
+        if name == Self::CLASSIFIER {
+            return Ok(Self(name.to_owned()));
         }
         match ddpo_rewards::by_name(name) {
             Ok(_) => Ok(Self(name.to_owned())),
             Err(ddpo_rewards::Error::Unknown { .. }) => Err(Error::UnknownName {
                 what: "reward",
                 found: name.to_owned(),
-                nearest: crate::config::nearest(name, ddpo_rewards::NAMES).map(String::from),
-                known: ddpo_rewards::NAMES.map(String::from).to_vec(),
+                nearest: crate::config::nearest(name, known()).map(String::from),
+                known: known().map(String::from).collect(),
             }),
             Err(error) => {
                 Err(Error::InvalidOption { key: "reward", found: format!("`{name}`"), expected: error.to_string() })
@@ -47,12 +58,20 @@ impl RewardName {
         &self.0
     }
 
+    /// Whether the reward asks the base model, so that [`open`](Self::open) cannot make it.
+    pub fn needs_model(&self) -> bool {
+        self.0 == Self::CLASSIFIER
+    }
+
     /// The reward.
     ///
     /// # Errors
     ///
     /// Whatever keeps it from being made.
     pub fn open(&self) -> Result<Box<dyn Reward>> {
+        if self.needs_model() {
+            return Err(Error::NeedsModel { name: self.0.clone() });
+        }
         Ok(ddpo_rewards::by_name(&self.0)?)
     }
 }
@@ -79,7 +98,7 @@ mod tests {
         let message = |name| RewardName::parse(name).unwrap_err().to_string();
         assert_eq!(
             message("jpeg-compresibility"),
-            "unknown reward `jpeg-compresibility` (did you mean `jpeg-compressibility`?); known: jpeg-compressibility, jpeg-incompressibility, exec:PROGRAM"
+            "unknown reward `jpeg-compresibility` (did you mean `jpeg-compressibility`?); known: jpeg-compressibility, jpeg-incompressibility, exec:PROGRAM, diffusion-classifier"
         );
         for name in ["aesthetic", "http://localhost:1"] {
             assert!(message(name).starts_with(&format!("the reward `{name}` is not built")), "{}", message(name));

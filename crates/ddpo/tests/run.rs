@@ -163,6 +163,75 @@ fn the_whole_unet_can_be_trained() {
 }
 
 #[test]
+fn reward_weighted_regression_resumes_to_the_same_bytes() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    for algorithm in ["rwr", "rwr-sparse"] {
+        let (whole, parts) = (parent.path().join(algorithm), parent.path().join(format!("{algorithm}-parts")));
+        let changes = |epochs| {
+            [format!("train.algorithm={algorithm}"), format!("run.epochs={epochs}")]
+                .into_iter()
+                .chain(["rwr.batch-size=12", "rwr.updates-per-round=3", "rwr.min-count=2"].map(String::from))
+                .collect::<Vec<_>>()
+        };
+        let plan = |epochs| plan(&model, &changes(epochs).iter().map(String::as_str).collect::<Vec<_>>());
+        quiet(&plan(4), &whole, false).unwrap();
+        quiet(&plan(2), &parts, false).unwrap();
+        quiet(&plan(4), &parts, true).unwrap();
+        check_same(&whole, &parts);
+        let metrics = metrics(&whole);
+        let steps = metrics.iter().filter(|line| line["kind"] == "regression").count();
+        assert_eq!(steps, 4 * 3, "{algorithm}");
+        assert!(whole.join("best").join(RunDirectory::LORA).is_file());
+    }
+}
+
+#[test]
+fn the_base_models_own_posterior_is_a_reward() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let path = parent.path().join("run");
+    let changes = [
+        "reward=diffusion-classifier",
+        "eval.held-out=[\"jpeg-compressibility\"]",
+        "classifier.trials=2",
+        "run.epochs=1",
+        "train.kl-weight=0.1",
+    ];
+    quiet(&plan(&model, &changes), &path, false).unwrap();
+    let metrics = metrics(&path);
+    let epoch = metrics.iter().find(|line| line["kind"] == "epoch").unwrap();
+    assert!(epoch["reward_mean"].as_f64().unwrap() < 0.0 && epoch["reward_std"].as_f64().unwrap() > 0.0, "{epoch}");
+    let update = metrics.iter().find(|line| line["kind"] == "update").unwrap();
+    assert_eq!(update["kl_to_base"], 0.0);
+}
+
+#[test]
+fn pictures_of_any_size_are_classified_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let plan = plan(&common::tiny_model(parent.path()), &[]);
+    let studio = Studio::open(&plan.model, plan.device).unwrap();
+    let picture = |side: u32, byte: u8| {
+        let bytes = (0..side * side * 3).map(|i| byte.wrapping_mul(i as u8)).collect();
+        ddpo::core::RgbImage::new(side, side, bytes).unwrap()
+    };
+    let request = ddpo::ClassifyRequest {
+        classes: ["a cat", "a dog", "a horse"].map(String::from).to_vec(),
+        trials: 4,
+        full: true,
+        seed: 0,
+        batch_size: 5,
+    };
+    let of = |images: &[ddpo::core::RgbImage]| {
+        ddpo::classify(&studio, images, &request, &StopFlag::new(), &mut |_, _| {}).unwrap()
+    };
+    let (a, b) = (picture(16, 3), picture(40, 7));
+    let both = of(&[a.clone(), b.clone()]);
+    assert_eq!(both, [of(&[a]), of(&[b])].concat());
+    assert_eq!(both[0].cost(), 12);
+}
+
+#[test]
 fn a_trace_has_every_number() {
     let parent = tempfile::tempdir().unwrap();
     let plan = plan(&common::tiny_model(parent.path()), &[]);

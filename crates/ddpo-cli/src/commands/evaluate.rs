@@ -76,6 +76,7 @@ fn request(args: &Evaluate, config: &RunConfig) -> Result<MeasureRequest> {
         prompts,
         count: config.eval.count.max(1),
         rewards,
+        classifier: config.classifier.clone(),
         steps: config.sample.steps,
         eta: config.sample.eta,
         guidance: config.sample.guidance,

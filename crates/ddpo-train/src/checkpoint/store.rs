@@ -14,6 +14,9 @@ pub struct CheckpointStore {
     keep: usize,
 }
 
+/// The directory of the best state.
+const BEST: &str = "best";
+
 /// A checkpoint read back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
@@ -43,14 +46,35 @@ impl CheckpointStore {
     /// # Errors
     /// [`Error::Io`] with the path; older checkpoints are then untouched.
     pub fn save(&self, identity: &Identity, snapshot: &Snapshot) -> Result<PathBuf> {
-        fs::create_directory(&self.root)?;
         let path = self.root.join(format!("epoch_{:04}", snapshot.epoch));
-        let invalid = |reason| Error::DamagedCheckpoint { path: path.clone(), reason };
-        let state = tensors::to_bytes(&snapshot.tensors).map_err(invalid)?;
-        let manifest = Manifest::new(identity, snapshot, &state).to_bytes().map_err(invalid)?;
-        fs::write_directory_atomic(&path, &[(STATE, &state), (MANIFEST, &manifest)])?;
+        self.write(&path, identity, snapshot)?;
         self.prune(snapshot.epoch)?;
         Ok(path)
+    }
+
+    /// Writes the checkpoint of the best state in place of the last best one. It is never pruned or resumed from.
+    ///
+    /// # Errors
+    /// [`Error::Io`] with the path.
+    pub fn save_best(&self, identity: &Identity, snapshot: &Snapshot) -> Result<()> {
+        self.write(&self.root.join(BEST), identity, snapshot)
+    }
+
+    /// The checkpoint of the best state, where there is one.
+    ///
+    /// # Errors
+    /// Those of [`read`](Self::read).
+    pub fn best(&self) -> Result<Option<Checkpoint>> {
+        let path = self.root.join(BEST);
+        if path.is_dir() { Self::read(&path).map(Some) } else { Ok(None) }
+    }
+
+    fn write(&self, path: &Path, identity: &Identity, snapshot: &Snapshot) -> Result<()> {
+        fs::create_directory(&self.root)?;
+        let invalid = |reason| Error::DamagedCheckpoint { path: path.to_path_buf(), reason };
+        let state = tensors::to_bytes(&snapshot.tensors).map_err(invalid)?;
+        let manifest = Manifest::new(identity, snapshot, &state).to_bytes().map_err(invalid)?;
+        fs::write_directory_atomic(path, &[(STATE, &state), (MANIFEST, &manifest)])
     }
 
     /// Reads the newest intact checkpoint, and says which newer ones are damaged.

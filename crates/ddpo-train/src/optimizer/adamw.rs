@@ -64,6 +64,11 @@ impl AdamW {
         Self { config, time: 0, moments: Vec::new() }
     }
 
+    /// What it was told once.
+    pub fn config(&self) -> AdamWConfig {
+        self.config
+    }
+
     /// The number of steps taken.
     pub fn time(&self) -> u64 {
         self.time

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use ddpo_core::{Domain, Epoch, Guided, Noise, PromptId, Reward, RgbImage, RolloutRequest, SampleId, rollout};
 
-use super::ddpo::DdpoTrainer;
 use super::fork::ForkPolicy;
 use super::memory::Remembering;
 use super::score::Scoring;
+use super::watch::StopRule;
+use super::workshop::Workshop;
 use crate::error::Result;
 use crate::events::{EvalRecord, Event, Progress, Record, Samples, Stage};
+use crate::histogram::Histogram;
 use crate::lanes::OnStep;
 use crate::observer::Observer;
 use crate::prompts::PromptBook;
@@ -31,6 +33,8 @@ pub struct Evaluation {
     pub held_out: Vec<Box<dyn Reward>>,
     /// How different the pictures are from each other, such as [`mean_pairwise_distance`].
     pub diversity: Diversity,
+    /// When to end the run early.
+    pub stop: StopRule,
 }
 
 /// A measure of how different pictures are from each other.
@@ -42,7 +46,7 @@ struct Sampled {
     kl: Vec<f64>,
 }
 
-impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
+impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
     /// Whether the state the trainer is in is to be evaluated and has not been.
     pub(super) fn evaluation_due(&self) -> bool {
         let epochs = self.counters.epochs;
@@ -74,10 +78,17 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
             held_out,
             kl_to_base: mean(sampled.kl.iter().copied()),
             diversity: (evaluation.diversity)(&sampled.images),
+            reward_histogram: Histogram::of(&rewards),
+            improved: self.watch.improved(&rewards, evaluation.prompts.count()),
         };
+        let watched = evaluation.watched(&record);
+        let halt = self.watch.judge(evaluation.stop, epoch, watched, record.kl_to_base);
         let samples = Samples { epoch, images: &sampled.images, prompts: &prompts, rewards: &rewards };
         observer.event(&Event::Samples(samples));
         observer.record(&Record::Eval(record));
+        if let Some(reason) = halt {
+            observer.event(&Event::Halted { epoch, reason });
+        }
         self.counters.evaluated = epoch + 1;
         Ok(())
     }
@@ -151,6 +162,13 @@ impl Evaluation {
     /// The prompt of each sample.
     fn prompt_ids(&self) -> Vec<PromptId> {
         (0..self.count).map(|i| PromptId((i % self.prompts.count()) as u64)).collect()
+    }
+
+    /// What says whether a state is better than another: the first reward which is not optimised, or, without one, the
+    /// optimised one, here on prompts that training never uses.
+    fn watched(&self, record: &EvalRecord) -> f64 {
+        let first = self.held_out.first().and_then(|reward| record.held_out.get(reward.name()));
+        first.copied().unwrap_or(record.reward_mean)
     }
 }
 

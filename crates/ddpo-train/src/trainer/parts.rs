@@ -1,7 +1,7 @@
-//! What a DDPO run is made of.
+//! What runs are made of.
 
 use burn::tensor::{Device, Tensor};
-use ddpo_core::{Advantage, Objective, Reward, RgbImage, Scheduler};
+use ddpo_core::{Advantage, NoiseSchedule, Objective, Reward, RgbImage, Scheduler, Weighting};
 
 use super::evaluation::Evaluation;
 use crate::prompts::PromptBook;
@@ -21,8 +21,23 @@ impl<const D: usize, F: Fn(&Tensor<D>) -> ddpo_core::Result<Vec<RgbImage>> + Sen
     }
 }
 
-/// What a DDPO run is made of: the model behind contracts, and everything which judges it.
-pub struct DdpoParts<P, const D: usize> {
+/// Makes clean states of pictures. Any closure of this form is one.
+pub trait Encoder<const D: usize>: Send + Sync {
+    /// A row `[B, ..]` a picture, without autodiff.
+    ///
+    /// # Errors
+    /// Whatever the model reports, as [`ddpo_core::Error::Model`].
+    fn encode(&self, images: &[RgbImage]) -> ddpo_core::Result<Tensor<D>>;
+}
+
+impl<const D: usize, F: Fn(&[RgbImage]) -> ddpo_core::Result<Tensor<D>> + Send + Sync> Encoder<D> for F {
+    fn encode(&self, images: &[RgbImage]) -> ddpo_core::Result<Tensor<D>> {
+        self(images)
+    }
+}
+
+/// What every run is made of: the model behind contracts, and everything which judges it.
+pub struct Parts<P, const D: usize> {
     /// The policy.
     pub policy: P,
     /// The sampler.
@@ -31,10 +46,6 @@ pub struct DdpoParts<P, const D: usize> {
     pub decoder: Box<dyn Decoder<D>>,
     /// What is optimised.
     pub reward: Box<dyn Reward>,
-    /// DDPO-IS or DDPO-SF.
-    pub objective: Box<dyn Objective>,
-    /// From rewards to advantages.
-    pub advantage: Box<dyn Advantage>,
     /// The training prompts.
     pub prompts: PromptBook,
     /// The shape of a batch of states; the first entry is replaced by the batch.
@@ -43,4 +54,29 @@ pub struct DdpoParts<P, const D: usize> {
     pub device: Device,
     /// The held-out evaluation; `None` never evaluates.
     pub evaluation: Option<Evaluation>,
+    /// How many sampling batches, and micro-batches of an update, are worked on at once, each by one thread; 1 leaves all
+    /// threads to each operation of one after the other. It changes no byte of the result.
+    pub lanes: usize,
+}
+
+/// What a DDPO run is made of.
+pub struct DdpoParts<P, const D: usize> {
+    /// What every run is made of.
+    pub shared: Parts<P, D>,
+    /// DDPO-IS or DDPO-SF.
+    pub objective: Box<dyn Objective>,
+    /// From rewards to advantages.
+    pub advantage: Box<dyn Advantage>,
+}
+
+/// What a run of reward-weighted regression is made of.
+pub struct RwrParts<P, const D: usize> {
+    /// What every run is made of.
+    pub shared: Parts<P, D>,
+    /// From pictures to clean states.
+    pub encoder: Box<dyn Encoder<D>>,
+    /// The noise levels the model was trained with.
+    pub schedule: NoiseSchedule,
+    /// From rewards to weights.
+    pub weighting: Box<dyn Weighting>,
 }

@@ -2,13 +2,13 @@
 
 use ddpo_core::{Reward, RewardBatch, RgbImage, Rollout, ScoredRollout};
 
-use super::ddpo::DdpoTrainer;
 use super::fork::ForkPolicy;
+use super::workshop::Workshop;
 use crate::error::{Error, Place, Result};
 use crate::events::{Progress, Stage};
 use crate::observer::Observer;
 
-impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
+impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
     /// The chains with their rewards.
     pub(super) fn score(
         &self,

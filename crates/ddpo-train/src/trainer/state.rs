@@ -1,11 +1,13 @@
-//! The trainer's state as a snapshot, and back.
+//! The trainers' state as a snapshot, and back.
 
 use burn::tensor::Tensor;
 use ddpo_core::PromptId;
-use ddpo_core::advantage::AdvantageState;
 
-use super::ddpo::{Counters, DdpoTrainer};
+use super::ddpo::DdpoTrainer;
 use super::fork::ForkPolicy;
+use super::rwr::RwrTrainer;
+use super::watch::Watch;
+use super::workshop::{Counters, Workshop};
 use crate::checkpoint::Snapshot;
 use crate::error::{Error, Result};
 use crate::observer::Observer;
@@ -14,18 +16,60 @@ use crate::run::{Learner, Position};
 use crate::tensors::NamedTensor;
 
 /// What the names of remembered rewards begin with; the prompt's number follows.
-const ADVANTAGE: &str = "advantage/";
+const REMEMBERED: &str = "advantage/";
+
+/// The latest rewards of each prompt, which advantages or weights are measured against.
+type Memory = Vec<(PromptId, Vec<f32>)>;
 
 impl<P: ForkPolicy<D>, const D: usize> Learner for DdpoTrainer<P, D> {
     fn position(&self) -> Position {
-        Position { epochs_done: self.counters.epochs, evaluation_due: self.evaluation_due() }
+        self.shop.position()
     }
 
     fn advance(&mut self, observer: &mut Observer<'_>) -> Result<()> {
-        if self.evaluation_due() { self.evaluate(observer) } else { self.epoch(observer) }
+        if self.shop.evaluation_due() { self.shop.evaluate(observer) } else { self.epoch(observer) }
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
+        self.shop.snapshot(self.advantage.state())
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.shop.restore(snapshot, |memory| self.advantage.restore(memory))
+    }
+}
+
+impl<P: ForkPolicy<D>, const D: usize> Learner for RwrTrainer<P, D> {
+    fn position(&self) -> Position {
+        self.shop.position()
+    }
+
+    fn advance(&mut self, observer: &mut Observer<'_>) -> Result<()> {
+        if self.shop.evaluation_due() { self.shop.evaluate(observer) } else { self.round(observer) }
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        self.shop.snapshot(self.weighting.state())
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.shop.restore(snapshot, |memory| self.weighting.restore(memory))
+    }
+}
+
+impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
+    fn position(&self) -> Position {
+        let epochs_done = self.counters.epochs;
+        let evaluated = self.counters.evaluated == epochs_done + 1;
+        Position {
+            epochs_done,
+            evaluation_due: self.evaluation_due(),
+            is_best: evaluated && self.watch.is_best(epochs_done),
+            is_halted: self.watch.is_halted(),
+        }
+    }
+
+    fn snapshot(&self, memory: Memory) -> Result<Snapshot> {
         let parameters = self.parts.policy.parameters();
         let names: Vec<String> = parameters.iter().map(|parameter| parameter.name.clone()).collect();
         let mut tensors = Vec::with_capacity(3 * names.len());
@@ -33,13 +77,20 @@ impl<P: ForkPolicy<D>, const D: usize> Learner for DdpoTrainer<P, D> {
             tensors.push(NamedTensor::from_tensor(parameter_name(&parameter.name), &parameter.value)?);
         }
         tensors.extend(self.optimizer.export(&names)?);
-        let remembered = self.parts.advantage.state().into_iter();
-        tensors.extend(remembered.map(|(id, values)| NamedTensor { name: format!("{ADVANTAGE}{}", id.0), values }));
+        let remembered = memory.into_iter();
+        tensors.extend(remembered.map(|(id, values)| NamedTensor { name: format!("{REMEMBERED}{}", id.0), values }));
         let counters = self.counters.to_named(self.optimizer.time());
-        Ok(Snapshot { epoch: self.counters.epochs, counters: counters.into(), tensors, ..Snapshot::default() })
+        let epoch = self.counters.epochs;
+        let mut snapshot = Snapshot { epoch, counters: counters.into(), tensors, ..Snapshot::default() };
+        self.watch.write(&mut snapshot);
+        Ok(snapshot)
     }
 
-    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+    fn restore(
+        &mut self,
+        snapshot: &Snapshot,
+        restore_memory: impl FnOnce(Memory) -> ddpo_core::Result<()>,
+    ) -> Result<()> {
         let parameters: Vec<(String, usize)> =
             self.parts.policy.parameters().into_iter().map(|p| (p.name, p.value.dims()[0])).collect();
         let device = &self.parts.device;
@@ -48,12 +99,13 @@ impl<P: ForkPolicy<D>, const D: usize> Learner for DdpoTrainer<P, D> {
         };
         let values = parameters.iter().map(value).collect::<Result<Vec<_>>>()?;
         let time = snapshot.counter("adam-time");
-        let optimizer = AdamW::import(self.plan.adamw, time, &parameters, &snapshot.tensors, device)?;
+        let optimizer = AdamW::import(self.optimizer.config(), time, &parameters, &snapshot.tensors, device)?;
         // Everything which can fail on a bad snapshot has been read by now.
-        self.parts.advantage.restore(remembered(snapshot)?)?;
+        restore_memory(remembered(snapshot)?)?;
         self.parts.policy.set_parameters(values)?;
         self.optimizer = optimizer;
         self.counters = Counters::from_snapshot(snapshot);
+        self.watch = Watch::read(snapshot);
         Ok(())
     }
 }
@@ -83,14 +135,14 @@ fn parameter_name(name: &str) -> String {
     format!("parameter/{name}")
 }
 
-/// The advantage estimator's memory, in the order of prompts.
-fn remembered(snapshot: &Snapshot) -> Result<AdvantageState> {
-    let mut state = AdvantageState::new();
+/// The remembered rewards, in the order of prompts.
+fn remembered(snapshot: &Snapshot) -> Result<Memory> {
+    let mut state = Memory::new();
     for tensor in &snapshot.tensors {
-        let Some(id) = tensor.name.strip_prefix(ADVANTAGE) else { continue };
+        let Some(id) = tensor.name.strip_prefix(REMEMBERED) else { continue };
         let id = id.parse().map_err(|_| Error::Parameter {
             name: tensor.name.clone(),
-            what: "the advantage estimator",
+            what: "the remembered rewards",
             found: id.to_owned(),
             wanted: "a prompt's number".to_owned(),
         })?;

@@ -2,7 +2,9 @@
 
 use burn::tensor::Tensor;
 use ddpo_core::objective::Diagnostics;
-use ddpo_core::{Epoch, Guided, LogProbTerms, Loss, Minibatch, Pair, StepIndex, TrainingSet, propose};
+use ddpo_core::{
+    Denoiser, Epoch, Guided, LogProbTerms, Loss, Minibatch, Pair, StepIndex, TrainingSet, Transition, propose,
+};
 
 use super::ddpo::DdpoTrainer;
 use super::fork::ForkPolicy;
@@ -16,8 +18,8 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     pub(super) fn update(&mut self, set: &TrainingSet<D>, epoch: Epoch, observer: &mut Observer<'_>) -> Result<()> {
         let mut done = 0;
         for pass in 0..self.plan.inner_epochs as u64 {
-            let rows = set.row_order(self.noise(), pass);
-            let steps = set.step_orders(self.noise(), pass, self.plan.timestep_fraction)?;
+            let rows = set.row_order(self.shop.noise(), pass);
+            let steps = set.step_orders(self.shop.noise(), pass, self.plan.timestep_fraction)?;
             for micro_batches in self.micro_batches(&rows, &steps) {
                 self.optimizer_step(set, &micro_batches, epoch, &mut done, observer)?;
             }
@@ -51,9 +53,9 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
         observer: &mut Observer<'_>,
     ) -> Result<()> {
         let (mut gradients, mut means) = (GradientSum::new(), Means::default());
-        let policies = self.policies()?;
+        let policies = self.shop.policies()?;
         let total = self.plan.updates_per_epoch() * micro_batches.len();
-        self.lanes.each(
+        self.shop.lanes.each(
             micro_batches.iter().collect(),
             |lane, pairs: &Vec<Pair>, _| self.micro_step(&policies[lane], set, pairs, epoch),
             &mut || {},
@@ -65,52 +67,59 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
                 observer.check(epoch.0)
             },
         )?;
-        let values = self.parts.policy.parameters().into_iter().map(|parameter| parameter.value).collect();
-        let step = self.counters.updates + 1;
-        let update = self.optimizer.step(self.plan.learning_rate, values, gradients);
-        let update = update.map_err(|error| locate(error, epoch, step))?;
-        self.parts.policy.set_parameters(update.values)?;
-        self.counters.updates = step;
-        observer.record(&Record::Update(means.record(epoch, step, update.grad_norm)));
+        let (step, grad_norm) = self.shop.step(gradients, epoch)?;
+        observer.record(&Record::Update(means.record(epoch, step, grad_norm)));
         Ok(())
     }
 
-    /// The policy for each lane.
-    fn policies(&self) -> Result<Vec<P>> {
-        match self.lanes.count() {
-            1 => Ok(vec![self.parts.policy.clone()]),
-            lanes => (0..lanes).map(|_| self.parts.policy.fork()).collect(),
-        }
-    }
-
-    /// The gradient of the objective's sum over these pairs.
+    /// The gradient of the loss's sum over these pairs.
     fn micro_step(&self, policy: &P, set: &TrainingSet<D>, pairs: &[Pair], epoch: Epoch) -> Result<MicroStep> {
         let rows = pairs.len() as f64;
-        let (loss, value) = self.loss(policy, set, pairs, epoch)?;
-        let gradients = gradients_of(&policy.parameters(), loss.value.mul_scalar(rows).backward())?;
-        Ok(MicroStep { rows, loss: value, diagnostics: loss.diagnostics, gradients })
+        let PairLoss { objective, value, kl_to_base } = self.loss(policy, set, pairs, epoch)?;
+        let gradients = gradients_of(&policy.parameters(), objective.value.mul_scalar(rows).backward())?;
+        Ok(MicroStep { rows, loss: value, diagnostics: objective.diagnostics, kl_to_base, gradients })
     }
 
-    /// The objective on these pairs, a mean over them, through the same path as the rollout's log-probabilities; and
-    /// its value, which is finite.
-    fn loss(&self, policy: &P, set: &TrainingSet<D>, pairs: &[Pair], epoch: Epoch) -> Result<(Loss, f64)> {
+    /// The objective on these pairs, a mean over them, through the same path as the rollout's log-probabilities, plus
+    /// the divergence from the base model where that has a weight.
+    fn loss(&self, policy: &P, set: &TrainingSet<D>, pairs: &[Pair], epoch: Epoch) -> Result<PairLoss> {
         let batch = set.minibatch(pairs)?;
-        let new = self.log_prob(policy, &batch)?;
+        let proposal = self.propose(policy, &batch)?;
+        let new = proposal.log_prob(&batch.next, self.plan.reduction)?;
         let terms = LogProbTerms { new: &new, old: &batch.old_log_prob, advantage: &batch.advantage };
-        let loss = self.parts.objective.loss(&terms)?;
-        let value: f64 = read(&loss.value)?.iter().map(|&x| f64::from(x)).sum();
+        let mut objective = self.objective.loss(&terms)?;
+        let mut kl_to_base = None;
+        if self.plan.kl_weight > 0.0 {
+            let divergence = self.divergence(policy, &proposal, &batch)?;
+            kl_to_base = Some(total(&divergence)?);
+            objective.value = objective.value + divergence.mul_scalar(self.plan.kl_weight);
+        }
+        let value = total(&objective.value)?;
         match value.is_finite() {
-            true => Ok((loss, value)),
+            true => Ok(PairLoss { objective, value, kl_to_base }),
             false => Err(blame(value, &read(&new)?, pairs, epoch)),
         }
     }
 
-    fn log_prob(&self, policy: &P, batch: &Minibatch<D>) -> Result<Tensor<1>> {
-        let (plan, parts) = (&self.plan, &self.parts);
-        let guided = Guided::new(policy, parts.prompts.unconditional().clone(), plan.train_guidance)?;
-        let proposal = propose(&guided, &*parts.scheduler, &batch.steps, &batch.sample, &batch.condition)?;
-        Ok(proposal.log_prob(&batch.next, plan.reduction)?)
+    /// `mean(KL(π_θ(·|x_t, c) ‖ π_base(·|x_t, c)))` `[1]`, exact: the penalty of DPOK (Fan et al., arXiv 2305.16381),
+    /// whose base model is the policy without its adapter. It adds up over elements as log-probabilities do.
+    fn divergence(&self, policy: &P, proposal: &Transition<D>, batch: &Minibatch<D>) -> Result<Tensor<1>> {
+        let base = self.propose(&*policy.reference(), batch)?;
+        Ok(proposal.kl(&base, self.plan.reduction)?.mean())
     }
+
+    fn propose(&self, denoiser: &dyn Denoiser<D>, batch: &Minibatch<D>) -> Result<Transition<D>> {
+        let (plan, parts) = (&self.plan, &self.shop.parts);
+        let guided = Guided::new(denoiser, parts.prompts.unconditional().clone(), plan.train_guidance)?;
+        Ok(propose(&guided, &*parts.scheduler, &batch.steps, &batch.sample, &batch.condition)?)
+    }
+}
+
+/// The loss of one forward pass, with its value read back.
+struct PairLoss {
+    objective: Loss,
+    value: f64,
+    kl_to_base: Option<f64>,
 }
 
 /// What one forward and backward pass leaves.
@@ -118,6 +127,7 @@ struct MicroStep {
     rows: f64,
     loss: f64,
     diagnostics: Diagnostics,
+    kl_to_base: Option<f64>,
     gradients: Vec<Tensor<1>>,
 }
 
@@ -129,6 +139,7 @@ struct Means {
     approx_kl: f64,
     clip_fraction: f64,
     ratio_max_deviation: f64,
+    kl_to_base: Option<f64>,
 }
 
 impl Means {
@@ -139,6 +150,9 @@ impl Means {
         self.approx_kl += rows * f64::from(diagnostics.approx_kl);
         self.clip_fraction += rows * f64::from(diagnostics.clip_fraction);
         self.ratio_max_deviation = self.ratio_max_deviation.max(diagnostics.ratio_max_deviation.into());
+        if let Some(kl) = step.kl_to_base {
+            *self.kl_to_base.get_or_insert(0.0) += rows * kl;
+        }
     }
 
     fn record(&self, epoch: Epoch, step: u64, grad_norm: f64) -> UpdateRecord {
@@ -150,6 +164,7 @@ impl Means {
             clip_fraction: self.clip_fraction / self.rows,
             ratio_max_deviation: self.ratio_max_deviation,
             grad_norm,
+            kl_to_base: self.kl_to_base.map(|kl| kl / self.rows),
         }
     }
 }
@@ -161,15 +176,9 @@ fn blame(value: f64, log_probs: &[f32], pairs: &[Pair], epoch: Epoch) -> Error {
     Error::NonFinite { what: "the loss", value, epoch: epoch.0, place }
 }
 
-/// Says where a gradient that is not finite was.
-fn locate(error: Error, epoch: Epoch, update: u64) -> Error {
-    match error {
-        Error::NonFiniteNorm(value) => {
-            let place = Place { update: Some(update), ..Place::default() };
-            Error::NonFinite { what: "the gradient norm", value, epoch: epoch.0, place }
-        }
-        other => other,
-    }
+/// The value of a tensor of one element.
+fn total(tensor: &Tensor<1>) -> Result<f64> {
+    Ok(read(tensor)?.iter().map(|&x| f64::from(x)).sum())
 }
 
 fn read(tensor: &Tensor<1>) -> Result<Vec<f32>> {

@@ -1,14 +1,14 @@
-//! A DDPO run small enough for a test: 4×4 pictures, a perceptron as the policy, brightness as the reward.
+//! Runs small enough for a test: 4×4 pictures, a perceptron as the policy, brightness as the reward.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::advantage::PerPromptAdvantage;
 use ddpo_core::objective::DdpoIs;
 use ddpo_core::scheduler::{Ddim, DdimConfig};
-use ddpo_core::{Condition, Objective, Policy, Reward, RgbImage};
+use ddpo_core::{Condition, Objective, Policy, Reward, RgbImage, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy, ToyPolicyConfig, stable_diffusion_schedule};
 use ddpo_train::{
-    AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, Evaluation, Memory, PromptBook, Record, UpdateRecord,
-    mean_pairwise_distance,
+    AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, Evaluation, Memory, Parts, PromptBook, Record, RwrParts,
+    RwrPlan, RwrTrainer, StopRule, UpdateRecord, mean_pairwise_distance,
 };
 
 pub type Trainer = DdpoTrainer<ToyPolicy, 4>;
@@ -36,23 +36,47 @@ pub fn trainer(plan: DdpoPlan) -> Trainer {
 }
 
 pub fn trainer_with(plan: DdpoPlan, reward: Box<dyn Reward>, objective: Box<dyn Objective>) -> Trainer {
+    let advantage = Box::new(PerPromptAdvantage::new(8, 2).unwrap());
+    DdpoTrainer::new(plan, DdpoParts { shared: parts(reward), objective, advantage }).unwrap()
+}
+
+/// The model, and what judges it.
+pub fn parts(reward: Box<dyn Reward>) -> Parts<ToyPolicy, 4> {
     let device = Device::flex();
     let config = ToyPolicyConfig { elements: 48, hidden: 16, seed: 3 };
-    let schedule = stable_diffusion_schedule();
     let ddim = DdimConfig { steps: 5, ..DdimConfig::default() };
-    let parts = DdpoParts {
+    Parts {
         policy: ToyPolicy::new(config, &device),
-        scheduler: Box::new(Ddim::new(&schedule, ddim).unwrap()),
+        scheduler: Box::new(Ddim::new(&stable_diffusion_schedule(), ddim).unwrap()),
         decoder: Box::new(decode),
         reward,
-        objective,
-        advantage: Box::new(PerPromptAdvantage::new(8, 2).unwrap()),
         prompts: book(&["a cat", "a dog", "a fish"], &device),
         shape: [1, 4, 4, 3],
         device: device.clone(),
         evaluation: Some(evaluation(&device)),
-    };
-    DdpoTrainer::new(plan, parts).unwrap()
+        lanes: 1,
+    }
+}
+
+/// Reward-weighted regression with the same sampling, in passes of different sizes.
+pub fn rwr_plan() -> RwrPlan {
+    RwrPlan {
+        sampling: plan().sampling(),
+        updates_per_round: 4,
+        train_batch: 5,
+        accumulation: 2,
+        train_guidance: 2.0,
+        learning_rate: 3e-3,
+        adamw: AdamWConfig::default(),
+    }
+}
+
+pub fn rwr_trainer(plan: RwrPlan, reward: Box<dyn Reward>, weighting: Box<dyn Weighting>) -> RwrTrainer<ToyPolicy, 4> {
+    RwrTrainer::new(plan, rwr_parts(reward, weighting)).unwrap()
+}
+
+pub fn rwr_parts(reward: Box<dyn Reward>, weighting: Box<dyn Weighting>) -> RwrParts<ToyPolicy, 4> {
+    RwrParts { shared: parts(reward), encoder: Box::new(encode), schedule: stable_diffusion_schedule(), weighting }
 }
 
 fn evaluation(device: &Device) -> Evaluation {
@@ -64,6 +88,7 @@ fn evaluation(device: &Device) -> Evaluation {
         every: 1,
         held_out: vec![Box::new(MeanBrightness)],
         diversity: Box::new(mean_pairwise_distance),
+        stop: StopRule::default(),
     }
 }
 
@@ -78,6 +103,14 @@ fn decode(states: &Tensor<4>) -> ddpo_core::Result<Vec<RgbImage>> {
     let values = states.clone().inner().into_data().try_into_vec::<f32>().unwrap();
     let unit: Vec<f32> = values.iter().map(|x| 1.0 / (1.0 + (-x / 8.0).exp())).collect();
     unit.chunks(48).map(|pixels| RgbImage::from_unit(4, 4, pixels)).collect()
+}
+
+/// The inverse of [`decode`], up to the rounding of a picture.
+fn encode(images: &[RgbImage]) -> ddpo_core::Result<Tensor<4>> {
+    let unit = |&byte: &u8| ((f32::from(byte) + 0.5) / 256.0).clamp(1e-3, 1.0 - 1e-3);
+    let values: Vec<f32> =
+        images.iter().flat_map(|image| image.pixels()).map(unit).map(|p| 8.0 * (p / (1.0 - p)).ln()).collect();
+    Ok(Tensor::from_data(TensorData::new(values, [images.len(), 4, 4, 3]), &Device::flex()))
 }
 
 /// Trackers with a memory which the test keeps.
@@ -106,8 +139,8 @@ pub fn timeless(records: Vec<Record>) -> Vec<Record> {
 }
 
 /// The bits of all parameters.
-pub fn bits(trainer: &Trainer) -> Vec<u32> {
-    let parameters = <ToyPolicy as Policy<4>>::parameters(trainer.policy());
+pub fn bits(policy: &ToyPolicy) -> Vec<u32> {
+    let parameters = <ToyPolicy as Policy<4>>::parameters(policy);
     let values = parameters.into_iter().flat_map(|p| p.value.inner().into_data().try_into_vec::<f32>().unwrap());
     values.map(f32::to_bits).collect()
 }

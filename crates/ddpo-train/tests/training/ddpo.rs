@@ -1,10 +1,14 @@
 //! What an epoch of DDPO must do.
 
-use crate::common::{bits, listening, plan, timeless, trainer, trainer_with, updates};
+use crate::common::{bits, listening, parts, plan, timeless, trainer, trainer_with, updates};
+use ddpo_core::advantage::BatchAdvantage;
 use ddpo_core::objective::{DdpoIs, DdpoSf};
 use ddpo_core::{Objective, Result, Reward, RewardBatch};
 use ddpo_testing::{MeanBrightness, ScriptedReward};
-use ddpo_train::{DdpoPlan, Error, EvalRecord, Observer, Record, Run, Stage, StopFlag};
+use ddpo_train::{
+    DdpoParts, DdpoPlan, DdpoTrainer, Error, EvalRecord, Evaluation, Observer, Parts, Record, Run, Stage, StopFlag,
+    StopRule,
+};
 
 fn run(trainer: &mut crate::common::Trainer, epochs: u64) -> Vec<Record> {
     let (mut trackers, memory) = listening();
@@ -102,15 +106,17 @@ fn the_same_plan_gives_the_same_bits_and_another_seed_does_not() {
     let (first, second) = (timeless(run(&mut a, 2)), timeless(run(&mut b, 2)));
     run(&mut c, 2);
     assert_eq!(first, second);
-    assert_eq!(bits(&a), bits(&b));
-    assert_ne!(bits(&a), bits(&c));
+    assert_eq!(bits(a.policy()), bits(b.policy()));
+    assert_ne!(bits(a.policy()), bits(c.policy()));
 }
 
 #[test]
 fn lanes_change_nothing() {
     let one = |lanes| {
-        let mut trainer = trainer(DdpoPlan { lanes, ..plan() });
-        (timeless(run(&mut trainer, 2)), bits(&trainer))
+        let shared = Parts { lanes, ..parts(Box::new(MeanBrightness)) };
+        let (objective, advantage) = (Box::new(DdpoIs::default()), Box::new(BatchAdvantage));
+        let mut trainer = DdpoTrainer::new(plan(), DdpoParts { shared, objective, advantage }).unwrap();
+        (timeless(run(&mut trainer, 2)), bits(trainer.policy()))
     };
     let alone = one(1);
     for lanes in [2, 3] {
@@ -169,4 +175,49 @@ fn a_gradient_which_is_not_finite_is_named_and_changes_nothing() {
     let outcome = Run::new(&mut trainer, &mut trackers, StopFlag::new()).run(5);
     let error = outcome.unwrap_err();
     assert!(matches!(error, Error::NonFinite { epoch: 1, .. }), "{error}");
+}
+
+#[test]
+fn the_penalty_holds_the_policy_near_the_base_model() {
+    let divergence = |kl_weight| {
+        let plan = DdpoPlan { kl_weight, inner_epochs: 1, ..plan() };
+        let records = run(&mut trainer(plan), 6);
+        let updates = updates(&records);
+        assert!(updates.iter().all(|update| update.kl_to_base.is_some() == (kl_weight > 0.0)));
+        (evals(&records)[6].kl_to_base, updates)
+    };
+    let ((free, _), (weak, updates), (strong, _)) = (divergence(0.0), divergence(1e-2), divergence(1.0));
+    assert!(strong < weak && weak < free, "{strong} {weak} {free}");
+    // The policy is the base model until the first step, so there is nothing to penalise.
+    assert_eq!((updates[0].kl_to_base, updates[0].ratio_max_deviation), (Some(0.0), 0.0));
+    assert!(updates[1].kl_to_base > Some(0.0));
+}
+
+#[test]
+fn evaluations_compare_each_prompt_with_the_base_model() {
+    let evals = evals(&run(&mut trainer(plan()), 3));
+    assert_eq!(evals[0].improved, None);
+    // Two prompts: none, one or both have improved.
+    assert!(evals[1..].iter().all(|eval| [0.0, 0.5, 1.0].contains(&eval.improved.unwrap())), "{evals:?}");
+    assert!(evals.iter().all(|eval| eval.reward_histogram.counts.iter().sum::<u64>() == 10));
+}
+
+fn halting(stop: StopRule) -> DdpoTrainer<ddpo_testing::ToyPolicy, 4> {
+    let mut shared = parts(Box::new(MeanBrightness));
+    shared.evaluation = shared.evaluation.map(|evaluation| Evaluation { stop, ..evaluation });
+    let (objective, advantage) = (Box::new(DdpoIs::default()), Box::new(BatchAdvantage));
+    DdpoTrainer::new(plan(), DdpoParts { shared, objective, advantage }).unwrap()
+}
+
+#[test]
+fn an_evaluation_can_end_the_run() {
+    // The base model is at 0 nats and the first update moves away from it.
+    let mut trainer = halting(StopRule { kl: Some(0.0), patience: None });
+    assert_eq!(evals(&run(&mut trainer, 9)).len(), 2);
+    assert_eq!(trainer.epochs_done(), 1);
+    // No evaluation at all may pass without a gain: the run ends at its first loss.
+    let evals = evals(&run(&mut halting(StopRule { kl: None, patience: Some(1) }), 200));
+    let rewards: Vec<f64> = evals.iter().map(|eval| eval.reward_mean).collect();
+    let (last, rising) = rewards.split_last().unwrap();
+    assert!(rising.windows(2).all(|pair| pair[1] > pair[0]) && *last <= rising[rising.len() - 1], "{rewards:?}");
 }

@@ -1,5 +1,6 @@
-//! The trainer on a toy policy: what an epoch must do, and what a resumed run must be.
+//! The trainers on a toy policy: what an epoch and a round must do, and what a resumed run must be.
 
 mod common;
 mod ddpo;
 mod resume;
+mod rwr;

@@ -2,10 +2,13 @@
 
 use std::path::Path;
 
-use crate::common::{bits, listening, plan, timeless, trainer};
+use crate::common::{Trainer, bits, listening, plan, rwr_plan, rwr_trainer, timeless, trainer};
+use ddpo_core::Weighting;
+use ddpo_core::weighting::{Scope, SoftmaxWeights, SparseWeights};
+use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{
-    Broadcast, CheckpointStore, Checkpoints, Event, Identity, JsonLines, Outcome, Record, Result, Run, StopFlag,
-    Tracker,
+    Broadcast, CheckpointStore, Checkpoints, Event, Identity, JsonLines, Learner, Outcome, Record, Result, Run,
+    RwrTrainer, StopFlag, Tracker,
 };
 
 const EPOCHS: u64 = 4;
@@ -31,9 +34,36 @@ fn store(directory: &Path) -> CheckpointStore {
     CheckpointStore::new(directory.join("checkpoints"), 2)
 }
 
-/// Starts or resumes the run in `directory`, until `epochs` are done or `stop_after` events were heard.
+/// A trainer which can be asked for its parameters.
+trait Trained: Learner {
+    fn policy(&self) -> &ToyPolicy;
+}
+
+impl Trained for Trainer {
+    fn policy(&self) -> &ToyPolicy {
+        self.policy()
+    }
+}
+
+impl Trained for RwrTrainer<ToyPolicy, 4> {
+    fn policy(&self) -> &ToyPolicy {
+        self.policy()
+    }
+}
+
+/// Starts or resumes the DDPO run in `directory`, until `epochs` are done or `stop_after` events were heard.
 fn run(directory: &Path, epochs: u64, every: u64, stop_after: Option<usize>) -> (Outcome, Vec<u32>) {
-    let mut trainer = trainer(plan());
+    run_with(trainer(plan()), directory, epochs, every, stop_after)
+}
+
+/// The same for any trainer, which is fresh.
+fn run_with<L: Trained>(
+    mut trainer: L,
+    directory: &Path,
+    epochs: u64,
+    every: u64,
+    stop_after: Option<usize>,
+) -> (Outcome, Vec<u32>) {
     let stop = StopFlag::new();
     let found = store(directory).newest().unwrap();
     let length = found.checkpoint.as_ref().map_or(0, |c| c.snapshot.length(JsonLines::NAME));
@@ -41,13 +71,13 @@ fn run(directory: &Path, epochs: u64, every: u64, stop_after: Option<usize>) -> 
     if let Some(events) = stop_after {
         trackers = trackers.with(Countdown(events, stop.clone()));
     }
-    let checkpoints = Checkpoints { store: store(directory), identity: Identity::default(), every };
+    let checkpoints = Checkpoints { store: store(directory), identity: Identity::default(), every, keep_best: true };
     let mut run = Run::new(&mut trainer, &mut trackers, stop).with_checkpoints(checkpoints);
     if let Some(checkpoint) = &found.checkpoint {
         run = run.resumed_from(&checkpoint.snapshot).unwrap();
     }
     let outcome = run.run(epochs).unwrap();
-    (outcome, bits(&trainer))
+    (outcome, bits(trainer.policy()))
 }
 
 /// The metrics without timings.
@@ -81,6 +111,48 @@ fn two_epochs_and_two_more_are_four() {
     run(directory.path(), 2, 1, None);
     let (_, bits) = run(directory.path(), EPOCHS, 1, None);
     assert_eq!((bits, metrics(directory.path()), state(directory.path())), reference());
+}
+
+/// The weightings of RWR and of its sparse form; the latter has a memory.
+fn weightings() -> [fn() -> Box<dyn Weighting>; 2] {
+    [
+        || Box::new(SoftmaxWeights::new(5.0, Scope::Round).unwrap()),
+        || Box::new(SparseWeights::new(60.0, Scope::Prompt, 12, 2).unwrap()),
+    ]
+}
+
+#[test]
+fn two_rounds_of_regression_and_two_more_are_four() {
+    for weighting in weightings() {
+        let fresh = || rwr_trainer(rwr_plan(), Box::new(MeanBrightness), weighting());
+        let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (_, wanted) = run_with(fresh(), whole.path(), EPOCHS, 1, None);
+        run_with(fresh(), parts.path(), 2, 1, None);
+        // Stopped in the middle of a round, and once more in an evaluation.
+        for stop_after in [30, 60] {
+            let (outcome, _) = run_with(fresh(), parts.path(), EPOCHS, 1, Some(stop_after));
+            assert!(matches!(outcome, Outcome::Interrupted { .. }), "{outcome:?}");
+        }
+        let (_, found) = run_with(fresh(), parts.path(), EPOCHS, 1, None);
+        assert_eq!(found, wanted);
+        assert_eq!(metrics(parts.path()), metrics(whole.path()));
+        assert!(state(parts.path()) == state(whole.path()));
+    }
+}
+
+#[test]
+fn the_best_state_is_kept_besides_and_resumed_from_by_nobody() {
+    let directory = tempfile::tempdir().unwrap();
+    run(directory.path(), EPOCHS, 1, None);
+    let evals: Vec<serde_json::Value> =
+        metrics(directory.path()).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // The watched reward is the first which is not optimised, here the same brightness.
+    let rewards = evals.iter().filter(|line: &&serde_json::Value| line["kind"] == "eval");
+    let best = rewards.map(|line| (line["reward_mean"].as_f64().unwrap(), line["epoch"].as_u64().unwrap()));
+    // Of equal rewards the earlier state is kept.
+    let best = best.fold((f64::NEG_INFINITY, 0), |best, next| if next.0 > best.0 { next } else { best });
+    assert_eq!(store(directory.path()).best().unwrap().unwrap().snapshot.epoch, best.1);
+    assert_eq!(store(directory.path()).newest().unwrap().checkpoint.unwrap().snapshot.epoch, EPOCHS);
 }
 
 #[test]
@@ -120,7 +192,8 @@ fn an_error_leaves_the_last_boundary_on_the_disk() {
     let directory = tempfile::tempdir().unwrap();
     let mut trainer = trainer(ddpo_train::DdpoPlan { learning_rate: 1e30, ..plan() });
     let (mut trackers, memory) = listening();
-    let checkpoints = Checkpoints { store: store(directory.path()), identity: Identity::default(), every: 0 };
+    let checkpoints =
+        Checkpoints { store: store(directory.path()), identity: Identity::default(), every: 0, keep_best: false };
     Run::new(&mut trainer, &mut trackers, StopFlag::new()).with_checkpoints(checkpoints).run(2).unwrap_err();
     assert_eq!(memory.saved(), [0]);
     assert!(store(directory.path()).newest().unwrap().checkpoint.is_some());
@@ -134,7 +207,8 @@ fn a_checkpoint_which_cannot_be_written_is_a_warning_until_the_end() {
     std::fs::write(directory.path().join("checkpoints"), b"").unwrap();
     let mut trainer = trainer(plan());
     let (mut trackers, memory) = listening();
-    let checkpoints = Checkpoints { store: store(directory.path()), identity: Identity::default(), every: 1 };
+    let checkpoints =
+        Checkpoints { store: store(directory.path()), identity: Identity::default(), every: 1, keep_best: false };
     let error =
         Run::new(&mut trainer, &mut trackers, StopFlag::new()).with_checkpoints(checkpoints).run(2).unwrap_err();
     assert_eq!(error.to_string(), "the checkpoint of epoch 2 was not written");

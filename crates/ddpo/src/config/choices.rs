@@ -44,8 +44,15 @@ choices! {
         DdpoSf = "ddpo-sf",
         /// Reward-weighted regression.
         Rwr = "rwr",
-        /// Reward-weighted regression on the best tenth of each prompt.
+        /// Regression on the best tenth of each prompt's samples.
         RwrSparse = "rwr-sparse",
+    }
+}
+
+impl Algorithm {
+    /// Whether it regresses on weighted samples; else it follows a policy gradient.
+    pub fn is_regression(self) -> bool {
+        matches!(self, Self::Rwr | Self::RwrSparse)
     }
 }
 

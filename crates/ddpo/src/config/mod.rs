@@ -6,6 +6,7 @@ mod layers;
 mod options;
 mod plan;
 mod presets;
+mod regression;
 mod run;
 mod unknown;
 
@@ -16,9 +17,10 @@ pub use document::document;
 pub use layers::Layers;
 pub use plan::{AdvantagePlan, RewardTerm, RunPlan};
 pub use presets::{PRESETS, Preset};
+pub use regression::{RegressionPlan, WeightPlan};
 pub use run::{
-    AdvantageOptions, CheckpointOptions, EvalOptions, LoraOptions, ModelOptions, PromptOptions, RunConfig, RunOptions,
-    SampleOptions, TrackOptions, TrainOptions,
+    AdvantageOptions, CheckpointOptions, ClassifierOptions, EvalOptions, LoraOptions, ModelOptions, PromptOptions,
+    RunConfig, RunOptions, RwrOptions, SampleOptions, TrackOptions, TrainOptions,
 };
 
 pub(crate) use unknown::nearest;

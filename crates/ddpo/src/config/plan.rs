@@ -9,6 +9,7 @@ use crate::prompts::PromptSource;
 use crate::reward::RewardName;
 
 use super::choices::{AdvantageKind, Algorithm, Dtype, EvalPrompts, PromptKind, RewardOption, WeightedReward};
+use super::regression::RegressionPlan;
 use super::run::{EvalOptions, PromptOptions, RunConfig, SampleOptions, TrainOptions};
 
 /// A run that can be started: every value is in range, every number divides what it must.
@@ -33,11 +34,13 @@ pub struct RunPlan {
     pub eval_prompts: Option<PromptSource>,
     /// How rewards become advantages.
     pub advantage: AdvantagePlan,
+    /// How samples are regressed on; `None`: the algorithm is a policy gradient.
+    pub regression: Option<RegressionPlan>,
     /// Images an epoch: batch size times batches.
     pub samples_per_epoch: usize,
     /// Training batches whose gradients make one update.
     pub accumulation: usize,
-    /// Optimizer steps an epoch, over all inner epochs.
+    /// Optimizer steps an epoch, over all inner epochs; of a regression, those of a round.
     pub updates_per_epoch: usize,
     /// Denoising steps of each sample that are trained on.
     pub trained_steps: usize,
@@ -83,9 +86,14 @@ impl RunPlan {
         check_sample(&config.sample)?;
         check_train(&config.train)?;
         check_eval(&config.eval)?;
+        at_least_one("classifier.distractors", config.classifier.distractors)?;
+        at_least_one("classifier.trials", config.classifier.trials)?;
         let samples_per_epoch = config.sample.batch_size * config.sample.batches_per_epoch;
-        let accumulation = accumulation(&config.train, samples_per_epoch)?;
-        let updates = samples_per_epoch / (config.train.batch_size * accumulation);
+        let regression = RegressionPlan::new(&config)?;
+        let (accumulation, updates_per_epoch) = match &regression {
+            Some(regression) => (regression.passes, regression.updates_per_round),
+            None => policy_updates(&config.train, samples_per_epoch)?,
+        };
         Ok(Self {
             model: ModelSource::parse(&config.model.path, config.model.revision.as_deref())?,
             device: DeviceName::parse(&config.run.device)?,
@@ -96,7 +104,8 @@ impl RunPlan {
             advantage: advantage(&config, samples_per_epoch)?,
             samples_per_epoch,
             accumulation,
-            updates_per_epoch: updates * config.train.inner_epochs,
+            updates_per_epoch,
+            regression,
             trained_steps: trained_steps(&config)?,
             config,
         })
@@ -131,15 +140,7 @@ fn check_sample(sample: &SampleOptions) -> Result<()> {
 }
 
 fn check_train(train: &TrainOptions) -> Result<()> {
-    if let Algorithm::Rwr | Algorithm::RwrSparse = train.algorithm {
-        return Err(not_built(format!("the algorithm `{}`", train.algorithm), "use `ddpo-is` or `ddpo-sf`"));
-    }
-    if train.kl_weight != 0.0 {
-        return Err(not_built(
-            format!("train.kl-weight = {}", train.kl_weight),
-            "use 0.0; the divergence is measured all the same",
-        ));
-    }
+    within("train.kl-weight", train.kl_weight, 0.0, f64::MAX)?;
     at_least_one("train.batch-size", train.batch_size)?;
     at_least_one("train.inner-epochs", train.inner_epochs)?;
     for (key, value) in [
@@ -157,7 +158,19 @@ fn check_train(train: &TrainOptions) -> Result<()> {
 }
 
 fn check_eval(eval: &EvalOptions) -> Result<()> {
+    if let Some(limit) = eval.stop_kl {
+        within("eval.stop-kl", limit, 0.0, f64::MAX)?;
+    }
+    if let Some(patience) = eval.stop_patience {
+        at_least_one("eval.stop-patience", patience)?;
+    }
     if eval.every > 0 { at_least_one("eval.count", eval.count) } else { Ok(()) }
+}
+
+/// The batches of an update and the updates of an epoch.
+fn policy_updates(train: &TrainOptions, samples: usize) -> Result<(usize, usize)> {
+    let accumulation = accumulation(train, samples)?;
+    Ok((accumulation, samples / (train.batch_size * accumulation) * train.inner_epochs))
 }
 
 /// The given accumulation, or the algorithm's own; checks that updates come out even.
@@ -313,7 +326,7 @@ fn reject_stray_prompt_options(options: &PromptOptions) -> Result<()> {
     }
 }
 
-fn at_least_one(key: &'static str, value: usize) -> Result<()> {
+pub(super) fn at_least_one(key: &'static str, value: usize) -> Result<()> {
     if value == 0 { Err(invalid(key, value, "at least 1")) } else { Ok(()) }
 }
 
@@ -321,7 +334,7 @@ fn positive(key: &'static str, value: f64) -> Result<()> {
     if value > 0.0 && value.is_finite() { Ok(()) } else { Err(invalid(key, value, "a finite number above 0")) }
 }
 
-fn within(key: &'static str, value: f64, low: f64, high: f64) -> Result<()> {
+pub(super) fn within(key: &'static str, value: f64, low: f64, high: f64) -> Result<()> {
     if (low..=high).contains(&value) {
         return Ok(());
     }
@@ -329,7 +342,7 @@ fn within(key: &'static str, value: f64, low: f64, high: f64) -> Result<()> {
     Err(invalid(key, value, expected))
 }
 
-fn invalid(key: &'static str, found: impl Display, expected: impl Display) -> Error {
+pub(super) fn invalid(key: &'static str, found: impl Display, expected: impl Display) -> Error {
     Error::InvalidOption { key, found: found.to_string(), expected: expected.to_string() }
 }
 

@@ -90,7 +90,8 @@ options! {
 options! {
     /// How the model is updated.
     TrainOptions = "train" {
-        /// "ddpo-is" (importance sampling with clipping) or "ddpo-sf" (score function, one update an epoch).
+        /// "ddpo-is" (importance sampling with clipping), "ddpo-sf" (score function, one update an epoch), or, with the
+        /// options of [rwr], "rwr" and "rwr-sparse".
         algorithm: Algorithm = Algorithm::DdpoIs, "paper";
         /// What is trained: "lora" or "full".
         parameters: Parameters = Parameters::Lora, "ddpo-pytorch";
@@ -120,10 +121,30 @@ options! {
         advantage_clip: f64 = 5.0, "ddpo-pytorch";
         /// Apply the sampling guidance in training too. Without it, training decays (paper, appendix E).
         guidance: bool = true, "paper";
-        /// Weight of the divergence from the base model in the loss.
+        /// Weight of the divergence from the base model in the loss ("ddpo-is", "ddpo-sf"; DPOK's term).
         kl_weight: f64 = 0.0, "paper";
         /// How a log-probability adds up over pixels: "mean" or "sum". The clip range belongs to "mean".
         log_prob_reduction: Reduction = Reduction::Mean, "ddpo-pytorch";
+    }
+}
+
+options! {
+    /// Reward-weighted regression (algorithm = "rwr" or "rwr-sparse"): an epoch is a round of sample, weigh, regress.
+    RwrOptions = "rwr" {
+        /// "rwr": the weights are the softmax of beta times the reward.
+        beta: f64 = 0.2, "paper";
+        /// "rwr-sparse": samples of at least this percentile of their prompt's rewards are kept.
+        percentile: f64 = 90.0, "paper";
+        /// Compare the samples of a prompt with each other, and not all of a round.
+        per_prompt: Option<bool> = None, "false for \"rwr\", true for \"rwr-sparse\"", "true";
+        /// "rwr-sparse" per prompt: how many of a prompt's last rewards are remembered.
+        buffer_size: usize = 32, "ours";
+        /// "rwr-sparse" per prompt: with fewer rewards than this, the round's percentile is used.
+        min_count: usize = 8, "ours";
+        /// Optimizer steps a round.
+        updates_per_round: usize = 10, "ours: as many passes as an epoch of the default; paper: 400";
+        /// Images an update; passes hold at most train.batch-size of them.
+        batch_size: usize = 64, "ours; paper: 128";
     }
 }
 
@@ -142,6 +163,16 @@ options! {
 }
 
 options! {
+    /// The reward "diffusion-classifier": how sure the base model is of the prompt, and not of others.
+    ClassifierOptions = "classifier" {
+        /// Other prompts that the prompt is compared with.
+        distractors: usize = 4, "ours";
+        /// Pairs of timestep and noise at which they are compared.
+        trials: usize = 8, "ours";
+    }
+}
+
+options! {
     /// What is measured on prompts and seeds that training never uses.
     EvalOptions = "eval" {
         /// Evaluate every so many epochs, and before the first; 0: never.
@@ -154,6 +185,10 @@ options! {
         seed: u64 = 1_000_003, "ours";
         /// Rewards that are measured and never optimised, to show over-optimisation.
         held_out: Vec<String> = Vec::new(), "ours";
+        /// End the run once the divergence from the base model is above so many nats.
+        stop_kl: Option<f64> = None, "never", "1000.0";
+        /// End the run after so many evaluations without a better reward: the first held-out one, else the optimised.
+        stop_patience: Option<usize> = None, "never", "3";
     }
 }
 
@@ -164,6 +199,8 @@ options! {
         every: usize = 7, "ours";
         /// How many checkpoints to keep; 0: all.
         keep: usize = 2, "ours";
+        /// Keep the state of the best evaluation besides, and its product in best/.
+        best: bool = true, "ours";
     }
 }
 
@@ -195,8 +232,12 @@ pub struct RunConfig {
     pub sample: SampleOptions,
     /// How the model is updated.
     pub train: TrainOptions,
+    /// Reward-weighted regression.
+    pub rwr: RwrOptions,
     /// How rewards become advantages.
     pub advantage: AdvantageOptions,
+    /// The reward that is a posterior of the base model.
+    pub classifier: ClassifierOptions,
     /// What is measured on unseen prompts and seeds.
     pub eval: EvalOptions,
     /// What is kept to go on from.
@@ -220,14 +261,16 @@ impl RunConfig {
     }
 
     /// Every section, in the order it is printed.
-    pub(crate) const SECTIONS: [Section; 10] = [
+    pub(crate) const SECTIONS: [Section; 12] = [
         RunOptions::SECTION,
         ModelOptions::SECTION,
         LoraOptions::SECTION,
         PromptOptions::SECTION,
         SampleOptions::SECTION,
         TrainOptions::SECTION,
+        RwrOptions::SECTION,
         AdvantageOptions::SECTION,
+        ClassifierOptions::SECTION,
         EvalOptions::SECTION,
         CheckpointOptions::SECTION,
         TrackOptions::SECTION,

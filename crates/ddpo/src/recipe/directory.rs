@@ -61,6 +61,8 @@ impl RunDirectory {
     pub const CONFIG: &'static str = "config.toml";
     /// The product of a run that trains an adapter.
     pub const LORA: &'static str = "pytorch_lora_weights.safetensors";
+    /// Where the product of the best evaluation is, laid out as the run's own.
+    pub const BEST: &'static str = "best";
     /// The product of a run that trains the whole UNet.
     pub const MODEL: &'static str = "model";
 

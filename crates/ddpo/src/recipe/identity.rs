@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// Sections and options that may change when a run goes on: none of them changes a number that was or will be computed.
 /// Files may move; what was in them counts by checksum, or is in the checkpoint.
-const FREE: [&str; 11] = [
+const FREE: [&str; 12] = [
     "run.epochs",
     "run.device",
     "run.threads",
@@ -21,6 +21,7 @@ const FREE: [&str; 11] = [
     "eval.every",
     "checkpoint.every",
     "checkpoint.keep",
+    "checkpoint.best",
     "track",
 ];
 

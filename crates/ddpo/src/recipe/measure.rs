@@ -8,9 +8,11 @@ use ddpo_core::{
 };
 use ddpo_train::{StopFlag, mean_pairwise_distance};
 
+use crate::config::ClassifierOptions;
 use crate::error::{Error, Result};
 use crate::reward::RewardName;
 
+use super::judges::Judges;
 use super::studio::{Studio, to_pictures};
 
 /// What to measure, and how.
@@ -22,6 +24,8 @@ pub struct MeasureRequest {
     pub count: usize,
     /// The rewards.
     pub rewards: Vec<RewardName>,
+    /// How the diffusion classifier compares the prompts, where it is one of the rewards.
+    pub classifier: ClassifierOptions,
     /// Denoising steps.
     pub steps: usize,
     /// Share of the DDPM noise each step adds.
@@ -101,9 +105,11 @@ pub fn measure(
         }
     }
     let prompts: Vec<String> = rows.iter().map(|row| request.prompts[row % request.prompts.len()].clone()).collect();
+    let judges = Judges::of(studio, request.classifier.clone(), request.prompts.clone());
     let mut rewards = BTreeMap::new();
     for name in &request.rewards {
-        rewards.insert(name.to_string(), name.open()?.score(&RewardBatch { images: &images, prompts: &prompts })?);
+        rewards
+            .insert(name.to_string(), judges.open(name)?.score(&RewardBatch { images: &images, prompts: &prompts })?);
     }
     let kl_to_base = divergences.iter().sum::<f64>() / divergences.len().max(1) as f64;
     Ok(Measurement { diversity: mean_pairwise_distance(&images), images, prompts, rewards, kl_to_base })

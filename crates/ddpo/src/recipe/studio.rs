@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::{Condition, Denoiser, RgbImage, Scheduler};
 use ddpo_models::{DiffusionPolicy, FileDtype, Lora, LoraConfig, ModelFiles, Pipeline};
 
@@ -57,6 +57,15 @@ impl Studio {
     /// Fails when the latents do not fit the autoencoder.
     pub fn decode(&self, latents: &Tensor<4>) -> Result<Tensor<4>> {
         Ok(self.pipeline.decode(latents.clone())?)
+    }
+
+    /// Latents `[N, h, w, C]` of pictures, which all have the same size: the mean of the autoencoder's distribution.
+    ///
+    /// # Errors
+    ///
+    /// Fails when sizes differ, or are no multiple of the autoencoder's factor.
+    pub fn encode_images(&self, images: &[RgbImage]) -> Result<Tensor<4>> {
+        Ok(self.pipeline.encode_images(from_pictures(images, &self.device)?)?)
     }
 
     /// The model's own DDIM sampler.
@@ -149,6 +158,19 @@ pub(super) fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let read = |error: &dyn std::fmt::Display| Error::Train(ddpo_train::Error::Device(error.to_string()));
     let data = tensor.try_into_data().map_err(|error| read(&error))?;
     data.try_into_vec::<f32>().map_err(|error| read(&format!("{error:?}")))
+}
+
+/// 8-bit pictures as images `[N, H, W, 3]` in [0, 1]. All have the size of the first.
+pub(super) fn from_pictures(pictures: &[RgbImage], device: &Device) -> Result<Tensor<4>> {
+    let size = |picture: &RgbImage| [picture.width(), picture.height()];
+    let wanted = pictures.first().map_or([0, 0], size);
+    if let Some(other) = pictures.iter().map(size).find(|found| *found != wanted) {
+        return Err(Error::PictureSizes { found: other, wanted });
+    }
+    let unit = |&byte: &u8| f32::from(byte) / 255.0;
+    let values: Vec<f32> = pictures.iter().flat_map(|picture| picture.pixels()).map(unit).collect();
+    let shape = [pictures.len(), wanted[1] as usize, wanted[0] as usize, 3];
+    Ok(Tensor::from_data(TensorData::new(values, shape), device))
 }
 
 /// Images `[N, H, W, 3]` in [0, 1] as 8-bit pictures.

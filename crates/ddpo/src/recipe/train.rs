@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use burn::tensor::Tensor;
 use ddpo_core::advantage::{BatchAdvantage, GroupAdvantage, PerPromptAdvantage};
 use ddpo_core::objective::{DdpoIs, DdpoSf};
-use ddpo_core::{Advantage, Objective, Reward, RgbImage};
+use ddpo_core::{Advantage, Objective, RgbImage};
 use ddpo_models::{DiffusionPolicy, LoraFormat};
-use ddpo_rewards::Weighted;
 use ddpo_train::{
     AdamWConfig, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoParts, DdpoPlan, DdpoTrainer, Evaluation, Event,
-    JsonLines, Outcome, PromptBook, Run, Snapshot, StopFlag, TensorBoard, mean_pairwise_distance,
+    JsonLines, Learner, Outcome, Parts, PromptBook, Run, RwrTrainer, Snapshot, StopFlag, StopRule, TensorBoard,
+    mean_pairwise_distance,
 };
 
 use crate::config::{AdvantagePlan, Algorithm, Reduction, RunPlan};
@@ -21,6 +21,7 @@ use crate::prompts::PromptSplit;
 use super::directory::{Product, RunDirectory};
 use super::grids::SampleGrids;
 use super::identity::identity;
+use super::judges::Judges;
 use super::studio::{Studio, to_pictures};
 
 /// How a run ended.
@@ -64,34 +65,74 @@ pub fn train(
     let snapshot = found.checkpoint.map(|checkpoint| checkpoint.snapshot);
     let mut trackers = file_trackers(plan, path, snapshot.as_ref(), trackers)?;
     found.damaged.iter().for_each(|damage| trackers.record(&Event::Warning(damage)));
-    let mut trainer = trainer(plan, &studio, prompts)?;
-    let checkpoints = Checkpoints { store, identity, every: plan.config.checkpoint.every as u64 };
-    let mut run = Run::new(&mut trainer, &mut trackers, stop).with_checkpoints(checkpoints);
-    if let Some(snapshot) = &snapshot {
-        run = run.resumed_from(snapshot)?;
-    }
-    match run.run(plan.config.run.epochs as u64)? {
-        Outcome::Interrupted { epochs_done } => Ok(TrainOutcome::Interrupted { epochs_done }),
-        Outcome::Finished => finish(&studio, trainer.policy(), path),
+    let (every, keep_best) = (plan.config.checkpoint.every as u64, plan.config.checkpoint.best);
+    let checkpoints = Checkpoints { store, identity, every, keep_best };
+    let job = Job { epochs: plan.config.run.epochs as u64, studio: &studio, path, snapshot, checkpoints };
+    let shared = parts(plan, &studio, prompts)?;
+    match &plan.regression {
+        None => job.run(policy_gradient(plan, shared)?, &mut trackers, stop),
+        Some(regression) => job.run(super::rwr::trainer(plan, regression, &studio, shared)?, &mut trackers, stop),
     }
 }
 
-/// Writes the product and the report.
-fn finish(studio: &Studio, policy: &DiffusionPolicy, path: &Path) -> Result<TrainOutcome> {
-    let product = match policy.adapter() {
-        Some(adapter) => {
-            let file = path.join(RunDirectory::LORA);
-            adapter.save(&file, LoraFormat::Diffusers)?;
-            Product::Adapter(file)
+/// A trainer whose policy becomes the product.
+trait Trained: Learner {
+    fn policy(&self) -> &DiffusionPolicy;
+}
+
+impl Trained for DdpoTrainer<DiffusionPolicy, 4> {
+    fn policy(&self) -> &DiffusionPolicy {
+        self.policy()
+    }
+}
+
+impl Trained for RwrTrainer<DiffusionPolicy, 4> {
+    fn policy(&self) -> &DiffusionPolicy {
+        self.policy()
+    }
+}
+
+/// What is to be done with a trainer, whatever its algorithm.
+struct Job<'a> {
+    epochs: u64,
+    studio: &'a Studio,
+    path: &'a Path,
+    snapshot: Option<Snapshot>,
+    checkpoints: Checkpoints,
+}
+
+impl Job<'_> {
+    /// Runs a fresh trainer to the end, from the snapshot where there is one, and writes what it made.
+    fn run(self, mut trainer: impl Trained, trackers: &mut Broadcast, stop: StopFlag) -> Result<TrainOutcome> {
+        let store = self.checkpoints.store.clone();
+        let mut run = Run::new(&mut trainer, trackers, stop).with_checkpoints(self.checkpoints);
+        if let Some(snapshot) = &self.snapshot {
+            run = run.resumed_from(snapshot)?;
         }
-        None => {
-            let directory = path.join(RunDirectory::MODEL);
-            studio.save_with(policy, &directory)?;
-            Product::Model(directory)
+        if let Outcome::Interrupted { epochs_done } = run.run(self.epochs)? {
+            return Ok(TrainOutcome::Interrupted { epochs_done });
         }
+        let product = write_product(self.studio, trainer.policy(), self.path)?;
+        if let Some(best) = store.best()? {
+            trainer.restore(&best.snapshot)?;
+            write_product(self.studio, trainer.policy(), &self.path.join(RunDirectory::BEST))?;
+        }
+        let report = crate::report::write_report(self.path)?;
+        Ok(TrainOutcome::Finished { product, report })
+    }
+}
+
+/// Writes what a policy has become into a directory.
+fn write_product(studio: &Studio, policy: &DiffusionPolicy, path: &Path) -> Result<Product> {
+    ddpo_train::fs::create_directory(path)?;
+    let Some(adapter) = policy.adapter() else {
+        let directory = path.join(RunDirectory::MODEL);
+        studio.save_with(policy, &directory)?;
+        return Ok(Product::Model(directory));
     };
-    let report = crate::report::write_report(path)?;
-    Ok(TrainOutcome::Finished { product, report })
+    let file = path.join(RunDirectory::LORA);
+    adapter.save(&file, LoraFormat::Diffusers)?;
+    Ok(Product::Adapter(file))
 }
 
 /// 0 keeps all.
@@ -122,23 +163,38 @@ fn file_trackers(plan: &RunPlan, path: &Path, snapshot: Option<&Snapshot>, track
     Ok(trackers)
 }
 
-fn trainer(plan: &RunPlan, studio: &Studio, prompts: &PromptSplit) -> Result<DdpoTrainer<DiffusionPolicy, 4>> {
+fn policy_gradient(plan: &RunPlan, shared: Parts<DiffusionPolicy, 4>) -> Result<DdpoTrainer<DiffusionPolicy, 4>> {
+    let parts = DdpoParts { shared, objective: objective(plan), advantage: advantage(plan)? };
+    Ok(DdpoTrainer::new(numbers(plan), parts)?)
+}
+
+/// The model, and what judges it.
+fn parts(plan: &RunPlan, studio: &Studio, prompts: &PromptSplit) -> Result<Parts<DiffusionPolicy, 4>> {
     let config = &plan.config;
     let shape = studio.latent_shape([config.sample.height, config.sample.width])?;
-    let lanes = lanes(plan, studio, shape);
-    let parts = DdpoParts {
+    let judges = Judges::new(studio, plan, prompts);
+    Ok(Parts {
         policy: studio.policy(plan)?,
         scheduler: studio.scheduler(config.sample.steps, config.sample.eta)?,
-        reward: reward(plan)?,
-        objective: objective(plan),
-        advantage: advantage(plan)?,
+        reward: judges.optimised(&plan.reward)?,
         prompts: book(plan, studio, &prompts.training)?,
         shape,
         device: studio.device().clone(),
-        evaluation: evaluation(plan, studio, &prompts.evaluation)?,
+        evaluation: evaluation(plan, studio, &prompts.evaluation, &judges)?,
         decoder: Box::new(decoder(studio.clone())),
-    };
-    Ok(DdpoTrainer::new(numbers(plan, lanes), parts)?)
+        lanes: lanes(plan, studio, shape),
+    })
+}
+
+/// How much is worked on at once: a piece a core while the activations of a micro-batch are small, because barriers would cost
+/// more than the memory; one piece by all cores where they are not.
+fn lanes(plan: &RunPlan, studio: &Studio, [_, height, width, _]: [usize; 4]) -> usize {
+    /// Values of the first layer's output over a micro-batch, from where on barriers are a small part of the time.
+    const LARGE: usize = 1 << 20;
+    let channels = studio.pipeline().unet.config().blocks.first().map_or(0, |block| block.channels);
+    let rows = 2 * plan.config.train.batch_size.max(plan.config.sample.batch_size);
+    let large = rows * height * width * channels > LARGE;
+    if large || plan.device != DeviceName::Cpu { 1 } else { crate::device::threads() }
 }
 
 /// Pictures of latents.
@@ -147,7 +203,7 @@ fn decoder(studio: Studio) -> impl Fn(&Tensor<4>) -> ddpo_core::Result<Vec<RgbIm
 }
 
 /// The trainer's numbers.
-fn numbers(plan: &RunPlan, lanes: usize) -> DdpoPlan {
+pub(super) fn numbers(plan: &RunPlan) -> DdpoPlan {
     let (sample, train) = (&plan.config.sample, &plan.config.train);
     DdpoPlan {
         seed: plan.config.run.seed,
@@ -176,29 +232,7 @@ fn numbers(plan: &RunPlan, lanes: usize) -> DdpoPlan {
             Reduction::Mean => ddpo_core::Reduction::Mean,
             Reduction::Sum => ddpo_core::Reduction::Sum,
         },
-        lanes,
-    }
-}
-
-/// How much is worked on at once: a piece a core while the activations of a micro-batch are small, because barriers would cost
-/// more than the memory; one piece by all cores where they are not.
-fn lanes(plan: &RunPlan, studio: &Studio, [_, height, width, _]: [usize; 4]) -> usize {
-    /// Values of the first layer's output over a micro-batch, from where on barriers are a small part of the time.
-    const LARGE: usize = 1 << 20;
-    let channels = studio.pipeline().unet.config().blocks.first().map_or(0, |block| block.channels);
-    let rows = 2 * plan.config.train.batch_size.max(plan.config.sample.batch_size);
-    let large = rows * height * width * channels > LARGE;
-    if large || plan.device != DeviceName::Cpu { 1 } else { crate::device::threads() }
-}
-
-fn reward(plan: &RunPlan) -> Result<Box<dyn Reward>> {
-    match plan.reward.as_slice() {
-        [term] if term.weight == 1.0 => term.reward.open(),
-        terms => {
-            let terms: Result<Vec<_>> =
-                terms.iter().map(|term| Ok((term.reward.open()?, term.weight as f32))).collect();
-            Ok(Box::new(Weighted::new(terms?)?))
-        }
+        kl_weight: train.kl_weight,
     }
 }
 
@@ -206,7 +240,7 @@ fn objective(plan: &RunPlan) -> Box<dyn Objective> {
     let train = &plan.config.train;
     match train.algorithm {
         Algorithm::DdpoSf => Box::new(DdpoSf { advantage_clip: train.advantage_clip }),
-        // The plan has refused the algorithms that are not built.
+        // A plan of a regression has another trainer.
         _ => Box::new(DdpoIs { clip_range: train.clip_range, advantage_clip: train.advantage_clip }),
     }
 }
@@ -226,7 +260,7 @@ fn book(plan: &RunPlan, studio: &Studio, prompts: &[String]) -> Result<PromptBoo
     Ok(PromptBook::new(prompts.to_vec(), studio.encode(prompts)?, negative)?)
 }
 
-fn evaluation(plan: &RunPlan, studio: &Studio, prompts: &[String]) -> Result<Option<Evaluation>> {
+fn evaluation(plan: &RunPlan, studio: &Studio, prompts: &[String], judges: &Judges<'_>) -> Result<Option<Evaluation>> {
     let eval = &plan.config.eval;
     if eval.every == 0 {
         return Ok(None);
@@ -237,7 +271,8 @@ fn evaluation(plan: &RunPlan, studio: &Studio, prompts: &[String]) -> Result<Opt
         batch: plan.config.sample.batch_size,
         seed: eval.seed,
         every: eval.every as u64,
-        held_out: plan.held_out.iter().map(|name| name.open()).collect::<Result<_>>()?,
+        held_out: plan.held_out.iter().map(|name| judges.open(name)).collect::<Result<_>>()?,
         diversity: Box::new(mean_pairwise_distance),
+        stop: StopRule { kl: eval.stop_kl, patience: eval.stop_patience.map(|patience| patience as u64) },
     }))
 }

@@ -7,5 +7,5 @@ mod records;
 mod verdict;
 
 pub use page::write_report;
-pub use records::{EpochRecord, EvalRecord, Records, UpdateRecord};
+pub use records::{EpochRecord, EvalRecord, Records, RegressionRecord, UpdateRecord};
 pub use verdict::{Verdict, Warning};

@@ -111,6 +111,7 @@ fn reward_charts(records: &Records) -> String {
         "Divergence from the base model (nats a trajectory)",
         &[Series { name: "", points: evals(|eval| eval.kl_to_base) }],
     );
+    charts += &chart("Share of prompts that improved", &[Series { name: "", points: evals(|eval| eval.improved) }]);
     charts + &chart("Diversity", &[Series { name: "", points: evals(|eval| eval.diversity) }])
 }
 
@@ -118,7 +119,12 @@ fn update_charts(records: &Records) -> String {
     let per_update = |value: fn(&super::UpdateRecord) -> f64| {
         records.updates.iter().enumerate().map(|(i, update)| ((i + 1) as f64, value(update))).collect::<Vec<_>>()
     };
-    chart("Clip fraction, by update", &[Series { name: "", points: per_update(|update| update.clip_fraction) }])
+    let per_step = |value: fn(&super::RegressionRecord) -> f64| {
+        records.regressions.iter().map(|step| (step.step as f64, value(step))).collect::<Vec<_>>()
+    };
+    chart("Weighted denoising error, by update", &[Series { name: "", points: per_step(|step| step.loss) }])
+        + &chart("Gradient norm, by update", &[Series { name: "", points: per_step(|step| step.grad_norm) }])
+        + &chart("Clip fraction, by update", &[Series { name: "", points: per_update(|update| update.clip_fraction) }])
         + &chart("Gradient norm, by update", &[Series { name: "", points: per_update(|update| update.grad_norm) }])
 }
 
@@ -129,7 +135,7 @@ fn cost_part(records: &Records) -> String {
         "<table><tr><th>epochs</th><th>updates</th><th>images scored</th><th>sampling</th><th>scoring</th><th>training</th></tr>\
          <tr><td>{}</td><td>{}</td><td>{queries}</td><td>{:.1} s</td><td>{:.1} s</td><td>{:.1} s</td></tr></table>\n",
         records.epochs.len(),
-        records.updates.len(),
+        records.updates.len() + records.regressions.len(),
         total(|epoch| epoch.sample_seconds),
         total(|epoch| epoch.reward_seconds),
         total(|epoch| epoch.train_seconds),

@@ -56,6 +56,21 @@ pub struct UpdateRecord {
     pub grad_norm: f64,
 }
 
+/// One step of a weighted regression.
+#[derive(Clone, Debug, Deserialize)]
+#[non_exhaustive]
+pub struct RegressionRecord {
+    /// From 1.
+    pub epoch: u64,
+    /// From 1.
+    pub step: u64,
+    /// The weighted denoising error.
+    pub loss: f64,
+    /// Gradient norm before clipping.
+    #[serde(default)]
+    pub grad_norm: f64,
+}
+
 /// One evaluation on prompts and seeds that training never uses.
 #[derive(Clone, Debug, Deserialize)]
 #[non_exhaustive]
@@ -73,6 +88,9 @@ pub struct EvalRecord {
     /// How much images of one prompt differ.
     #[serde(default)]
     pub diversity: Option<f64>,
+    /// The share of prompts whose mean reward is above the base model's.
+    #[serde(default)]
+    pub improved: Option<f64>,
 }
 
 /// Everything `metrics.jsonl` holds, in the order it was written.
@@ -83,6 +101,8 @@ pub struct Records {
     pub epochs: Vec<EpochRecord>,
     /// Optimizer steps.
     pub updates: Vec<UpdateRecord>,
+    /// Steps of a weighted regression.
+    pub regressions: Vec<RegressionRecord>,
     /// Evaluations.
     pub evals: Vec<EvalRecord>,
 }
@@ -92,6 +112,7 @@ pub struct Records {
 enum Record {
     Epoch(EpochRecord),
     Update(UpdateRecord),
+    Regression(RegressionRecord),
     Eval(EvalRecord),
     #[serde(other)]
     Other,
@@ -117,6 +138,7 @@ impl Records {
             match record {
                 Record::Epoch(epoch) => records.epochs.push(epoch),
                 Record::Update(update) => records.updates.push(update),
+                Record::Regression(step) => records.regressions.push(step),
                 Record::Eval(eval) => records.evals.push(eval),
                 Record::Other => {}
             }

@@ -161,6 +161,7 @@ mod tests {
             held_out: [("other".to_owned(), -reward)].into(),
             kl_to_base: Some(kl),
             diversity: Some(diversity),
+            improved: None,
         }
     }
 

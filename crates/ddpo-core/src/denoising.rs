@@ -1,0 +1,37 @@
+//! How well a model predicts the noise in a clean sample: what regression minimises and the diffusion classifier compares.
+
+use burn::Tensor;
+
+use crate::error::{check_count, check_shape};
+use crate::rows::sum_rows;
+use crate::schedule::moments;
+use crate::{Condition, Denoiser, NoiseSchedule, Result};
+
+/// The squared error of a model's prediction, a mean over the elements of each row: for a model of ε,
+/// `‖ε − ε_θ(√ᾱ_t x₀ + √(1−ᾱ_t) ε, t, c)‖² / n`; a model of x₀ or v is compared with its own target.
+///
+/// # Shapes
+/// `clean` and `epsilon` `[B, ..]`, `timesteps` and `condition` one a row; the result `[B]`, tracked where the denoiser is.
+///
+/// # Errors
+/// [`Error::Count`](crate::Error::Count), [`Error::Shape`](crate::Error::Shape) or
+/// [`Error::Index`](crate::Error::Index) if the arguments do not fit together; those of the model.
+pub fn denoising_error<const D: usize>(
+    denoiser: &dyn Denoiser<D>,
+    schedule: &NoiseSchedule,
+    clean: &Tensor<D>,
+    epsilon: &Tensor<D>,
+    timesteps: &[usize],
+    condition: &Condition,
+) -> Result<Tensor<1>> {
+    check_shape("denoising error", &epsilon.dims(), &clean.dims())?;
+    check_count("denoising error", "conditions", condition.batch(), clean.dims()[0])?;
+    let noisy = schedule.diffuse(clean.clone(), epsilon.clone(), timesteps)?;
+    let prediction = denoiser.predict(&noisy, &moments(timesteps), condition)?;
+    check_shape("denoising error", &prediction.value.dims(), &clean.dims())?;
+    let levels = timesteps.iter().map(|&t| schedule.level(t)).collect::<Result<Vec<_>>>()?;
+    let target = prediction.kind.target(clean.clone(), epsilon.clone(), &levels);
+    let difference = target - prediction.value;
+    let elements: usize = clean.dims()[1..].iter().product();
+    Ok(sum_rows(difference.clone() * difference).div_scalar(elements as f64))
+}

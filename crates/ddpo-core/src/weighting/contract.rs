@@ -1,0 +1,62 @@
+//! The contract of a weighting.
+
+use std::collections::BTreeMap;
+
+use crate::error::check_count;
+use crate::{PromptId, Result};
+
+/// What a weighting remembers from round to round: the latest rewards of each prompt, oldest first, in the order of
+/// prompts. Empty for weightings without a memory. It belongs in a checkpoint.
+pub type WeightingState = Vec<(PromptId, Vec<f32>)>;
+
+/// Which samples are compared with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All samples of a round.
+    Round,
+    /// The samples of one prompt.
+    Prompt,
+}
+
+/// Turns rewards into the weights of a regression, none of them negative; a sample of weight 0 is not trained on.
+///
+/// ```text
+/// let weights = weighting.weights(scored.prompts(), scored.rewards())?;
+/// loss = mean(weights * denoising_error(..)?)
+/// ```
+pub trait Weighting: Send + Sync {
+    /// One weight per reward, in order. Each reward belongs to the prompt at its position.
+    ///
+    /// # Errors
+    /// [`Error::Count`](crate::Error::Count) if there are not as many prompts as rewards.
+    fn weights(&mut self, prompts: &[PromptId], rewards: &[f32]) -> Result<Vec<f32>>;
+
+    /// What must be saved to continue.
+    fn state(&self) -> WeightingState {
+        WeightingState::new()
+    }
+
+    /// Continues from a saved state.
+    ///
+    /// # Errors
+    /// [`Error::Count`](crate::Error::Count) if this weighting has no memory and the state is not empty.
+    fn restore(&mut self, state: WeightingState) -> Result<()> {
+        check_count("restore a weighting without memory", "prompts", state.len(), 0)
+    }
+}
+
+pub(super) fn check(prompts: &[PromptId], rewards: &[f32]) -> Result<()> {
+    check_count("compute weights", "prompts", prompts.len(), rewards.len())
+}
+
+/// The rows that are compared with each other, in the order of prompts.
+pub(super) fn groups(scope: Scope, prompts: &[PromptId]) -> Vec<Vec<usize>> {
+    match scope {
+        Scope::Round => vec![(0..prompts.len()).collect()],
+        Scope::Prompt => {
+            let mut rows: BTreeMap<PromptId, Vec<usize>> = BTreeMap::new();
+            prompts.iter().enumerate().for_each(|(row, &prompt)| rows.entry(prompt).or_default().push(row));
+            rows.into_values().collect()
+        }
+    }
+}

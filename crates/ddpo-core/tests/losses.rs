@@ -1,0 +1,120 @@
+//! The loss of reward-weighted regression and the gradient of DDPO-SF against PyTorch; the values are made by
+//! `fixtures/make_losses.py`.
+
+use burn::Tensor;
+use burn::tensor::{Device, TensorData};
+use ddpo_core::objective::DdpoSf;
+use ddpo_core::scheduler::{Ddim, DdimConfig};
+use ddpo_core::weighting::{Scope, SoftmaxWeights};
+use ddpo_core::{
+    Condition, Denoiser, Guided, LogProbTerms, Objective, Prediction, PredictionKind, PromptId, Reduction, Result,
+    StepIndex, Timestep, Weighting, denoising_error, propose,
+};
+use ddpo_testing::{Tolerance, assert_close, stable_diffusion_schedule};
+use serde_json::Value;
+
+/// f32 against f32, in another order of operations, through a division by σ² of the last steps.
+const GRADIENT: Tolerance = Tolerance { absolute: 2e-4, relative: 2e-4 };
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+}
+
+fn integers(value: &Value) -> Vec<usize> {
+    value.as_array().unwrap().iter().map(|number| number.as_u64().unwrap() as usize).collect()
+}
+
+fn floats(value: &Value) -> Vec<f32> {
+    numbers(value).into_iter().map(|number| number as f32).collect()
+}
+
+fn tensor<const D: usize>(value: &Value, shape: [usize; D]) -> Tensor<D> {
+    Tensor::<1>::from_floats(&floats(value)[..], &Device::default()).reshape(shape)
+}
+
+fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.inner().into_data().try_into_vec().unwrap()
+}
+
+/// `ε(x, t, c) = a x + b t / 1000 + d c` with leaves a, b, d.
+struct Linear([Tensor<1>; 3]);
+
+impl Linear {
+    fn new(golden: &Value) -> Self {
+        Self(["a", "b", "d"].map(|name| tensor(&golden[name], [4]).autodiff().require_grad()))
+    }
+
+    #[track_caller]
+    fn check_gradients(&self, loss: Tensor<1>, wanted: &Value) {
+        let gradients = loss.backward();
+        for (leaf, wanted) in self.0.iter().zip(wanted.as_array().unwrap()) {
+            assert_close(&read(leaf.grad(&gradients).unwrap()), &numbers(wanted), GRADIENT);
+        }
+    }
+}
+
+impl Denoiser<2> for Linear {
+    fn predict(&self, x: &Tensor<2>, timesteps: &[Timestep], condition: &Condition) -> Result<Prediction<2>> {
+        let [a, b, d] = self.0.clone().map(|leaf| leaf.reshape([1, 4]));
+        let times: Vec<f32> = timesteps.iter().map(|t| (t.0 / 1000.0) as f32).collect();
+        let rows = times.len();
+        let times = Tensor::<2>::from_data(TensorData::new(times, [rows, 1]), &x.device());
+        let value = x.clone() * a + times * b + condition.states.clone().reshape([rows, 1]) * d;
+        Ok(Prediction::new(PredictionKind::Epsilon, value))
+    }
+}
+
+fn golden() -> Value {
+    serde_json::from_str(include_str!("fixtures/losses.json")).unwrap()
+}
+
+fn guided<'a>(model: &'a Linear, golden: &Value) -> Guided<'a, 2> {
+    let unconditional = golden["unconditional"].as_f64().unwrap() as f32;
+    let unconditional = Condition::new(Tensor::full([1, 1, 1], unconditional, &Device::default()));
+    Guided::new(model, unconditional, golden["guidance"].as_f64().unwrap()).unwrap()
+}
+
+fn condition(golden: &Value) -> Condition {
+    Condition::new(tensor(&golden["condition"], [6, 1, 1]))
+}
+
+#[test]
+fn the_weighted_denoising_loss_is_pytorchs() {
+    let golden = golden();
+    let (case, model) = (&golden["rwr"], Linear::new(&golden));
+    let beta = case["beta"].as_f64().unwrap();
+    let mut weighting = SoftmaxWeights::new(beta, Scope::Round).unwrap();
+    let weights = weighting.weights(&[PromptId(0); 6], &floats(&case["rewards"])).unwrap();
+    assert_close(&weights, &numbers(&case["weights"]), Tolerance::STEP);
+    let errors = denoising_error(
+        &guided(&model, &golden),
+        &stable_diffusion_schedule(),
+        &tensor(&case["clean"], [6, 4]),
+        &tensor(&case["noise"], [6, 4]),
+        &integers(&case["timesteps"]),
+        &condition(&golden),
+    )
+    .unwrap();
+    assert_close(&read(errors.clone()), &numbers(&case["errors"]), GRADIENT);
+    let loss = (errors * Tensor::from_floats(&weights[..], &Device::default())).mean();
+    assert_close(&read(loss.clone()), &[case["loss"].as_f64().unwrap()], GRADIENT);
+    model.check_gradients(loss, &case["gradients"]);
+}
+
+#[test]
+fn the_score_function_gradient_is_pytorchs() {
+    let golden = golden();
+    let (case, model) = (&golden["score_function"], Linear::new(&golden));
+    let config = DdimConfig { steps: 20, ..DdimConfig::default() };
+    let scheduler = Ddim::new(&stable_diffusion_schedule(), config).unwrap();
+    let steps: Vec<StepIndex> = integers(&case["steps"]).into_iter().map(StepIndex).collect();
+    let sample = tensor(&case["sample"], [6, 4]);
+    let proposal = propose(&guided(&model, &golden), &scheduler, &steps, &sample, &condition(&golden)).unwrap();
+    let new = proposal.log_prob(&tensor(&case["next"], [6, 4]), Reduction::Mean).unwrap();
+    assert_close(&read(new.clone()), &numbers(&case["log_probs"]), GRADIENT);
+    let old = new.clone().inner();
+    let terms = LogProbTerms { new: &new, old: &old, advantage: &tensor(&case["advantages"], [6]) };
+    let loss = DdpoSf { advantage_clip: f64::from(f32::MAX) }.loss(&terms).unwrap().value;
+    assert_close(&read(loss.clone()), &[case["loss"].as_f64().unwrap()], GRADIENT);
+    model.check_gradients(loss, &case["gradients"]);
+}

@@ -1,0 +1,149 @@
+//! What evaluations say of a run as a whole: which state is the best, how many prompts have improved, when to stop.
+
+use crate::checkpoint::Snapshot;
+use crate::events::Halt;
+use crate::tensors::NamedTensor;
+
+/// When a run ends before its last epoch. Nothing is a rule of its own: the default never ends a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct StopRule {
+    /// The largest divergence from the base model, in nats a chain.
+    pub kl: Option<f64>,
+    /// So many evaluations in a row without a better watched reward.
+    pub patience: Option<u64>,
+}
+
+/// What the evaluations so far have said. It belongs in a checkpoint.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Watch {
+    /// The base model's reward of each evaluation sample; empty before the first evaluation.
+    base: Vec<f32>,
+    best: Option<Best>,
+    /// Evaluations since the best one.
+    stale: u64,
+    halted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Best {
+    epoch: u64,
+    value: f64,
+}
+
+/// The name of the base model's rewards in a snapshot.
+const BASE: &str = "evaluation/base";
+
+impl Watch {
+    /// The share of `prompts` prompts whose samples are worth more than the base model's, in the mean; sample i has the
+    /// prompt i modulo their number. `None` for the base model itself, whose rewards are remembered.
+    pub fn improved(&mut self, rewards: &[f32], prompts: usize) -> Option<f64> {
+        if self.base.len() != rewards.len() {
+            self.base = rewards.to_vec();
+            return None;
+        }
+        let gain = |prompt: usize| {
+            let rows = (prompt..rewards.len()).step_by(prompts.max(1));
+            rows.map(|row| f64::from(rewards[row]) - f64::from(self.base[row])).sum::<f64>()
+        };
+        let seen = prompts.min(rewards.len()).max(1);
+        Some((0..seen).filter(|&prompt| gain(prompt) > 0.0).count() as f64 / seen as f64)
+    }
+
+    /// Takes note of an evaluation after `epoch` with this watched reward and divergence, and says why to stop, if so.
+    pub fn judge(&mut self, rule: StopRule, epoch: u64, value: f64, kl: f64) -> Option<Halt> {
+        if self.best.is_none_or(|best| value > best.value) {
+            (self.best, self.stale) = (Some(Best { epoch, value }), 0);
+        } else {
+            self.stale += 1;
+        }
+        let diverged = rule.kl.is_some_and(|limit| kl > limit);
+        let hopeless = rule.patience.is_some_and(|patience| self.stale >= patience);
+        self.halted = diverged || hopeless;
+        match (diverged, hopeless) {
+            (true, _) => Some(Halt::Divergence { kl }),
+            (_, true) => Some(Halt::NoGain { evaluations: self.stale }),
+            _ => None,
+        }
+    }
+
+    /// Whether the state after `epoch` is the best that was evaluated.
+    pub fn is_best(&self, epoch: u64) -> bool {
+        self.best.is_some_and(|best| best.epoch == epoch)
+    }
+
+    /// Whether an evaluation has said to stop.
+    pub fn is_halted(&self) -> bool {
+        self.halted
+    }
+
+    /// Adds this to a snapshot. The best value goes in as its bits: a manifest has whole numbers only.
+    pub fn write(&self, snapshot: &mut Snapshot) {
+        let best = self.best.map_or([0, 0], |best| [best.epoch + 1, best.value.to_bits()]);
+        let numbers = [
+            ("best-epoch-plus-1", best[0]),
+            ("best-value-bits", best[1]),
+            ("evaluations-since-best", self.stale),
+            ("halted", self.halted.into()),
+        ];
+        snapshot.counters.extend(numbers.map(|(name, number)| (name.to_owned(), number)));
+        if !self.base.is_empty() {
+            snapshot.tensors.push(NamedTensor { name: BASE.to_owned(), values: self.base.clone() });
+        }
+    }
+
+    /// Reads what [`write`](Self::write) wrote; a snapshot of an earlier version has nothing of it.
+    pub fn read(snapshot: &Snapshot) -> Self {
+        let best = snapshot.counter("best-epoch-plus-1").checked_sub(1);
+        let value = f64::from_bits(snapshot.counter("best-value-bits"));
+        let base = snapshot.tensors.iter().find(|tensor| tensor.name == BASE);
+        Self {
+            base: base.map(|tensor| tensor.values.clone()).unwrap_or_default(),
+            best: best.map(|epoch| Best { epoch, value }),
+            stale: snapshot.counter("evaluations-since-best"),
+            halted: snapshot.counter("halted") != 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prompts_improve_by_the_mean_of_their_samples() {
+        let mut watch = Watch::default();
+        // Two prompts, three samples: the first prompt has the rows 0 and 2.
+        assert_eq!(watch.improved(&[1.0, 1.0, 1.0], 2), None);
+        assert_eq!(watch.improved(&[0.0, 2.0, 1.5], 2), Some(0.5));
+        assert_eq!(watch.improved(&[0.0, 2.0, 2.5], 2), Some(1.0));
+        assert_eq!(watch.improved(&[1.0, 1.0, 1.0], 2), Some(0.0));
+    }
+
+    #[test]
+    fn patience_counts_evaluations_since_the_best() {
+        let rule = StopRule { kl: None, patience: Some(2) };
+        let mut watch = Watch::default();
+        let halts = [1.0, 3.0, 2.0, 3.5, 3.5, 3.0].map(|value| watch.judge(rule, value as u64, value, 0.0).is_some());
+        assert_eq!(halts, [false, false, false, false, false, true]);
+        assert!(watch.is_halted() && watch.is_best(3) && !watch.is_best(2));
+    }
+
+    #[test]
+    fn a_divergence_above_the_limit_stops() {
+        let rule = StopRule { kl: Some(5.0), patience: None };
+        let mut watch = Watch::default();
+        assert_eq!(watch.judge(rule, 0, 1.0, 5.0), None);
+        assert_eq!(watch.judge(rule, 1, 2.0, 5.1), Some(Halt::Divergence { kl: 5.1 }));
+    }
+
+    #[test]
+    fn it_survives_a_snapshot() {
+        let mut watch = Watch::default();
+        assert_eq!(Watch::read(&Snapshot::default()), watch);
+        watch.improved(&[1.0, -2.5], 2);
+        watch.judge(StopRule { kl: Some(0.5), patience: None }, 0, -0.1, 1.0);
+        let mut snapshot = Snapshot::default();
+        watch.write(&mut snapshot);
+        assert_eq!(Watch::read(&snapshot), watch);
+    }
+}

@@ -1,0 +1,112 @@
+//! What all trainers share: the model, what judges it, the optimizer, and how far they are.
+
+use std::time::Instant;
+
+use ddpo_core::{Epoch, ScoredRollout};
+
+use super::fork::ForkPolicy;
+use super::parts::Parts;
+use super::watch::Watch;
+use crate::error::{Error, Place, Result};
+use crate::events::{EpochRecord, Record};
+use crate::histogram::Histogram;
+use crate::lanes::Lanes;
+use crate::observer::Observer;
+use crate::optimizer::{AdamW, AdamWConfig, GradientSum};
+use crate::plan::SamplePlan;
+
+/// What all trainers share. Sampling, scoring, evaluation and the snapshot of it are in files of their own.
+pub(super) struct Workshop<P, const D: usize> {
+    pub plan: SamplePlan,
+    pub parts: Parts<P, D>,
+    pub optimizer: AdamW,
+    pub learning_rate: f64,
+    pub counters: Counters,
+    pub watch: Watch,
+    pub lanes: Lanes,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counters {
+    /// Epochs done.
+    pub epochs: u64,
+    /// Optimizer steps done.
+    pub updates: u64,
+    /// Rewards asked for in training.
+    pub reward_queries: u64,
+    /// The epochs done at the last evaluation, plus 1; 0 for none.
+    pub evaluated: u64,
+}
+
+impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
+    /// A workshop in which nothing has been done yet.
+    ///
+    /// # Errors
+    /// [`Error::Threads`] where there are no threads for its lanes.
+    pub fn new(plan: SamplePlan, parts: Parts<P, D>, adamw: AdamWConfig, learning_rate: f64) -> Result<Self> {
+        let (counters, watch, lanes) = (Counters::default(), Watch::default(), Lanes::new(parts.lanes)?);
+        Ok(Self { plan, parts, optimizer: AdamW::new(adamw), learning_rate, counters, watch, lanes })
+    }
+
+    /// The policy for each lane.
+    pub fn policies(&self) -> Result<Vec<P>> {
+        match self.lanes.count() {
+            1 => Ok(vec![self.parts.policy.clone()]),
+            lanes => (0..lanes).map(|_| self.parts.policy.fork()).collect(),
+        }
+    }
+
+    /// The epoch that is to be done.
+    pub fn next_epoch(&self) -> Epoch {
+        Epoch(self.counters.epochs + 1)
+    }
+
+    /// Counts the rewards and notes how they are distributed.
+    pub fn describe(&mut self, scored: &ScoredRollout<D>, record: &mut EpochRecord) {
+        let rewards: Vec<f64> = scored.rewards().iter().map(|&r| f64::from(r)).collect();
+        let n = rewards.len().max(1) as f64;
+        let mean = rewards.iter().sum::<f64>() / n;
+        self.counters.reward_queries += rewards.len() as u64;
+        record.reward_queries = self.counters.reward_queries;
+        record.reward_mean = mean;
+        record.reward_std = (rewards.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / n).sqrt();
+        record.reward_histogram = Histogram::of(scored.rewards());
+    }
+
+    /// One step of the optimizer against the mean of `gradients`: the step's number and the gradient's norm.
+    pub fn step(&mut self, gradients: GradientSum, epoch: Epoch) -> Result<(u64, f64)> {
+        let step = self.counters.updates + 1;
+        let values = self.parts.policy.parameters().into_iter().map(|parameter| parameter.value).collect();
+        let update = self.optimizer.step(self.learning_rate, values, gradients);
+        let update = update.map_err(|error| locate(error, epoch, step))?;
+        self.parts.policy.set_parameters(update.values)?;
+        self.counters.updates = step;
+        Ok((step, update.grad_norm))
+    }
+
+    /// The epoch is done.
+    pub fn finish(&mut self, record: EpochRecord, observer: &mut Observer<'_>) {
+        self.counters.epochs = record.epoch;
+        observer.record(&Record::Epoch(record.with_throughput(self.plan.samples_per_epoch())));
+    }
+}
+
+/// Says where a gradient that is not finite was.
+fn locate(error: Error, epoch: Epoch, update: u64) -> Error {
+    match error {
+        Error::NonFiniteNorm(value) => {
+            let place = Place { update: Some(update), ..Place::default() };
+            Error::NonFinite { what: "the gradient norm", value, epoch: epoch.0, place }
+        }
+        other => other,
+    }
+}
+
+/// Adds the seconds `f` takes to `seconds`.
+pub(super) fn timed<T>(seconds: &mut f64, f: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = f();
+    *seconds += start.elapsed().as_secs_f64();
+    result
+}

@@ -1,0 +1,55 @@
+//! The rewards of a run, also those that need the model.
+
+use ddpo_core::Reward;
+use ddpo_rewards::Weighted;
+
+use crate::config::{ClassifierOptions, RewardTerm, RunPlan};
+use crate::error::Result;
+use crate::prompts::PromptSplit;
+use crate::reward::RewardName;
+
+use super::posterior::PosteriorReward;
+use super::studio::Studio;
+
+/// Opens rewards by name, with the base model at hand for those that ask it.
+pub struct Judges<'a> {
+    studio: &'a Studio,
+    options: ClassifierOptions,
+    /// What the diffusion classifier may compare a prompt with.
+    prompts: Vec<String>,
+}
+
+impl<'a> Judges<'a> {
+    /// The judges of a run: prompts are compared with all others of training and evaluation.
+    pub(super) fn new(studio: &'a Studio, plan: &RunPlan, split: &PromptSplit) -> Self {
+        let prompts = split.training.iter().chain(&split.evaluation).cloned().collect();
+        Self::of(studio, plan.config.classifier.clone(), prompts)
+    }
+
+    /// Judges with these options, which compare a prompt with others of `prompts`.
+    pub fn of(studio: &'a Studio, options: ClassifierOptions, prompts: Vec<String>) -> Self {
+        Self { studio, options, prompts }
+    }
+
+    /// The reward of this name.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps it from being made.
+    pub fn open(&self, name: &RewardName) -> Result<Box<dyn Reward>> {
+        if !name.needs_model() {
+            return name.open();
+        }
+        Ok(Box::new(PosteriorReward::new(self.studio, &self.options, &self.prompts)?))
+    }
+
+    /// The weighted sum of the terms, or the one reward there is.
+    pub(super) fn optimised(&self, terms: &[RewardTerm]) -> Result<Box<dyn Reward>> {
+        if let [RewardTerm { reward, weight: 1.0 }] = terms {
+            return self.open(reward);
+        }
+        let opened: Result<Vec<_>> =
+            terms.iter().map(|term| Ok((self.open(&term.reward)?, term.weight as f32))).collect();
+        Ok(Box::new(Weighted::new(opened?)?))
+    }
+}

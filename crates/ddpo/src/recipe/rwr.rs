@@ -1,0 +1,52 @@
+//! Reward-weighted regression: what its trainer has besides the parts of all runs.
+
+use ddpo_core::weighting::{Scope, SoftmaxWeights, SparseWeights};
+use ddpo_core::{RgbImage, Weighting};
+use ddpo_models::DiffusionPolicy;
+use ddpo_train::{DdpoPlan, Parts, RwrParts, RwrPlan, RwrTrainer};
+
+use crate::config::{RegressionPlan, RunPlan, WeightPlan};
+use crate::error::Result;
+
+use super::studio::Studio;
+use super::train::numbers;
+
+/// The trainer of a plan.
+pub(super) fn trainer(
+    plan: &RunPlan,
+    regression: &RegressionPlan,
+    studio: &Studio,
+    shared: Parts<DiffusionPolicy, 4>,
+) -> Result<RwrTrainer<DiffusionPolicy, 4>> {
+    let encoder = studio.clone();
+    let parts = RwrParts {
+        shared,
+        encoder: Box::new(move |images: &[RgbImage]| encoder.encode_images(images).map_err(ddpo_core::Error::model)),
+        schedule: studio.pipeline().scheduler.schedule()?,
+        weighting: weighting(regression.weights)?,
+    };
+    Ok(RwrTrainer::new(rwr_plan(plan, regression), parts)?)
+}
+
+fn rwr_plan(plan: &RunPlan, regression: &RegressionPlan) -> RwrPlan {
+    let numbers: DdpoPlan = numbers(plan);
+    RwrPlan {
+        sampling: numbers.sampling(),
+        updates_per_round: regression.updates_per_round,
+        train_batch: regression.batch,
+        accumulation: regression.passes,
+        train_guidance: numbers.train_guidance,
+        learning_rate: numbers.learning_rate,
+        adamw: numbers.adamw,
+    }
+}
+
+fn weighting(plan: WeightPlan) -> Result<Box<dyn Weighting>> {
+    let scope = |per_prompt| if per_prompt { Scope::Prompt } else { Scope::Round };
+    Ok(match plan {
+        WeightPlan::Softmax { beta, per_prompt } => Box::new(SoftmaxWeights::new(beta, scope(per_prompt))?),
+        WeightPlan::Sparse { percentile, per_prompt, buffer_size, min_count } => {
+            Box::new(SparseWeights::new(percentile, scope(per_prompt), buffer_size, min_count)?)
+        }
+    })
+}
