@@ -4,7 +4,6 @@ mod args;
 mod commands;
 mod failure;
 mod interrupt;
-mod memory;
 mod numbers;
 mod progress;
 
@@ -15,7 +14,7 @@ use clap::Parser;
 use args::{Cli, Command};
 
 fn main() -> ExitCode {
-    memory::keep_freed_pages();
+    ddpo::device::keep_freed_pages();
     run(&Cli::parse().command).unwrap_or_else(|error| failure::show(&error))
 }
 

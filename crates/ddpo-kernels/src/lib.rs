@@ -15,6 +15,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod activation;
+mod allocator;
 mod attention;
 mod composed;
 mod conv;
@@ -28,6 +29,7 @@ mod simd;
 mod weight;
 
 pub use activation::{geglu, gelu, quick_gelu, silu};
+pub use allocator::keep_freed_pages;
 pub use attention::{Mask, attention};
 pub use conv::{Conv2dOptions, Padding, conv2d};
 pub use linear::linear;

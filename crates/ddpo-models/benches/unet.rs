@@ -1,5 +1,8 @@
 //! What share of the processor's peak a UNet reaches: `cargo bench -p ddpo-models --bench unet`.
 //!
+//! The batch is shared out as training does it, an equal part for each core, which works on it alone; the second lines are
+//! those of one batch on which all cores work together, operation by operation.
+//!
 //! The forward pass is counted at two operations a multiply-add, the backward pass (the gradient of the latents, through
 //! frozen weights, as in training an adapter) at as much again. The peak is that of independent fused multiply-adds, measured
 //! between the passes, on as many threads.
@@ -19,20 +22,41 @@ struct Case {
 }
 
 fn main() {
+    ddpo_kernels::keep_freed_pages();
     let threads = rayon::current_num_threads();
     println!("{threads} threads; medians");
     for case in [tiny(), small(), emoji()] {
         let (peak, flops) = (peak(threads), case.flops());
-        let forward = time(|| drop(case.forward(case.sample.clone())));
-        let both = time(|| drop(case.forward(case.sample.clone().autodiff().require_grad()).sum().backward()));
+        let forward = |case: &Case| drop(case.forward(case.sample.clone()));
+        let both = |case: &Case| {
+            let leaf = case.sample.clone().autodiff().require_grad();
+            drop(case.forward(leaf).sum().backward());
+        };
         let line = |what: &str, seconds: f64, flops: f64| {
             let rate = flops / seconds;
             let (ms, giga, share) = (seconds * 1e3, rate * 1e-9, 100.0 * rate / peak);
             println!("{:22} {what:18} {ms:8.1} ms  {giga:5.0} GFLOP/s  {share:3.0} % of {:.0}", case.name, peak * 1e-9);
         };
-        line("forward", forward, flops);
-        line("forward + backward", both, 2.0 * flops);
+        line("forward", side_by_side(&case, threads, forward), flops);
+        line("forward + backward", side_by_side(&case, threads, both), 2.0 * flops);
+        line("... together", time(|| forward(&case)), flops);
+        line("... together", time(|| both(&case)), 2.0 * flops);
     }
+}
+
+/// The median time in which a thread a part does `body` on its part of a batch, all at once.
+fn side_by_side(case: &Case, threads: usize, body: impl Fn(&Case) + Sync) -> f64 {
+    let parts: Vec<Case> = (0..threads).map(|i| case.part(i, threads)).collect();
+    let pool = || rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a thread can be started");
+    let pools: Vec<_> = parts.iter().map(|_| pool()).collect();
+    time(|| {
+        std::thread::scope(|scope| {
+            for (part, pool) in parts.iter().zip(&pools) {
+                let body = &body;
+                scope.spawn(move || pool.install(|| body(part)));
+            }
+        });
+    })
 }
 
 /// `bench/random_pipeline.py --size tiny`.
@@ -79,6 +103,18 @@ fn random<const D: usize>(shape: [usize; D]) -> Tensor<D> {
 }
 
 impl Case {
+    /// Part `index` of the batch.
+    fn part(&self, index: usize, parts: usize) -> Self {
+        let size = self.sample.dims()[0] / parts;
+        Self {
+            name: self.name,
+            unet: self.unet.clone(),
+            weights: self.weights.clone(),
+            sample: self.sample.clone().narrow(0, index * size, size),
+            states: self.states.clone().narrow(0, index * size, size),
+        }
+    }
+
     fn forward(&self, sample: Tensor<4>) -> Tensor<4> {
         let timesteps = vec![500.0; sample.dims()[0]];
         self.unet.forward(&self.weights, sample, &timesteps, self.states.clone()).expect("the shapes fit")

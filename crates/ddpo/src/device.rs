@@ -2,6 +2,8 @@
 
 use burn::tensor::Device;
 
+pub use ddpo_kernels::keep_freed_pages;
+
 use crate::error::{Error, Result};
 
 /// A device as the user names it.

@@ -4,7 +4,7 @@
 ///
 /// By default glibc maps every block above 128 KiB from the system and gives it back when it is freed, so that each
 /// activation of each forward pass costs a page fault for every 4 KiB: a tenth of the time of training the embedded model.
-/// Other C libraries are left as they are.
+/// Other C libraries are left as they are. For programs, first thing in `main`: the setting is the whole process's.
 pub fn keep_freed_pages() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
