@@ -20,8 +20,8 @@ pub struct LabelScore {
     pub samples: usize,
 }
 
-/// Draws `request.count` samples of every label of `folder` and looks for the nearest training picture of each, by Euclidean
-/// distance between latents of the autoencoder. The prompts of `request` are replaced by the labels.
+/// Draws `request.count` samples of every label of `folder` and looks for the nearest training picture of each, mirrored or
+/// not, by Euclidean distance between latents of the autoencoder. The prompts of `request` are replaced by the labels.
 ///
 /// # Errors
 /// A folder without labels or of another picture size; what sampling refuses.
@@ -42,7 +42,7 @@ pub fn fidelity(
     let pictures = pictures(studio, folder)?;
     let latents = host(studio.pipeline().encode_images(drawn.values.clone())?)?;
     for (latent, score) in latents.chunks_exact(size).zip((0..).map(|row| row / request.count)) {
-        let nearest = nearest(latent, &pictures);
+        let nearest = nearest(latent, &pictures) % folder.examples.len();
         scores[score].samples += 1;
         scores[score].hits += usize::from(folder.examples[nearest].labels.contains(&scores[score].label));
     }
@@ -60,12 +60,13 @@ fn labels(folder: &ImageFolder) -> Result<Vec<String>> {
     Ok(labels)
 }
 
-/// The latents of all training pictures, one after the other.
+/// The latents of all training pictures, one after the other, and then of all their mirror images: a model is pretrained on
+/// both.
 fn pictures(studio: &Studio, folder: &ImageFolder) -> Result<Vec<f32>> {
     let rows: Vec<usize> = (0..folder.examples.len()).collect();
     let mut latents = Vec::new();
-    for rows in rows.chunks(32) {
-        let flat = folder.batch(rows, &vec![false; rows.len()]);
+    for (flip, rows) in [false, true].into_iter().flat_map(|flip| rows.chunks(32).map(move |rows| (flip, rows))) {
+        let flat = folder.batch(rows, &vec![flip; rows.len()]);
         let images: Tensor<4> = tensor(flat, [rows.len(), folder.size, folder.size, 3], studio.device());
         latents.extend(host(studio.pipeline().encode_images(images.add_scalar(1.0).mul_scalar(0.5))?)?);
     }
