@@ -13,7 +13,7 @@ use ddpo_train::{
     JsonLines, Outcome, PromptBook, Run, Snapshot, StopFlag, TensorBoard, mean_pairwise_distance,
 };
 
-use crate::config::{AdvantagePlan, Algorithm, Reduction, RunPlan};
+use crate::config::{AdapterFormat, AdvantagePlan, Algorithm, Reduction, RunPlan};
 use crate::error::Result;
 use crate::prompts::PromptSplit;
 
@@ -71,16 +71,16 @@ pub fn train(
     }
     match run.run(plan.config.run.epochs as u64)? {
         Outcome::Interrupted { epochs_done } => Ok(TrainOutcome::Interrupted { epochs_done }),
-        Outcome::Finished => finish(&studio, trainer.policy(), path),
+        Outcome::Finished => finish(plan, &studio, trainer.policy(), path),
     }
 }
 
 /// Writes the product and the report.
-fn finish(studio: &Studio, policy: &DiffusionPolicy, path: &Path) -> Result<TrainOutcome> {
+fn finish(plan: &RunPlan, studio: &Studio, policy: &DiffusionPolicy, path: &Path) -> Result<TrainOutcome> {
     let product = match policy.adapter() {
         Some(adapter) => {
             let file = path.join(RunDirectory::LORA);
-            adapter.save(&file, LoraFormat::Diffusers)?;
+            adapter.save(&file, lora_format(plan))?;
             Product::Adapter(file)
         }
         None => {
@@ -91,6 +91,13 @@ fn finish(studio: &Studio, policy: &DiffusionPolicy, path: &Path) -> Result<Trai
     };
     let report = crate::report::write_report(path)?;
     Ok(TrainOutcome::Finished { product, report })
+}
+
+fn lora_format(plan: &RunPlan) -> LoraFormat {
+    match plan.config.lora.format {
+        AdapterFormat::Diffusers => LoraFormat::Diffusers,
+        AdapterFormat::Kohya => LoraFormat::Kohya,
+    }
 }
 
 /// 0 keeps all.
@@ -126,7 +133,7 @@ fn trainer(plan: &RunPlan, studio: &Studio, prompts: &PromptSplit) -> Result<Ddp
     let size = [config.sample.height, config.sample.width];
     let parts = DdpoParts {
         policy: studio.policy(plan)?,
-        scheduler: studio.scheduler(config.sample.steps, config.sample.eta)?,
+        scheduler: studio.scheduler(config.sample.scheduler, config.sample.steps, config.sample.eta)?,
         reward: reward(plan)?,
         objective: objective(plan),
         advantage: advantage(plan)?,
