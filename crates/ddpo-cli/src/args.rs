@@ -62,6 +62,9 @@ pub struct Train {
     /// Rounds of sample, score, update
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
+    /// Whose names the adapter's file has: diffusers, or kohya for ComfyUI and A1111
+    #[arg(long, value_name = "F")]
+    pub lora_format: Option<String>,
     /// Where everything the run makes goes; by default runs/NAME-NNN
     #[arg(long, value_name = "DIR")]
     pub run_dir: Option<PathBuf>,
@@ -85,6 +88,9 @@ pub struct Sample {
     /// `emoji` (embedded), a diffusers directory, or a hub id; by default the run's, else `emoji`
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
+    /// Which weight files to prefer, such as fp16
+    #[arg(long, value_name = "V")]
+    pub variant: Option<String>,
     /// An adapter to apply: a safetensors file, or a run directory
     #[arg(long, value_name = "FILE|RUN")]
     pub lora: Option<PathBuf>,
@@ -103,9 +109,24 @@ pub struct Sample {
     /// Classifier-free guidance; 1 switches it off
     #[arg(long, value_name = "G")]
     pub guidance: Option<f64>,
-    /// Share of the DDPM noise each step adds; 0 is deterministic
+    /// How noise becomes an image: ddim, ddpm, euler-ancestral
+    #[arg(long, value_name = "S")]
+    pub scheduler: Option<String>,
+    /// Share of the DDPM noise each DDIM step adds; 0 is deterministic
     #[arg(long, value_name = "E")]
     pub eta: Option<f64>,
+    /// What guidance steers away from
+    #[arg(long, value_name = "TEXT")]
+    pub negative_prompt: Option<String>,
+    /// Image height in pixels; by default the model's own
+    #[arg(long, value_name = "N")]
+    pub height: Option<usize>,
+    /// Image width in pixels; by default the model's own
+    #[arg(long, value_name = "N")]
+    pub width: Option<usize>,
+    /// Images that are denoised together; changes memory and time, and no image
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    pub batch_size: Option<usize>,
     /// Seed of the noise
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,

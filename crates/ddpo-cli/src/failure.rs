@@ -47,11 +47,11 @@ fn hint_of_recipe(error: &Error) -> Option<String> {
         Error::UnknownKey { .. } => "`ddpo config` prints every option with its default",
         Error::Assignment { .. } => "for example --set sample.steps=30",
         Error::NoEmbeddedModel => "give --model DIR, a diffusers directory",
-        Error::HubModel { id, .. } => {
-            return Some(format!(
-                "download it first, for example with `huggingface-cli download {id} --local-dir model`, then give --model model"
-            ));
+        Error::Hub { denied: true, .. } => {
+            "accept the model's terms on its page, and put a token that may read it into HF_TOKEN"
         }
+        Error::Hub { .. } => "a diffusers directory works without the hub: --model DIR",
+        Error::HubCache { offline: true, .. } => "without HF_HUB_OFFLINE it would be downloaded",
         Error::PickledWeights { .. } => {
             "convert it in Python where you trust the file: safetensors.torch.save_file(torch.load(FILE, weights_only=True), \"model.safetensors\"), \
              or for a pipeline DiffusionPipeline.from_pretrained(DIR).save_pretrained(OUT, safe_serialization=True)"

@@ -4,8 +4,12 @@ use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
+use ddpo::Studio;
+use ddpo::device::DeviceName;
+use ddpo::hub::{Hub, HubEvent};
+use ddpo::model::ModelSource;
 use ddpo::train::{EpochRecord, EvalRecord, Event, Progress, Record, Stage, Tracker, UpdateRecord};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use crate::numbers::{duration, sparkline};
 
@@ -154,6 +158,50 @@ fn stage_name(stage: Stage) -> &'static str {
 pub fn line(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+/// Opens a model, downloading it with a bar a file if it is on the hub and not yet here.
+pub fn open_model(source: &ModelSource, variant: Option<&str>, device: DeviceName) -> ddpo::Result<Studio> {
+    let mut bar: Option<(String, ProgressBar)> = None;
+    let source = source.resolve(&Hub::from_env(), variant, &mut |event| match event {
+        HubEvent::File { name, done, total } => {
+            if bar.as_ref().is_none_or(|(file, _)| file != name) {
+                finish(bar.replace((name.to_owned(), download_bar(name, total))));
+                // Where there is no terminal to draw on, a line says what takes so long.
+                if !std::io::stderr().is_terminal() {
+                    eprintln!("downloading {name}, {}", HumanBytes(total));
+                }
+            }
+            if let Some((_, bar)) = &bar {
+                bar.set_position(done);
+            }
+        }
+        HubEvent::FromCache { reason } => eprintln!("warning: using the cached model, as the hub is away: {reason}"),
+        _ => {}
+    })?;
+    finish(bar);
+    Studio::open_variant(&source, variant, device)
+}
+
+fn finish(bar: Option<(String, ProgressBar)>) {
+    if let Some((_, bar)) = bar {
+        bar.finish_and_clear();
+    }
+}
+
+fn download_bar(name: &str, total: u64) -> ProgressBar {
+    let bar = ProgressBar::new(total);
+    if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:32}] {bytes}/{total_bytes}  {eta} left") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_message(name.to_owned());
+    bar
+}
+
+/// Says which prompts are too long, a warning each, and what is lost of them.
+pub fn warn_of_truncations<'a>(studio: &Studio, prompts: impl IntoIterator<Item = &'a String>) -> ddpo::Result<()> {
+    studio.truncations(prompts)?.iter().for_each(|line| eprintln!("warning: {line}"));
+    Ok(())
 }
 
 fn with_causes(error: &dyn std::error::Error) -> String {

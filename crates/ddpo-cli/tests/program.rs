@@ -2,6 +2,8 @@
 
 #[path = "../../ddpo/tests/common/mod.rs"]
 mod common;
+#[path = "../../ddpo/tests/common/hub_server.rs"]
+mod hub_server;
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -15,7 +17,8 @@ fn workplace() -> tempfile::TempDir {
 
 fn program(directory: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ddpo"));
-    command.current_dir(directory).args(args);
+    // No test reaches the network.
+    command.current_dir(directory).args(args).env("HF_HOME", directory.join("hf")).env("HF_HUB_OFFLINE", "1");
     command
 }
 
@@ -108,9 +111,8 @@ fn what_cannot_be_run_is_named_and_leaves_nothing() {
     let refuse = |args: &[&str], expected: &str| check_refusal(directory.path(), args, 1, expected);
     refuse(
         &["train", "--model", "no/such", "--run-dir", "x"],
-        "error: cannot load `no/such`: it is no directory, and downloading from the hub is not built in this version\n\
-         hint: download it first, for example with `huggingface-cli download no/such --local-dir model`, then give \
-         --model model\n",
+        "error: the cache hf/hub does not hold the model `no/such`: no revision `main`\n\
+         hint: without HF_HUB_OFFLINE it would be downloaded\n",
     );
     refuse(
         &["train", "--model", "./nothing", "--run-dir", "x"],
@@ -190,6 +192,89 @@ fn a_run_from_start_to_report() {
     assert_eq!(json[0]["image"], "out/grid.png");
     assert!(json[0]["jpeg-compressibility"].as_f64().unwrap() < 0.0);
     assert_eq!(check_done(&at(&["report", "run"])).trim(), "run/report.html");
+}
+
+#[test]
+fn a_model_of_the_hub_is_downloaded_and_sampled() {
+    let (directory, elsewhere) = (workplace(), tempfile::tempdir().unwrap());
+    let server = hub_server::HubServer::start(&directory.path().join("tiny"), hub_server::Behaviour::default());
+    let args = ["sample", "--model", "org/tiny@main", "--prompt", "a cat", "--count", "1", "--steps", "2"];
+    let mut command = program(elsewhere.path(), &args);
+    let output = command.env("HF_ENDPOINT", &server.endpoint).env_remove("HF_HUB_OFFLINE").output().unwrap();
+    check_done(&output);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("downloading unet/diffusion_pytorch_model.safetensors, "), "{text}");
+    assert!(!server.requests().is_empty());
+    // From now on it is there.
+    check_done(&ddpo(elsewhere.path(), &args));
+    assert!(server.requests().is_empty());
+}
+
+#[test]
+fn samples_are_drawn_as_asked() {
+    let directory = workplace();
+    let sample = |more: &[&str]| {
+        let args = ["sample", "--model", "tiny", "--prompt", "a cat", "--count", "1", "--steps", "3"];
+        ddpo(directory.path(), &args.iter().chain(more).copied().collect::<Vec<_>>())
+    };
+    let drawn = |more: &[&str]| {
+        check_done(&sample(more));
+        std::fs::read(directory.path().join("samples/0000-a-cat.png")).unwrap()
+    };
+    let plain = drawn(&[]);
+    assert!(plain == drawn(&[]), "the same command, another picture");
+    for other in [
+        &["--eta", "0"][..],
+        &["--scheduler", "ddpm"],
+        &["--scheduler", "euler-ancestral"],
+        &["--negative-prompt", "a dog"],
+        &["--guidance", "1"],
+        &["--seed", "1"],
+        &["--width", "32"],
+    ] {
+        assert!(plain != drawn(other), "{other:?} changes nothing");
+    }
+    let output = sample(&["--prompt", "a cat and a dog and a horse and two birds"]);
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    check_done(&output);
+    assert!(text.contains("warning: a prompt is longer than 8 tokens, so `"), "{text}");
+    assert!(text.contains("two birds` is dropped from `a cat and a dog and a horse and two birds`"), "{text}");
+    check_refusal(
+        directory.path(),
+        &["sample", "--model", "tiny", "--prompt", "x", "--scheduler", "ddpm", "--eta", "0.5"],
+        2,
+        "error: invalid `--eta`: found 0.5, expected no --eta with --scheduler ddpm, whose noise is its own\n",
+    );
+    check_refusal(
+        directory.path(),
+        &["sample", "--model", "tiny", "--prompt", "x", "--scheduler", "heun"],
+        2,
+        "error: unknown scheduler `heun`; known: ddim, ddpm, euler-ancestral\n",
+    );
+}
+
+#[test]
+fn an_adapter_is_written_in_either_format_and_both_are_read() {
+    let directory = workplace();
+    check_done(&ddpo(directory.path(), &train("run", &["--set", "train.gradient-checkpointing=true"])));
+    let adapter = directory.path().join("run/pytorch_lora_weights.safetensors");
+    let names = || {
+        let bytes = std::fs::read(&adapter).unwrap();
+        String::from_utf8_lossy(&bytes[8..bytes.len().min(20_000)]).into_owned()
+    };
+    assert!(names().contains("unet.mid_block.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight"));
+    let sample = |out: &str| {
+        let args = ["sample", "--lora", "run", "--prompt", "a cat", "--count", "1", "--out", out];
+        check_done(&ddpo(directory.path(), &args));
+        std::fs::read(directory.path().join(out).join("0000-a-cat.png")).unwrap()
+    };
+    let before = sample("a");
+    // A finished run writes its product again, in the format that is asked for now.
+    check_done(&ddpo(directory.path(), &["train", "--resume", "--run-dir", "run", "--lora-format", "kohya"]));
+    assert!(names().contains("lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight"));
+    assert!(before == sample("b"), "the format changes the picture");
+    let start = format!("lora.path=\"{}\"", adapter.display());
+    check_done(&ddpo(directory.path(), &train("next", &["--set", &start])));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use burn::Tensor;
 use burn::tensor::{Device, TensorData};
 use ddpo_core::schedule::{BetaSchedule, Spacing};
-use ddpo_core::scheduler::{Ddim, DdimConfig, Ddpm, DdpmConfig, transition};
+use ddpo_core::scheduler::{Ddim, DdimConfig, Ddpm, DdpmConfig, EulerAncestral, EulerAncestralConfig, transition};
 use ddpo_core::{Clipping, Error, NoiseSchedule, Prediction, PredictionKind, Reduction, Scheduler, StepIndex};
 use ddpo_testing::{Tolerance, assert_close};
 use serde_json::Value;
@@ -50,6 +50,9 @@ fn scheduler(case: &Value) -> Box<dyn Scheduler> {
     let clipping = case["clip"].as_f64().map_or(Clipping::None, Clipping::Range);
     if case["scheduler"] == "ddpm" {
         return Box::new(Ddpm::new(&schedule, DdpmConfig { steps, spacing, clipping }).unwrap());
+    }
+    if case["scheduler"] == "euler-ancestral" {
+        return Box::new(EulerAncestral::new(&schedule, EulerAncestralConfig { steps, spacing }).unwrap());
     }
     let (eta, set_alpha_to_one) = (case["eta"].as_f64().unwrap(), case["set_alpha_to_one"].as_bool().unwrap());
     Box::new(Ddim::new(&schedule, DdimConfig { steps, spacing, eta, set_alpha_to_one, clipping }).unwrap())
@@ -100,6 +103,9 @@ fn steps_are_those_of_diffusers_and_their_log_probs_those_of_trl() {
     for case in golden["steps"].as_array().unwrap() {
         println!("{case}");
         let scheduler = scheduler(case);
+        if let Some(moment) = case["timestep"].as_f64() {
+            assert_close(&[scheduler.timesteps()[integer(&case["index"])].0], &[moment], STEP);
+        }
         let steps = [StepIndex(integer(&case["index"])); 2];
         let prediction = Prediction::new(kind(case), tensor(&case["output"]));
         let transition = transition(scheduler.as_ref(), &steps, &tensor(&case["sample"]), &prediction).unwrap();

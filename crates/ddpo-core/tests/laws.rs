@@ -120,9 +120,10 @@ fn one_deterministic_row_is_named() {
 fn marginals(scheduler: &dyn Scheduler, denoiser: &GaussianDenoiser, start: (f64, f64)) -> Vec<(f64, f64)> {
     let mut now = start;
     let mut all = Vec::new();
-    for (step, timestep) in steps_of(scheduler).into_iter().zip(scheduler.timesteps()) {
+    for step in steps_of(scheduler) {
         let c = scheduler.coefficients(step).unwrap();
-        let alpha_bar = denoiser.schedule.alphas_cumprod()[timestep.0 as usize];
+        // The level of a moment between two training timesteps is in no table.
+        let alpha_bar = c.signal.powi(2);
         let clean = GaussianDenoiser { kind: PredictionKind::Sample, ..denoiser.clone() }.line(alpha_bar);
         let noise = GaussianDenoiser { kind: PredictionKind::Epsilon, ..denoiser.clone() }.line(alpha_bar);
         let slope = c.x0 * clean.0 + c.epsilon * noise.0 + c.sample;

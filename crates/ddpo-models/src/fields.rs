@@ -81,6 +81,11 @@ impl Fields {
         }
     }
 
+    /// Whether a field is present and not null.
+    pub(crate) fn has(&self, field: &str) -> bool {
+        self.map.get(field).is_some_and(|value| !value.is_null())
+    }
+
     /// Whether a field is present and null.
     pub(crate) fn is_null(&self, field: &str) -> bool {
         self.map.get(field).is_some_and(Value::is_null)

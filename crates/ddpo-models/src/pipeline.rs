@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     error::{Error, Result},
     fields::Fields,
-    files::{FileDtype, ModelFiles, WeightNames, open_weights, write_atomically, write_json},
+    files::{COMPONENTS, FileDtype, ModelFiles, open_weights, write_atomically, write_json},
     params::{Specs, Weights},
     policy::UnetDenoiser,
     scheduler::SchedulerConfig,
@@ -40,7 +40,7 @@ pub struct Pipeline {
 }
 
 /// The components of a `StableDiffusionPipeline` that are read, with the classes that are accepted.
-const COMPONENTS: [(&str, &[&str]); 4] = [
+const CLASSES: [(&str, &[&str]); 4] = [
     ("unet", &["UNet2DConditionModel"]),
     ("vae", &["AutoencoderKL"]),
     ("text_encoder", &["CLIPTextModel"]),
@@ -54,6 +54,16 @@ impl Pipeline {
     ///
     /// Whatever is missing, damaged, or not implemented, by its name, with the value found and the value wanted.
     pub fn load(files: &ModelFiles, device: &Device) -> Result<Self> {
+        Self::load_variant(files, None, device)
+    }
+
+    /// Reads a diffusers directory with the weights of a `variant`, such as `fp16`, where a component has them. Without one,
+    /// a component's plain weights are read if there are any.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pipeline::load`].
+    pub fn load_variant(files: &ModelFiles, variant: Option<&str>, device: &Device) -> Result<Self> {
         check_index(files)?;
         let config = |folder: &str| files.text(&format!("{folder}/config.json"), "a component's configuration");
         let unet = Unet::new(UnetConfig::from_json(&config("unet")?)?)?;
@@ -62,13 +72,14 @@ impl Pipeline {
         let scheduler = files.text("scheduler/scheduler_config.json", "the scheduler's configuration")?;
         let scheduler = SchedulerConfig::from_json(&scheduler)?;
         let tokenizer = Tokenizer::from_files(files)?;
-        let weights = |folder: &str, names: WeightNames, specs: &Specs| {
-            Weights::load(specs, &open_weights(files, folder, names)?, device)
+        let [of_unet, of_vae, of_text] = COMPONENTS;
+        let weights = |(folder, names), specs: &Specs| {
+            Weights::load(specs, &open_weights(files, folder, names, variant)?, device)
         };
         let pipeline = Self {
-            unet_weights: weights("unet", WeightNames::DIFFUSERS, unet.specs())?,
-            vae_weights: weights("vae", WeightNames::DIFFUSERS, vae.specs())?,
-            text_weights: weights("text_encoder", WeightNames::TRANSFORMERS, text_encoder.specs())?,
+            unet_weights: weights(of_unet, unet.specs())?,
+            vae_weights: weights(of_vae, vae.specs())?,
+            text_weights: weights(of_text, text_encoder.specs())?,
             unet: Arc::new(unet),
             vae: Arc::new(vae),
             text_encoder: Arc::new(text_encoder),
@@ -128,6 +139,15 @@ impl Pipeline {
         let states = self.text_encoder.forward(&self.text_weights, &ids)?;
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [prompts.len()]), &states.device());
         Ok(states.select(0, rows))
+    }
+
+    /// The words at the end of a prompt that the text encoder will not see, if it is too long.
+    ///
+    /// # Errors
+    ///
+    /// If the prompt cannot be tokenized.
+    pub fn dropped_words(&self, prompt: &str) -> Result<Option<String>> {
+        Ok(self.tokenizer.encode_reporting(prompt)?.dropped)
     }
 
     /// Pictures of scaled latents.
@@ -248,7 +268,7 @@ fn check_index(files: &ModelFiles) -> Result<()> {
     if !class.starts_with("StableDiffusion") || class.contains("XL") || class.contains('3') {
         return Err(fields.refuse("_class_name", &json!(class), "StableDiffusionPipeline"));
     }
-    for (component, accepted) in COMPONENTS {
+    for (component, accepted) in CLASSES {
         let pair: Vec<Option<String>> = fields.take(component, vec![])?;
         if !matches!(pair.as_slice(), [_, Some(class)] if accepted.contains(&class.as_str())) {
             return Err(fields.refuse(component, &json!(pair), accepted.join(" or ")));

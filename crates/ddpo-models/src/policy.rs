@@ -5,13 +5,13 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use ddpo_core::{Condition, Denoiser, Error as CoreError, Parameter, Policy, Prediction, PredictionKind, Timestep};
 
-use crate::{error::Result, lora::Lora, params::Weights, unet::Unet};
+use crate::{error::Result, lora::Lora, params::Weights, recompute::predict_recomputing, unet::Unet};
 
 /// A UNet with constant weights, or any weights, as a denoiser.
 #[derive(Clone, Debug)]
 pub struct UnetDenoiser {
-    unet: Arc<Unet>,
-    weights: Weights,
+    pub(crate) unet: Arc<Unet>,
+    pub(crate) weights: Weights,
     kind: PredictionKind,
 }
 
@@ -51,6 +51,7 @@ pub struct DiffusionPolicy {
     sampler: UnetDenoiser,
     adapter: Option<Lora>,
     device: Device,
+    recompute: bool,
 }
 
 impl DiffusionPolicy {
@@ -62,8 +63,7 @@ impl DiffusionPolicy {
     /// If the adapter is of another model.
     pub fn lora(base: UnetDenoiser, adapter: &Lora, device: &Device) -> Result<Self> {
         let base = base.with(base.weights.without_gradients());
-        let mut policy =
-            Self { tracked: base.clone(), sampler: base.clone(), base, adapter: None, device: device.clone() };
+        let mut policy = Self::untrained(base, device);
         policy.set_adapter(adapter)?;
         Ok(policy)
     }
@@ -76,10 +76,17 @@ impl DiffusionPolicy {
     pub fn full(base: UnetDenoiser, device: &Device) -> Result<Self> {
         let base = base.with(base.weights.without_gradients());
         let values = base.weights.values();
-        let mut policy =
-            Self { tracked: base.clone(), sampler: base.clone(), base, adapter: None, device: device.clone() };
+        let mut policy = Self::untrained(base, device);
         policy.set_weights(values)?;
         Ok(policy)
+    }
+
+    /// The same policy with or without gradient checkpointing: instead of keeping every intermediate value for the backward
+    /// pass, it keeps what enters each layer of the UNet and computes the layer again. Values are the same to the bit, and so
+    /// are the gradients of adapters on attention and feed-forward layers; those of others up to rounding. Only adapters on the CPU are trained that way; in all other cases nothing changes.
+    #[must_use]
+    pub fn recomputing(self, recompute: bool) -> Self {
+        Self { recompute, ..self }
     }
 
     /// The adapter as it is now, constant; none if all weights are trained.
@@ -95,6 +102,11 @@ impl DiffusionPolicy {
     /// The denoiser as it is now, to keep.
     pub fn snapshot(&self) -> UnetDenoiser {
         self.sampler.clone()
+    }
+
+    fn untrained(base: UnetDenoiser, device: &Device) -> Self {
+        let (tracked, sampler) = (base.clone(), base.clone());
+        Self { base, tracked, sampler, adapter: None, device: device.clone(), recompute: false }
     }
 
     fn set_adapter(&mut self, adapter: &Lora) -> Result<()> {
@@ -127,6 +139,13 @@ impl Denoiser<4> for DiffusionPolicy {
         timesteps: &[Timestep],
         condition: &Condition,
     ) -> ddpo_core::Result<Prediction<4>> {
+        if let Some(adapter) = self.adapter.as_ref().filter(|_| self.recompute) {
+            let times: Vec<f64> = timesteps.iter().map(|timestep| timestep.0).collect();
+            let value = predict_recomputing(&self.sampler, &self.base, adapter, sample, times, &condition.states);
+            if let Some(value) = value.map_err(CoreError::model)? {
+                return Ok(Prediction::new(self.base.kind, value));
+            }
+        }
         self.tracked.predict(sample, timesteps, condition)
     }
 }

@@ -3,7 +3,7 @@
 use ddpo_core::{
     Clipping, NoiseSchedule, PredictionKind,
     schedule::{BetaSchedule, Spacing},
-    scheduler::{Ddim, DdimConfig, Ddpm, DdpmConfig},
+    scheduler::{Ddim, DdimConfig, Ddpm, DdpmConfig, EulerAncestral, EulerAncestralConfig, Scheduler},
 };
 use serde_json::{Value, json};
 
@@ -32,6 +32,20 @@ const KNOWN: [&str; 14] = [
     "LCMScheduler",
 ];
 
+/// A way to sample a model, whichever its own file names.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Sampler {
+    /// DDIM with this share of DDPM's noise.
+    Ddim {
+        /// 0 draws nothing.
+        eta: f64,
+    },
+    /// DDPM, whose last step draws nothing.
+    Ddpm,
+    /// Euler's method with ancestral noise, whose last step draws nothing.
+    EulerAncestral,
+}
+
 /// How a model was trained to denoise, and how its steps are laid out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SchedulerConfig {
@@ -45,6 +59,8 @@ pub struct SchedulerConfig {
     pub prediction: PredictionKind,
     /// How a sampler's steps are spread over the noise levels.
     pub spacing: Spacing,
+    /// Whether the file says so itself. Where it does not, samplers have different defaults.
+    pub spacing_is_explicit: bool,
     /// Whether a sampler's last step arrives at clean data.
     pub set_alpha_to_one: bool,
     /// Added to every timestep of `leading` spacing.
@@ -53,6 +69,8 @@ pub struct SchedulerConfig {
     pub clipping: Clipping,
     /// Whether the noise levels are rescaled so that the last is pure noise.
     pub rescale_betas_zero_snr: bool,
+    /// A DDPM file's choice of variance; written back only as its default, `fixed_small`.
+    pub variance_type: Option<String>,
 }
 
 impl Default for SchedulerConfig {
@@ -64,10 +82,12 @@ impl Default for SchedulerConfig {
             trained_betas: None,
             prediction: PredictionKind::Epsilon,
             spacing: Spacing::Leading { offset: 1 },
+            spacing_is_explicit: false,
             set_alpha_to_one: false,
             steps_offset: 1,
             clipping: Clipping::None,
             rescale_betas_zero_snr: false,
+            variance_type: None,
         }
     }
 }
@@ -93,11 +113,13 @@ impl SchedulerConfig {
             betas: read_betas(&mut fields)?,
             trained_betas: fields.optional("trained_betas")?,
             prediction: read_prediction(&mut fields)?,
+            spacing_is_explicit: fields.has("timestep_spacing"),
             spacing: read_spacing(&mut fields, steps_offset)?,
             set_alpha_to_one: fields.take("set_alpha_to_one", true)?,
             steps_offset,
             clipping: read_clipping(&mut fields)?,
             rescale_betas_zero_snr: fields.take("rescale_betas_zero_snr", false)?,
+            variance_type: fields.optional("variance_type")?,
         };
         if class == "DDIMScheduler" {
             fields.ignore(&["dynamic_thresholding_ratio", "sample_max_value", "skip_prk_steps"]);
@@ -125,6 +147,19 @@ impl SchedulerConfig {
         schedule.map_err(|error| Error::config(COMPONENT, "beta_schedule", error, "a valid schedule"))
     }
 
+    /// The sampler of `steps` steps, as diffusers makes it from this file with its class's `from_config`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Ddim::new`], [`Ddpm::new`] and [`EulerAncestral::new`].
+    pub fn sampler(&self, sampler: Sampler, steps: usize) -> Result<Box<dyn Scheduler>> {
+        Ok(match sampler {
+            Sampler::Ddim { eta } => Box::new(self.ddim(steps, eta)?),
+            Sampler::Ddpm => Box::new(self.ddpm(steps)?),
+            Sampler::EulerAncestral => Box::new(self.euler_ancestral(steps)?),
+        })
+    }
+
     /// The DDIM sampler of `steps` steps with noise `eta`.
     ///
     /// # Errors
@@ -140,10 +175,24 @@ impl SchedulerConfig {
     ///
     /// # Errors
     ///
-    /// Those of [`Ddpm::new`].
+    /// Those of [`Ddpm::new`], and a variance that is not the smaller of the paper's.
     pub fn ddpm(&self, steps: usize) -> Result<Ddpm> {
+        if let Some(other) = self.variance_type.as_ref().filter(|name| !name.starts_with("fixed_small")) {
+            return Err(Error::config(COMPONENT, "variance_type", other, "fixed_small, to sample with DDPM"));
+        }
         let config = DdpmConfig { steps, spacing: self.spacing, clipping: self.clipping };
         Ddpm::new(&self.schedule()?, config).map_err(|error| refuse_steps(steps, &error))
+    }
+
+    /// The Euler-ancestral sampler of `steps` steps. It knows no clipping, and its spacing is linear where the file has none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`EulerAncestral::new`].
+    pub fn euler_ancestral(&self, steps: usize) -> Result<EulerAncestral> {
+        let spacing = if self.spacing_is_explicit { self.spacing } else { Spacing::Linspace };
+        let config = EulerAncestralConfig { steps, spacing };
+        EulerAncestral::new(&self.schedule()?, config).map_err(|error| refuse_steps(steps, &error))
     }
 
     /// The `scheduler_config.json` of a `DDIMScheduler` with these settings.
@@ -164,7 +213,7 @@ impl SchedulerConfig {
             _ => "epsilon",
         };
         let range = if let Clipping::Range(range) = self.clipping { Some(range) } else { None };
-        json!({
+        let mut file = json!({
             "_class_name": "DDIMScheduler",
             "_diffusers_version": crate::DIFFUSERS_VERSION,
             "beta_end": end,
@@ -177,9 +226,12 @@ impl SchedulerConfig {
             "rescale_betas_zero_snr": self.rescale_betas_zero_snr,
             "set_alpha_to_one": self.set_alpha_to_one,
             "steps_offset": self.steps_offset,
-            "timestep_spacing": timestep_spacing,
             "trained_betas": self.trained_betas,
-        })
+        });
+        if self.spacing_is_explicit {
+            file["timestep_spacing"] = timestep_spacing.into();
+        }
+        file
     }
 }
 
@@ -247,12 +299,35 @@ mod tests {
         let config = SchedulerConfig {
             prediction: PredictionKind::Velocity,
             spacing: Spacing::Trailing,
+            spacing_is_explicit: true,
             rescale_betas_zero_snr: true,
             clipping: Clipping::Range(2.0),
             ..SchedulerConfig::default()
         };
         let json = config.to_json().to_string();
         assert_eq!(SchedulerConfig::from_json(json.as_bytes()).unwrap(), config);
+    }
+
+    /// diffusers' `from_config` gives a class its own default where the file is silent.
+    #[test]
+    fn a_file_without_spacing_leaves_it_to_the_sampler() {
+        let silent = SchedulerConfig::default();
+        assert_eq!(silent.euler_ancestral(3).unwrap().timesteps()[1].0, 499.5);
+        assert_eq!(silent.ddpm(2).unwrap().timesteps()[0].0, 501.0);
+        let explicit = SchedulerConfig { spacing_is_explicit: true, ..silent };
+        assert_eq!(explicit.euler_ancestral(3).unwrap().timesteps()[1].0, 334.0);
+    }
+
+    #[test]
+    fn a_variance_that_is_not_built_is_refused_where_it_is_used() {
+        let json = br#"{"_class_name": "DDPMScheduler", "variance_type": "learned_range"}"#;
+        let config = SchedulerConfig::from_json(json).unwrap();
+        config.ddim(10, 1.0).unwrap();
+        let error = config.ddpm(10).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "`scheduler` config field `variance_type` is learned_range, wanted fixed_small, to sample with DDPM"
+        );
     }
 
     #[test]

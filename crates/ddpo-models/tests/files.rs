@@ -9,6 +9,7 @@ use burn::tensor::Device;
 use ddpo_models::{
     FileDtype, Lora, LoraConfig, LoraFormat, ModelFiles, Pipeline, Tokenizer, Unet, UnetConfig, VaeConfig,
 };
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 fn fixture(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(kind)
@@ -93,6 +94,57 @@ fn a_half_precision_variant_and_shards_are_found() {
     let index = r#"{"weight_map": {"conv_in.weight": "part.safetensors"}}"#;
     fs::write(unet.join("diffusion_pytorch_model.safetensors.index.json"), index).unwrap();
     load(folder.path()).unwrap();
+}
+
+/// Rewrites the weights of a component, all of them in another number format.
+fn convert(path: &Path, to: Dtype, pack: impl Fn(f32) -> Vec<u8>) {
+    let bytes = fs::read(path).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let words = |data: &[u8]| -> Vec<u8> {
+        data.as_chunks::<4>().0.iter().flat_map(|word| pack(f32::from_le_bytes(*word))).collect()
+    };
+    let packed: Vec<_> =
+        file.iter().map(|(name, view)| (name.to_owned(), view.shape().to_vec(), words(view.data()))).collect();
+    let views = packed.iter().map(|(name, shape, data)| (name, TensorView::new(to, shape.clone(), data).unwrap()));
+    fs::write(path, safetensors::serialize(views, None).unwrap()).unwrap();
+}
+
+#[test]
+fn every_number_format_of_weights_is_read() {
+    let original = load(&fixture("sd1")).unwrap().unet_weights.to_file_order().unwrap();
+    let check = |to, error: f32, pack: fn(f32) -> Vec<u8>| {
+        let folder = copy("sd1");
+        convert(&folder.path().join("unet/diffusion_pytorch_model.safetensors"), to, pack);
+        let read = load(folder.path()).unwrap().unet_weights.to_file_order().unwrap();
+        for ((name, wanted), (_, found)) in original.iter().zip(&read) {
+            let close = |(a, b): (&f32, &f32)| (a - b).abs() <= error * a.abs() + 1e-7;
+            assert!(wanted.iter().zip(found).all(close), "{to:?} {name}");
+        }
+    };
+    check(Dtype::F32, 0.0, |x| x.to_le_bytes().to_vec());
+    check(Dtype::F16, 1.0 / 2048.0, |x| half::f16::from_f32(x).to_le_bytes().to_vec());
+    check(Dtype::BF16, 1.0 / 256.0, |x| half::bf16::from_f32(x).to_le_bytes().to_vec());
+    check(Dtype::F64, 0.0, |x| f64::from(x).to_le_bytes().to_vec());
+    let folder = copy("sd1");
+    convert(&folder.path().join("unet/diffusion_pytorch_model.safetensors"), Dtype::I32, |x| x.to_le_bytes().to_vec());
+    let error = load(folder.path()).unwrap_err();
+    assert!(error.contains("holds I32, wanted F32, F16, BF16 or F64"), "{error}");
+}
+
+#[test]
+fn a_variant_is_taken_where_it_is_asked_for() {
+    let folder = copy("sd1");
+    let unet = folder.path().join("unet");
+    let (plain, half) = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors");
+    fs::copy(unet.join(plain), unet.join(half)).unwrap();
+    convert(&unet.join(half), Dtype::F32, |x| (2.0 * x).to_le_bytes().to_vec());
+    let first = |variant| {
+        let files = ModelFiles::Directory(folder.path().to_owned());
+        let pipeline = Pipeline::load_variant(&files, variant, &Device::default()).unwrap();
+        pipeline.unet_weights.to_file_order().unwrap()[0].1[0]
+    };
+    assert_eq!(first(Some("fp16")), 2.0 * first(None));
+    assert_eq!(first(Some("bf16")), first(None));
 }
 
 #[test]

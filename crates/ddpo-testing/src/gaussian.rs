@@ -2,7 +2,7 @@
 
 use burn::Tensor;
 use burn::tensor::TensorData;
-use ddpo_core::{Condition, Denoiser, Error, NoiseSchedule, Prediction, PredictionKind, Result, Timestep};
+use ddpo_core::{Condition, Denoiser, NoiseSchedule, Prediction, PredictionKind, Result, Timestep};
 
 /// The exact denoiser of data whose every element is drawn from `N(mean, std²)`.
 ///
@@ -38,12 +38,8 @@ impl GaussianDenoiser {
 
 impl<const D: usize> Denoiser<D> for GaussianDenoiser {
     fn predict(&self, sample: &Tensor<D>, timesteps: &[Timestep], _: &Condition) -> Result<Prediction<D>> {
-        let table = self.schedule.alphas_cumprod();
-        let lines = timesteps
-            .iter()
-            .map(|t| table.get(t.0 as usize).map(|&alpha| self.line(alpha)))
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| Error::model("timestep past the end of the table"))?;
+        let lines = timesteps.iter().map(|t| Ok(self.line(self.schedule.alpha_cumprod_at(*t)?)));
+        let lines = lines.collect::<Result<Vec<_>>>()?;
         let mut shape = [1; D];
         shape[0] = lines.len();
         let column = |pick: fn(&(f64, f64)) -> f64| {

@@ -1,7 +1,7 @@
 //! Every scheduler there is, for laws that all of them keep.
 
 use ddpo_core::schedule::{BetaSchedule, Spacing};
-use ddpo_core::scheduler::{Ddim, DdimConfig, Ddpm, DdpmConfig};
+use ddpo_core::scheduler::{Ddim, DdimConfig, Ddpm, DdpmConfig, EulerAncestral, EulerAncestralConfig};
 use ddpo_core::{NoiseSchedule, Scheduler};
 
 /// A scheduler with a name to blame.
@@ -37,6 +37,9 @@ pub fn schedulers(steps: usize) -> Vec<NamedScheduler> {
         }
         let config = DdpmConfig { steps, spacing, ..DdpmConfig::default() };
         let scheduler = Box::new(Ddpm::new(&schedule, config).expect("valid parameters"));
+        all.push(NamedScheduler { name: format!("{config:?}"), scheduler });
+        let config = EulerAncestralConfig { steps, spacing };
+        let scheduler = Box::new(EulerAncestral::new(&schedule, config).expect("valid parameters"));
         all.push(NamedScheduler { name: format!("{config:?}"), scheduler });
     }
     all

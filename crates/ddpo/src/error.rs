@@ -78,11 +78,29 @@ pub enum Error {
     /// The embedded model in a build that has none.
     #[error("the model `emoji` is not in this build: assets/emoji was missing when it was compiled")]
     NoEmbeddedModel,
-    /// A hub model.
-    #[error("cannot load `{id}`: it is no directory, and downloading from the hub is not built in this version")]
-    HubModel {
+    /// The hub did not give what was asked for.
+    #[error("cannot get {what} of `{id}` from the hub (there is no directory of this name): {reason}")]
+    Hub {
         /// `organisation/name`.
         id: String,
+        /// A file, or the list of them.
+        what: String,
+        /// What was answered.
+        reason: String,
+        /// Whether the answer was that this user may not have it.
+        denied: bool,
+    },
+    /// A model of the hub that cannot be used without the hub.
+    #[error("the cache {} does not hold the model `{id}`: {reason}", cache.display())]
+    HubCache {
+        /// `organisation/name`.
+        id: String,
+        /// The cache.
+        cache: PathBuf,
+        /// What it lacks.
+        reason: String,
+        /// Whether the hub may not be asked.
+        offline: bool,
     },
     /// Weights in a format that can run code.
     #[error("cannot load {}: pickled weights can run any program, so only safetensors are read", path.display())]

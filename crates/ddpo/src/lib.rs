@@ -5,6 +5,7 @@
 
 pub mod config;
 pub mod device;
+pub mod hub;
 pub mod images;
 pub mod model;
 pub mod pretrain;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ddpo_models::ModelFiles;
 
 use crate::error::{Error, Result};
+use crate::hub::{Hub, HubEvent, HubModel};
 
 /// The files of the embedded model, by their path in a diffusers directory; empty in a build without it.
 static EMOJI: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/emoji.rs"));
@@ -66,8 +67,25 @@ impl ModelSource {
             Self::Embedded if EMOJI.is_empty() => Err(Error::NoEmbeddedModel),
             Self::Embedded => Ok(ModelFiles::Embedded(EMOJI)),
             Self::Directory(path) => check_directory(path).map(|()| ModelFiles::Directory(path.clone())),
-            Self::Hub { id, .. } => Err(Error::HubModel { id: id.clone() }),
+            Self::Hub { .. } => self.resolve(&Hub::from_env(), None, &mut |_| {})?.files(),
         }
+    }
+
+    /// The same source without the hub: a model of the hub becomes its directory in the cache, fetched if it has to be.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Hub::fetch`].
+    pub fn resolve(&self, hub: &Hub, variant: Option<&str>, on_event: &mut dyn FnMut(HubEvent<'_>)) -> Result<Self> {
+        match self.hub_model(variant) {
+            Some(model) => Ok(Self::Directory(hub.fetch(model, on_event)?)),
+            None => Ok(self.clone()),
+        }
+    }
+
+    fn hub_model<'a>(&'a self, variant: Option<&'a str>) -> Option<HubModel<'a>> {
+        let Self::Hub { id, revision } = self else { return None };
+        Some(HubModel { id, revision: revision.as_deref().unwrap_or(Hub::MAIN), variant })
     }
 
     /// A name which no other weights have: a checksum over the weight files.
@@ -78,6 +96,9 @@ impl ModelSource {
     ///
     /// Fails when a file cannot be read.
     pub fn fingerprint(&self) -> Result<String> {
+        if let Some(model) = self.hub_model(None) {
+            return Self::Directory(Hub::from_env().cached(model)?).fingerprint();
+        }
         let mut hash = crc32fast::Hasher::new();
         match self {
             Self::Embedded => EMOJI.iter().for_each(|(_, bytes)| hash.update(bytes)),
@@ -90,7 +111,7 @@ impl ModelSource {
                     }
                 }
             }
-            Self::Hub { id, .. } => return Err(Error::HubModel { id: id.clone() }),
+            Self::Hub { .. } => {}
         }
         Ok(format!("weights {:08x}", hash.finalize()))
     }

@@ -241,6 +241,7 @@ fn a_trace_has_every_number() {
         count: 2,
         steps: 3,
         guidance: 2.0,
+        scheduler: ddpo::config::SchedulerKind::Ddim,
         eta: 1.0,
         negative_prompt: String::new(),
         seed: 1,

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use crate::args::Evaluate;
 use crate::interrupt::stop_on_signal;
 use crate::numbers::mean_with_interval;
-use crate::progress::{line, stage_bar};
+use crate::progress::{line, open_model, stage_bar};
 
 use super::sample::base_config;
 
@@ -27,7 +27,8 @@ pub fn run(args: &Evaluate) -> Result<()> {
     let request = request(args, &config)?;
     let device = DeviceName::parse(&config.run.device)?;
     ddpo::device::set_threads(config.run.threads);
-    let studio = Studio::open(&ModelSource::parse(&config.model.path, config.model.revision.as_deref())?, device)?;
+    let source = ModelSource::parse(&config.model.path, config.model.revision.as_deref())?;
+    let studio = open_model(&source, config.model.variant.as_deref(), device)?;
     let adapter = args.run.as_deref().or(args.lora.as_deref()).map(Product::find).transpose()?;
     let stop = stop_on_signal("stopping after this batch")?;
     let base = measure(&studio, None, &request, &stop)?;
@@ -78,6 +79,7 @@ fn request(args: &Evaluate, config: &RunConfig) -> Result<MeasureRequest> {
         rewards,
         classifier: config.classifier.clone(),
         steps: config.sample.steps,
+        scheduler: config.sample.scheduler,
         eta: config.sample.eta,
         guidance: config.sample.guidance,
         negative_prompt: config.sample.negative_prompt.clone(),

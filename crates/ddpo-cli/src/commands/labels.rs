@@ -29,6 +29,7 @@ pub fn run(
         count: COUNT,
         steps: config.sample.steps,
         guidance: config.sample.guidance,
+        scheduler: config.sample.scheduler,
         eta: config.sample.eta,
         negative_prompt: String::new(),
         seed: config.eval.seed,

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use ddpo::config::{Layers, RunConfig};
+use ddpo::config::{Layers, RunConfig, SchedulerKind};
 use ddpo::device::DeviceName;
 use ddpo::images::{grid, write_png};
 use ddpo::model::ModelSource;
-use ddpo::{Product, RunDirectory, SampleRequest, Studio};
+use ddpo::{Product, RunDirectory, SampleRequest};
 
 use crate::args::Sample;
 use crate::interrupt::stop_on_signal;
-use crate::progress::{line, stage_bar};
+use crate::progress::{line, open_model, stage_bar, warn_of_truncations};
 
 /// Images of a row of the grid, when each prompt has more.
 const COLUMNS: usize = 8;
@@ -19,14 +19,16 @@ const COLUMNS: usize = 8;
 /// Draws images.
 pub fn run(args: &Sample) -> Result<()> {
     let config = base_config(args.lora.as_deref())?;
-    let request = request(args, &config);
+    let request = request(args, &config)?;
     let model = args.model.as_deref().unwrap_or(&config.model.path);
     let revision = if args.model.is_none() { config.model.revision.as_deref() } else { None };
     let device = DeviceName::parse(args.device.as_deref().unwrap_or(&config.run.device))?;
     ddpo::device::set_threads(config.run.threads);
-    let studio = Studio::open(&ModelSource::parse(model, revision)?, device)?;
+    let source = ModelSource::parse(model, revision)?;
+    let studio = open_model(&source, args.variant.as_deref().or(config.model.variant.as_deref()), device)?;
     let adapter = args.lora.as_deref().map(Product::find).transpose()?;
     let denoiser = studio.denoiser(adapter.as_ref())?;
+    warn_of_truncations(&studio, request.prompts.iter().chain([&request.negative_prompt]))?;
     let stop = stop_on_signal("stopping after this batch")?;
     let bar = stage_bar("sampling", 1);
     let sampled = ddpo::sample(&studio, &*denoiser, &request, &stop, &mut |done, total| {
@@ -52,18 +54,32 @@ pub fn base_config(lora: Option<&Path>) -> Result<RunConfig> {
     Ok(layers.resolve()?)
 }
 
-fn request(args: &Sample, config: &RunConfig) -> SampleRequest {
-    SampleRequest {
+fn request(args: &Sample, config: &RunConfig) -> Result<SampleRequest> {
+    let (eta, scheduler) = (args.eta.unwrap_or(config.sample.eta), scheduler(args, config)?);
+    if args.eta.is_some() && scheduler != SchedulerKind::Ddim {
+        let expected = format!("no --eta with --scheduler {scheduler}, whose noise is its own");
+        return Err(ddpo::Error::InvalidOption { key: "--eta", found: eta.to_string(), expected }.into());
+    }
+    let negative = args.negative_prompt.as_ref().unwrap_or(&config.sample.negative_prompt);
+    Ok(SampleRequest {
         prompts: args.prompt.clone(),
         count: args.count,
         steps: args.steps.unwrap_or(config.sample.steps),
         guidance: args.guidance.unwrap_or(config.sample.guidance),
-        eta: args.eta.unwrap_or(config.sample.eta),
-        negative_prompt: config.sample.negative_prompt.clone(),
+        scheduler,
+        eta,
+        negative_prompt: negative.clone(),
         seed: args.seed,
-        batch_size: config.sample.batch_size,
-        size: [config.sample.height, config.sample.width],
-    }
+        batch_size: args.batch_size.unwrap_or(config.sample.batch_size),
+        size: [args.height.or(config.sample.height), args.width.or(config.sample.width)],
+    })
+}
+
+fn scheduler(args: &Sample, config: &RunConfig) -> Result<SchedulerKind> {
+    let Some(name) = &args.scheduler else { return Ok(config.sample.scheduler) };
+    let known = || SchedulerKind::NAMES.iter().map(|name| (*name).to_owned()).collect();
+    let unknown = || ddpo::Error::UnknownName { what: "scheduler", found: name.clone(), nearest: None, known: known() };
+    Ok(SchedulerKind::from_name(name).ok_or_else(unknown)?)
 }
 
 fn write_images(args: &Sample, sampled: &ddpo::Sampled) -> Result<()> {

@@ -7,11 +7,11 @@ use anyhow::Result;
 use ddpo::config::{Layers, Preset, RunPlan, document};
 use ddpo::prompts::PromptSplit;
 use ddpo::train::Broadcast;
-use ddpo::{RunDirectory, Studio, TrainOutcome};
+use ddpo::{RunDirectory, TrainOutcome};
 
 use crate::args::Train;
 use crate::interrupt::stop_on_signal;
-use crate::progress::{Console, line};
+use crate::progress::{Console, line, open_model, warn_of_truncations};
 
 /// Where runs go when no directory is named.
 const RUNS: &str = "runs";
@@ -25,12 +25,14 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     }
     let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
     ddpo::device::set_threads(plan.config.run.threads);
-    let studio = Studio::open(&plan.model, plan.device)?;
+    let studio = open_model(&plan.model, plan.config.model.variant.as_deref(), plan.device)?;
     studio.check(&plan)?;
     let config = document(&plan.config)?;
     let directory =
         if args.resume { RunDirectory::resume(&path, &config)? } else { RunDirectory::create(&path, &config)? };
     announce(&plan, &prompts, &path);
+    let negative = &plan.config.sample.negative_prompt;
+    warn_of_truncations(&studio, prompts.training.iter().chain(&prompts.evaluation).chain([negative]))?;
     let trackers = Broadcast::new().with(Console::new(plan.config.run.epochs));
     let stop = stop_on_signal("finishing this step and writing a checkpoint")?;
     match ddpo::train(&plan, studio, &prompts, &directory, trackers, stop)? {
@@ -72,6 +74,7 @@ fn push_options(layers: &mut Layers, args: &Train) -> Result<()> {
         ("--algorithm", "train.algorithm", &args.algorithm),
         ("--reward", "reward", &args.reward),
         ("--device", "run.device", &args.device),
+        ("--lora-format", "lora.format", &args.lora_format),
     ];
     for (option, key, value) in texts {
         if let Some(value) = value {

@@ -66,6 +66,25 @@ impl NoiseSchedule {
         &self.alphas_cumprod
     }
 
+    /// ᾱ at a moment, also between two training timesteps: there `σ = √((1−ᾱ)/ᾱ)` is linear, as in k-diffusion.
+    ///
+    /// # Errors
+    /// [`Error::Index`] for a moment past the last timestep.
+    pub fn alpha_cumprod_at(&self, moment: Timestep) -> Result<f64> {
+        let (below, share) = (moment.0.floor(), moment.0 - moment.0.floor());
+        let len = self.train_steps();
+        let alpha = |timestep: f64| {
+            let (found, table) = (timestep as usize, &self.alphas_cumprod);
+            table.get(found).copied().ok_or(Error::Index { what: "timestep", found, len })
+        };
+        if share == 0.0 {
+            return alpha(below);
+        }
+        let sigma = |alpha: f64| ((1.0 - alpha) / alpha).sqrt();
+        let sigma = sigma(alpha(below)?) * (1.0 - share) + sigma(alpha(below + 1.0)?) * share;
+        Ok(1.0 / (1.0 + sigma * sigma))
+    }
+
     /// The number of training timesteps.
     pub fn train_steps(&self) -> usize {
         self.alphas_cumprod.len()

@@ -20,6 +20,11 @@ impl Chain {
         Ok(Self { timesteps: moments(&timesteps), levels })
     }
 
+    /// The chain over these moments, `levels` being ᾱ of each and then ᾱ of the end.
+    pub(super) fn of(timesteps: Vec<Timestep>, levels: Vec<f64>) -> Self {
+        Self { timesteps, levels }
+    }
+
     pub(super) fn timesteps(&self) -> &[Timestep] {
         &self.timesteps
     }

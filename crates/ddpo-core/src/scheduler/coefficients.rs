@@ -19,6 +19,15 @@ pub struct Coefficients {
 }
 
 impl Coefficients {
+    /// The step from level ᾱ to ᾱ' that adds the share `eta` of DDPM's noise (Song et al., arXiv 2010.02502, equations 12 and
+    /// 16): `σ² = η² (1−ᾱ')/(1−ᾱ) (1−ᾱ/ᾱ')`, mean `√ᾱ' x̂₀ + √(1−ᾱ'−σ²) ε̂`.
+    pub(super) fn implicit(alpha: f64, next: f64, eta: f64) -> Self {
+        let variance = eta.powi(2) * (1.0 - next) / (1.0 - alpha) * (1.0 - alpha / next);
+        // At η = 1 and ᾱ' = 1 rounding may leave a difference of −1e-17, whose root would be NaN.
+        let direction = (1.0 - next - variance).max(0.0).sqrt();
+        Self { x0: next.sqrt(), epsilon: direction, sample: 0.0, std: variance.max(0.0).sqrt(), ..Self::level(alpha) }
+    }
+
     /// The noise level ᾱ with a mean that stays where it is.
     pub(crate) fn level(alpha_bar: f64) -> Self {
         Self { signal: alpha_bar.sqrt(), noise: (1.0 - alpha_bar).sqrt(), x0: 0.0, epsilon: 0.0, sample: 1.0, std: 0.0 }

@@ -64,19 +64,9 @@ impl Scheduler for Ddim {
         self.chain.timesteps()
     }
 
-    /// Equations 12 and 16: `σ² = η² (1−ᾱ')/(1−ᾱ) (1−ᾱ/ᾱ')`, mean `√ᾱ' x̂₀ + √(1−ᾱ'−σ²) ε̂`, where ᾱ' is the next level.
     fn coefficients(&self, step: StepIndex) -> Result<Coefficients> {
         let (alpha, next) = self.chain.levels(step)?;
-        let variance = self.eta.powi(2) * (1.0 - next) / (1.0 - alpha) * (1.0 - alpha / next);
-        // At η = 1 and ᾱ' = 1 rounding may leave a difference of −1e-17, whose root would be NaN.
-        let direction = (1.0 - next - variance).max(0.0).sqrt();
-        Ok(Coefficients {
-            x0: next.sqrt(),
-            epsilon: direction,
-            sample: 0.0,
-            std: variance.max(0.0).sqrt(),
-            ..Coefficients::level(alpha)
-        })
+        Ok(Coefficients::implicit(alpha, next, self.eta))
     }
 
     fn clipping(&self) -> Clipping {

@@ -24,20 +24,40 @@ impl WeightNames {
 }
 
 /// The variants that are tried after the plain file, in this order.
-const VARIANTS: [Option<&str>; 3] = [None, Some("fp16"), Some("bf16")];
+const VARIANTS: [&str; 2] = ["fp16", "bf16"];
 
 /// More shards than any model has.
 const MOST_SHARDS: usize = 1000;
+
+/// Where the weights of a component are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// In one file.
+    File(String),
+    /// In those that this index lists.
+    Index(String),
+}
 
 #[derive(Deserialize)]
 struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
-/// Opens the weights of the component in the folder `folder`.
-pub(crate) fn open_weights(files: &ModelFiles, folder: &str, names: WeightNames) -> Result<TensorFile> {
+/// Finds the weights of the component in the folder `folder`: those of `variant` where there are any, else the plain ones.
+/// Without a variant, half-precision weights serve where there are no others.
+pub(crate) fn find_weights(
+    has: &dyn Fn(&str) -> bool,
+    folder: &str,
+    names: WeightNames,
+    variant: Option<&str>,
+) -> Result<Option<Found>> {
+    if let Some(name) = variant.filter(|name| name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric())) {
+        return Err(Error::config("model_index", "variant", name, "letters and digits, such as fp16"));
+    }
+    let others = if variant.is_none() { VARIANTS.as_slice() } else { &[] };
+    let order = variant.into_iter().map(Some).chain([None]).chain(others.iter().copied().map(Some));
     let stem = names.stem;
-    for variant in VARIANTS {
+    for variant in order {
         let (plain, index) = match variant {
             None => (format!("{folder}/{stem}.safetensors"), format!("{folder}/{stem}.safetensors.index.json")),
             Some(variant) => (
@@ -45,43 +65,66 @@ pub(crate) fn open_weights(files: &ModelFiles, folder: &str, names: WeightNames)
                 format!("{folder}/{stem}.safetensors.index.{variant}.json"),
             ),
         };
-        if files.has(&plain) {
-            return TensorFile::open(&plain, vec![files.bytes(&plain, "the weights")?]);
+        if has(&plain) {
+            return Ok(Some(Found::File(plain)));
         }
-        if files.has(&index) {
-            return open_shards(files, folder, &index);
+        if has(&index) {
+            return Ok(Some(Found::Index(index)));
         }
     }
-    for name in [
+    let pickles = [
         format!("{folder}/{}.bin", names.pickle),
         format!("{folder}/{}.fp16.bin", names.pickle),
         format!("{folder}/{stem}.ckpt"),
-    ] {
-        if files.has(&name) {
-            return Err(Error::Pickle { name });
-        }
+    ];
+    match pickles.into_iter().find(|name| has(name)) {
+        Some(name) => Err(Error::Pickle { name }),
+        None => Ok(None),
     }
-    Err(files.missing(&format!("{folder}/{stem}.safetensors"), "the weights"))
+}
+
+/// Opens the weights of the component in the folder `folder`.
+pub(crate) fn open_weights(
+    files: &ModelFiles,
+    folder: &str,
+    names: WeightNames,
+    variant: Option<&str>,
+) -> Result<TensorFile> {
+    match find_weights(&|name| files.has(name), folder, names, variant)? {
+        Some(Found::File(name)) => TensorFile::open(&name, vec![files.bytes(&name, "the weights")?]),
+        Some(Found::Index(index)) => open_shards(files, folder, &index),
+        None => Err(files.missing(&format!("{folder}/{}.safetensors", names.stem), "the weights")),
+    }
 }
 
 fn open_shards(files: &ModelFiles, folder: &str, index: &str) -> Result<TensorFile> {
     let json = files.text(index, "the list of weight files")?;
+    let map = read_index(index, &json)?;
+    let shards: BTreeSet<&String> = map.values().collect();
+    let open = |shard: &&String| files.bytes(&format!("{folder}/{shard}"), &format!("a part that `{index}` lists"));
+    let file = TensorFile::open(index, shards.iter().map(open).collect::<Result<_>>()?)?;
+    match map.keys().find(|tensor| !file.has(tensor)) {
+        Some(tensor) => Err(Error::MissingTensors { name: index.to_owned(), count: 1, first: tensor.clone() }),
+        None => Ok(file),
+    }
+}
+
+/// The names of the files that an index lists, each once.
+pub(super) fn shard_names(index: &str, json: &[u8]) -> Result<BTreeSet<String>> {
+    Ok(read_index(index, json)?.into_values().collect())
+}
+
+/// The file of each tensor: a file of the index's own folder.
+fn read_index(index: &str, json: &[u8]) -> Result<BTreeMap<String, String>> {
     let refuse = |reason: String| Error::Json { name: index.to_owned(), reason };
-    let map: ShardIndex = serde_json::from_slice(&json).map_err(|error| refuse(error.to_string()))?;
+    let map: ShardIndex = serde_json::from_slice(json).map_err(|error| refuse(error.to_string()))?;
     let shards: BTreeSet<&String> = map.weight_map.values().collect();
     if shards.len() > MOST_SHARDS {
         return Err(refuse(format!("{} files found, at most {MOST_SHARDS} wanted", shards.len())));
     }
-    let open = |shard: &&String| {
-        if !is_plain_name(shard) {
-            return Err(refuse(format!("file `{shard}` found, wanted a .safetensors file in the same folder")));
-        }
-        files.bytes(&format!("{folder}/{shard}"), &format!("a part that `{index}` lists"))
-    };
-    let file = TensorFile::open(index, shards.iter().map(open).collect::<Result<_>>()?)?;
-    match map.weight_map.keys().find(|tensor| !file.has(tensor)) {
-        Some(tensor) => Err(Error::MissingTensors { name: index.to_owned(), count: 1, first: tensor.clone() }),
-        None => Ok(file),
+    match shards.iter().find(|shard| !is_plain_name(shard)) {
+        Some(shard) => Err(refuse(format!("file `{shard}` found, wanted a .safetensors file in the same folder"))),
+        None => Ok(map.weight_map),
     }
 }
 

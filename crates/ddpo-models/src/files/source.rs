@@ -1,10 +1,12 @@
 //! A model's files by name, from a directory or from the program itself.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::Read,
     ops::Deref,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use memmap2::Mmap;
@@ -18,12 +20,15 @@ pub enum ModelFiles {
     Directory(PathBuf),
     /// Files inside the program, each with its path relative to the model's root, such as `unet/config.json`.
     Embedded(&'static [(&'static str, &'static [u8])]),
+    /// Files in memory, by their path relative to the model's root.
+    Memory(Arc<BTreeMap<String, Arc<[u8]>>>),
 }
 
 /// The content of a file.
 pub(crate) enum Bytes {
     Mapped(Mmap),
     Static(&'static [u8]),
+    Shared(Arc<[u8]>),
 }
 
 impl Deref for Bytes {
@@ -33,6 +38,7 @@ impl Deref for Bytes {
         match self {
             Self::Mapped(map) => map,
             Self::Static(bytes) => bytes,
+            Self::Shared(bytes) => bytes,
         }
     }
 }
@@ -46,13 +52,14 @@ impl ModelFiles {
         match self {
             Self::Directory(root) => root.join(name).is_file(),
             Self::Embedded(files) => files.iter().any(|(file, _)| *file == name),
+            Self::Memory(files) => files.contains_key(name),
         }
     }
 
     /// A text file such as a configuration; `wanted` says what for.
     pub(crate) fn text(&self, name: &str, wanted: &str) -> Result<Vec<u8>> {
         let Self::Directory(root) = self else {
-            return Ok(self.embedded(name, wanted)?.to_vec());
+            return Ok(self.bytes(name, wanted)?.to_vec());
         };
         let path = root.join(name);
         if !path.is_file() {
@@ -74,7 +81,14 @@ impl ModelFiles {
         match self {
             Self::Directory(root) if root.join(name).is_file() => map(&root.join(name)),
             Self::Directory(_) => Err(self.missing(name, wanted)),
-            Self::Embedded(_) => Ok(Bytes::Static(self.embedded(name, wanted)?)),
+            Self::Embedded(files) => match files.iter().find(|(file, _)| *file == name) {
+                Some((_, bytes)) => Ok(Bytes::Static(bytes)),
+                None => Err(self.missing(name, wanted)),
+            },
+            Self::Memory(files) => match files.get(name) {
+                Some(bytes) => Ok(Bytes::Shared(bytes.clone())),
+                None => Err(self.missing(name, wanted)),
+            },
         }
     }
 
@@ -83,14 +97,9 @@ impl ModelFiles {
         let origin = match self {
             Self::Directory(root) => root.display().to_string(),
             Self::Embedded(_) => "embedded model".to_owned(),
+            Self::Memory(_) => "model in memory".to_owned(),
         };
         Error::MissingFile { origin, name: name.to_owned(), wanted: wanted.to_owned() }
-    }
-
-    fn embedded(&self, name: &str, wanted: &str) -> Result<&'static [u8]> {
-        let files: &[(&str, &'static [u8])] = if let Self::Embedded(files) = self { files } else { &[] };
-        let found = files.iter().find(|(file, _)| *file == name);
-        found.map(|(_, bytes)| *bytes).ok_or_else(|| self.missing(name, wanted))
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    files::{TensorFile, map},
+    files::{Bytes, TensorFile, map},
     params::{ParamId, ParamSpec, Specs, to_kernel, vector},
 };
 
@@ -37,6 +37,15 @@ impl Lora {
             return Err(Error::Pickle { name });
         }
         Self::from_file(&TensorFile::open(&name, vec![map(path)?])?, specs, device)
+    }
+
+    /// Reads the content of such a file, called `name` in errors.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Lora::load`].
+    pub fn from_bytes(name: &str, content: Vec<u8>, specs: &Specs, device: &Device) -> Result<Self> {
+        Self::from_file(&TensorFile::open(name, vec![Bytes::Shared(content.into())])?, specs, device)
     }
 
     fn from_file(file: &TensorFile, specs: &Specs, device: &Device) -> Result<Self> {

@@ -2,36 +2,43 @@
 
 use super::spec::{Layout, ParamSpec};
 
+/// Outputs that are moved together: their elements are neighbours in one order and far apart in the other, and this many of
+/// each fill a cache line.
+const BLOCK: usize = 16;
+
 /// From diffusers' order to the kernels': `[O, I, kh, kw] -> [kh, kw, I, O]`, `[O, I] -> [I, O]`.
 pub(crate) fn to_kernel(spec: &ParamSpec, file: &[f32]) -> Vec<f32> {
-    let Some((outputs, inputs, taps)) = dimensions(spec) else {
-        return file.to_vec();
-    };
-    let mut kernel = vec![0.0; file.len()];
-    for output in 0..outputs {
-        for input in 0..inputs {
-            for tap in 0..taps {
-                kernel[(tap * inputs + input) * outputs + output] = file[(output * inputs + input) * taps + tap];
-            }
-        }
-    }
-    kernel
+    permute(spec, file, |kernel, file, places| kernel[places.kernel] = file[places.file])
 }
 
 /// From the kernels' order to diffusers', the inverse of [`to_kernel`].
 pub(crate) fn to_file(spec: &ParamSpec, kernel: &[f32]) -> Vec<f32> {
+    permute(spec, kernel, |file, kernel, places| file[places.file] = kernel[places.kernel])
+}
+
+/// Where an element is in either order.
+#[derive(Clone, Copy)]
+struct Places {
+    kernel: usize,
+    file: usize,
+}
+
+fn permute(spec: &ParamSpec, from: &[f32], put: impl Fn(&mut [f32], &[f32], Places)) -> Vec<f32> {
     let Some((outputs, inputs, taps)) = dimensions(spec) else {
-        return kernel.to_vec();
+        return from.to_vec();
     };
-    let mut file = vec![0.0; kernel.len()];
-    for output in 0..outputs {
+    let mut to = vec![0.0; from.len()];
+    for start in (0..outputs).step_by(BLOCK) {
         for input in 0..inputs {
             for tap in 0..taps {
-                file[(output * inputs + input) * taps + tap] = kernel[(tap * inputs + input) * outputs + output];
+                for output in start..outputs.min(start + BLOCK) {
+                    let kernel = (tap * inputs + input) * outputs + output;
+                    put(&mut to, from, Places { kernel, file: (output * inputs + input) * taps + tap });
+                }
             }
         }
     }
-    file
+    to
 }
 
 /// Outputs, inputs and kernel taps of a matrix; nothing for what keeps its order.

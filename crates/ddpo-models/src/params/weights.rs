@@ -229,7 +229,7 @@ pub(crate) fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
 }
 
 /// An autodiff leaf with the differentiation context of `device`.
-pub(crate) fn leaf(value: Tensor<1>, device: &Device) -> Tensor<1> {
+pub(crate) fn leaf<const D: usize>(value: Tensor<D>, device: &Device) -> Tensor<D> {
     let value = value.inner().autodiff();
     match device.gradient_checkpointing_strategy() {
         Some(strategy) => value.with_gradient_checkpointing_strategy(strategy).require_grad(),

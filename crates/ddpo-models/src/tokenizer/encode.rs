@@ -1,13 +1,18 @@
 //! From a text to token ids.
 
+use std::borrow::Cow;
+
 use tokenizers::Tokenizer as Inner;
 
+use super::python::prepare;
 use crate::error::{Error, Result};
 
 /// CLIP's tokenizer: lowercased words, byte-level pairs, a start and an end, padded to a fixed length.
 #[derive(Clone, Debug)]
 pub struct Tokenizer {
     pub(super) inner: Inner,
+    /// Whether texts are handled as transformers' slow tokenizer does, in Python.
+    pub(super) python: bool,
     pub(super) start: u32,
     pub(super) end: u32,
     pub(super) pad: u32,
@@ -41,7 +46,8 @@ impl Tokenizer {
     ///
     /// If the tokenizer's own files make it fail on the text.
     pub fn encode_reporting(&self, text: &str) -> Result<Encoded> {
-        let encoding = self.inner.encode_fast(text, false);
+        let prepared = if self.python { Cow::Owned(prepare(text)) } else { Cow::Borrowed(text) };
+        let encoding = self.inner.encode_fast(prepared.as_ref(), false);
         let encoding = encoding.map_err(|error| Error::Tokenizer(format!("text `{text}` refused: {error}")))?;
         let tokens = encoding.get_ids();
         let (kept, dropped) = tokens.split_at(tokens.len().min(self.max_length.saturating_sub(2)));

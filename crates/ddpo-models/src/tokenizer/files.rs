@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokenizers::{
     AddedToken, Tokenizer as Inner,
     models::bpe::{BPE, Vocab},
-    normalizers::{BertNormalizer, Lowercase, NFC, Sequence},
+    normalizers::{BertNormalizer, Lowercase, NFC, Replace, Sequence, replace::ReplacePattern},
     pre_tokenizers::{
         PreTokenizerWrapper,
         byte_level::ByteLevel,
@@ -72,16 +72,16 @@ impl Tokenizer {
             Ok(Some(content))
         };
         let settings = Settings::read(read("tokenizer_config.json")?, read("special_tokens_map.json")?)?;
-        let inner = match (read("vocab.json")?, read("merges.txt")?, read("tokenizer.json")?) {
-            (Some(vocabulary), Some(merges), _) => byte_pairs(&vocabulary, &merges, &settings)?,
-            (_, _, Some(json)) => Inner::from_bytes(&json).map_err(|error| damaged("tokenizer.json", error))?,
+        let (inner, python) = match (read("vocab.json")?, read("merges.txt")?, read("tokenizer.json")?) {
+            (Some(vocabulary), Some(merges), _) => (byte_pairs(&vocabulary, &merges, &settings)?, true),
+            (_, _, Some(json)) => (Inner::from_bytes(&json).map_err(|error| damaged("tokenizer.json", error))?, false),
             _ => {
                 return Err(
                     files.missing("tokenizer/vocab.json", "the tokenizer, with merges.txt (or tokenizer.json alone)")
                 );
             }
         };
-        settings.finish(inner, kept)
+        settings.finish(inner, python, kept)
     }
 
     /// A tokenizer from the contents of its files, by name.
@@ -89,7 +89,7 @@ impl Tokenizer {
         let get = |name: &str| kept.iter().find(|(file, _)| file == name).map(|(_, content)| content.clone());
         let settings = Settings::read(get("tokenizer_config.json"), get("special_tokens_map.json"))?;
         let (vocabulary, merges) = (get("vocab.json").unwrap_or_default(), get("merges.txt").unwrap_or_default());
-        settings.finish(byte_pairs(&vocabulary, &merges, &settings)?, kept)
+        settings.finish(byte_pairs(&vocabulary, &merges, &settings)?, true, kept)
     }
 }
 
@@ -130,12 +130,16 @@ impl Settings {
     }
 
     /// Finds the special tokens and the length.
-    fn finish(&self, mut inner: Inner, files: Vec<(String, Vec<u8>)>) -> Result<Tokenizer> {
+    fn finish(&self, mut inner: Inner, python: bool, files: Vec<(String, Vec<u8>)>) -> Result<Tokenizer> {
         let [start, end, unknown, pad] = self.specials();
         let known = [&start, &end, &unknown, &pad].map(|token| inner.token_to_id(token).map(|_| token));
-        // Looked for after normalisation because `CLIPTokenizer.pat` finds them in the lowercased text.
-        let added: Vec<AddedToken> =
-            known.into_iter().flatten().map(|token| AddedToken::from(token.as_str(), true).normalized(true)).collect();
+        // Looked for before normalisation, as transformers does for the tokens it is told of; in another case the text is
+        // prepared. A fast tokenizer's file says itself how they are found.
+        let added: Vec<AddedToken> = known
+            .into_iter()
+            .flatten()
+            .map(|token| AddedToken::from(token.as_str(), true).normalized(!python))
+            .collect();
         inner.add_special_tokens(&added);
         let id = |token: &str| {
             inner
@@ -147,7 +151,7 @@ impl Settings {
         let cut = inner.with_truncation(None).map(|_| ());
         cut.map_err(|error| Error::Tokenizer(error.to_string()))?;
         inner.with_padding(None);
-        Ok(Tokenizer { inner, start, end, pad, max_length: self.length()?, files })
+        Ok(Tokenizer { inner, python, start, end, pad, max_length: self.length()?, files })
     }
 
     /// `model_max_length`; CLIP's 77 if there is none or it stands for "no limit".
@@ -174,13 +178,26 @@ fn byte_pairs(vocabulary: &[u8], merges: &[u8], settings: &Settings) -> Result<I
         .map_err(|error| damaged("merges.txt", error))?;
     let mut inner = Inner::new(pairs);
     // `BasicTokenizer` with accents and punctuation left alone, which is what `CLIPTokenizer` normalises with.
-    let normalizers = vec![BertNormalizer::new(true, true, Some(false), false).into(), NFC.into(), Lowercase.into()];
-    inner.with_normalizer(Some(Sequence::new(normalizers)));
+    inner.with_normalizer(Some(Sequence::new(vec![
+        // Python drops what Unicode has not assigned along with control characters.
+        without(r"\p{Cn}")?.into(),
+        BertNormalizer::new(true, true, Some(false), false).into(),
+        NFC.into(),
+        // The only mark with a letter for its other case, so that the pattern, which ignores case, passes over it.
+        without("\u{345}")?.into(),
+        Lowercase.into(),
+    ])));
     let words = Split::new(SplitPattern::Regex(WORDS.to_owned()), SplitDelimiterBehavior::Removed, true);
     let words = words.map_err(|error| Error::Tokenizer(error.to_string()))?;
     let steps: Vec<PreTokenizerWrapper> = vec![words.into(), ByteLevel::new(false, false, false).into()];
     inner.with_pre_tokenizer(Some(Steps::new(steps)));
     Ok(inner)
+}
+
+/// Drops what matches.
+fn without(pattern: &str) -> Result<Replace> {
+    let replace = Replace::new(ReplacePattern::Regex(pattern.to_owned()), "");
+    replace.map_err(|error| Error::Tokenizer(error.to_string()))
 }
 
 fn read_merges(merges: &[u8]) -> Result<Vec<(String, String)>> {

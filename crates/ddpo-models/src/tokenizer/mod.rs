@@ -3,6 +3,7 @@
 mod alphabet;
 mod encode;
 mod files;
+mod python;
 mod train;
 
 pub use encode::{Encoded, Tokenizer};

@@ -12,7 +12,7 @@ type Context<'a> = std::slice::Iter<'a, KeysValues>;
 
 /// A residual block and, where the resolution has attention, the transformer behind it.
 #[derive(Clone, Debug)]
-struct Layer {
+pub(crate) struct Layer {
     resnet: Resnet,
     transformer: Option<Transformer>,
 }
@@ -26,7 +26,7 @@ pub(super) struct DownBlock {
 
 /// The lowest resolution.
 #[derive(Clone, Debug)]
-pub(super) struct MidBlock {
+pub(crate) struct MidBlock {
     first: Resnet,
     transformer: Transformer,
     last: Resnet,
@@ -47,12 +47,22 @@ impl Layer {
         }
     }
 
-    fn forward(&self, weights: &Weights, x: Tensor<4>, time: &Tensor<2>, context: &mut Context<'_>) -> Tensor<4> {
+    pub(super) fn forward(
+        &self,
+        weights: &Weights,
+        x: Tensor<4>,
+        time: &Tensor<2>,
+        context: &mut Context<'_>,
+    ) -> Tensor<4> {
         let x = self.resnet.forward(weights, x, Some(time));
         match &self.transformer {
             Some(transformer) => transformer.forward(weights, x, context),
             None => x,
         }
+    }
+
+    pub(super) fn transformer(&self) -> Option<&Transformer> {
+        self.transformer.as_ref()
     }
 }
 
@@ -92,8 +102,16 @@ impl DownBlock {
         x
     }
 
+    pub(super) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    pub(super) fn downsample(&self) -> Option<&Conv> {
+        self.downsample.as_ref()
+    }
+
     pub(super) fn transformers(&self) -> impl Iterator<Item = &Transformer> {
-        self.layers.iter().filter_map(|layer| layer.transformer.as_ref())
+        self.layers.iter().filter_map(Layer::transformer)
     }
 }
 
@@ -167,8 +185,16 @@ impl UpBlock {
         x
     }
 
+    pub(super) fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    pub(super) fn upsample(&self) -> Option<&Conv> {
+        self.upsample.as_ref()
+    }
+
     pub(super) fn transformers(&self) -> impl Iterator<Item = &Transformer> {
-        self.layers.iter().filter_map(|layer| layer.transformer.as_ref())
+        self.layers.iter().filter_map(Layer::transformer)
     }
 }
 

@@ -171,7 +171,15 @@ impl UnetConfig {
         if self.downsample_padding > 1 {
             return Err(Error::config(COMPONENT, "downsample_padding", self.downsample_padding, "0 or 1"));
         }
-        self.blocks.iter().try_for_each(|block| block.validate(self.norm_num_groups))
+        self.blocks.iter().try_for_each(|block| block.validate(self.norm_num_groups))?;
+        // No network comes near it; what is described is in memory before any weight shows that it does not exist.
+        const DEEPEST: usize = 2000;
+        let depth: usize = self.blocks.iter().map(|block| (2 * block.layers + 1) * block.transformer_layers).sum();
+        if depth > DEEPEST {
+            let wanted = format!("at most {DEEPEST} times transformer_layers_per_block, up and down");
+            return Err(Error::config(COMPONENT, "layers_per_block", depth, wanted));
+        }
+        Ok(())
     }
 
     /// The `config.json` from which [`UnetConfig::from_json`] and diffusers read this shape.

@@ -3,6 +3,8 @@
 mod blocks;
 mod config;
 mod model;
+mod segments;
 
 pub use config::{BlockConfig, UnetConfig};
 pub use model::{TextContext, Unet};
+pub(crate) use segments::Input;

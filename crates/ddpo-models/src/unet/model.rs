@@ -20,11 +20,11 @@ pub struct Unet {
     specs: Specs,
     conv_in: Conv,
     time: [Linear; 2],
-    down: Vec<DownBlock>,
-    mid: Option<MidBlock>,
-    up: Vec<UpBlock>,
-    norm_out: GroupNorm,
-    conv_out: Conv,
+    pub(super) down: Vec<DownBlock>,
+    pub(super) mid: Option<MidBlock>,
+    pub(super) up: Vec<UpBlock>,
+    pub(super) norm_out: GroupNorm,
+    pub(super) conv_out: Conv,
 }
 
 /// The keys and values that a UNet's attentions take from a text, computed once for all steps of a trajectory.
@@ -116,20 +116,12 @@ impl Unet {
     /// If the states' width is not the network's, or the weights are of another model.
     pub fn text_context(&self, weights: &Weights, states: &Tensor<3>) -> Result<TextContext> {
         self.check_weights(weights)?;
-        let [batch, _, width] = states.dims();
-        if width != self.config.cross_attention_dim {
-            return Err(Error::input(
-                "run the unet",
-                "width of the text states",
-                width,
-                self.config.cross_attention_dim,
-            ));
-        }
+        self.check_states(states)?;
         let mut keys_values = Vec::new();
         for transformer in self.transformers() {
             transformer.context(weights, states, &mut keys_values);
         }
-        Ok(TextContext { keys_values, batch })
+        Ok(TextContext { keys_values, batch: states.dims()[0] })
     }
 
     /// [`Unet::forward`] with the text's keys and values already computed, by the same weights.
@@ -145,12 +137,10 @@ impl Unet {
         context: &TextContext,
     ) -> Result<Tensor<4>> {
         self.check_weights(weights)?;
-        self.check_sample(&sample, timesteps, context)?;
+        self.check_sample(&sample, timesteps, context.batch)?;
         let time = self.embed_times(weights, timesteps, &sample.device());
         let mut context = context.keys_values.iter();
-        let sample = if self.config.center_input_sample { sample.mul_scalar(2.0).sub_scalar(1.0) } else { sample };
-
-        let mut x = self.conv_in.forward(weights, sample);
+        let mut x = self.enter(weights, sample);
         let mut skips = vec![x.clone()];
         for block in &self.down {
             x = block.forward(weights, x, &time, &mut context, &mut skips);
@@ -165,6 +155,12 @@ impl Unet {
         Ok(self.conv_out.forward(weights, x))
     }
 
+    /// The first convolution.
+    pub(super) fn enter(&self, weights: &Weights, sample: Tensor<4>) -> Tensor<4> {
+        let sample = if self.config.center_input_sample { sample.mul_scalar(2.0).sub_scalar(1.0) } else { sample };
+        self.conv_in.forward(weights, sample)
+    }
+
     /// All transformers in the order in which a forward pass meets them.
     fn transformers(&self) -> impl Iterator<Item = &Transformer> {
         let down = self.down.iter().flat_map(DownBlock::transformers);
@@ -173,7 +169,7 @@ impl Unet {
     }
 
     /// The embedding of every time, after the activation with which all residual blocks start on it.
-    fn embed_times(&self, weights: &Weights, timesteps: &[f64], device: &Device) -> Tensor<2> {
+    pub(crate) fn embed_times(&self, weights: &Weights, timesteps: &[f64], device: &Device) -> Tensor<2> {
         let width = self.config.blocks.first().map_or(0, |block| block.channels);
         let waves = timesteps.iter().flat_map(|time| sinusoids(*time, width, &self.config)).collect();
         let waves = vector(waves, &device.clone().inner()).reshape([timesteps.len(), width]);
@@ -181,7 +177,7 @@ impl Unet {
         ddpo_kernels::silu(self.time[1].forward(weights, hidden))
     }
 
-    fn check_weights(&self, weights: &Weights) -> Result<()> {
+    pub(super) fn check_weights(&self, weights: &Weights) -> Result<()> {
         if weights.fits(&self.specs) {
             return Ok(());
         }
@@ -193,13 +189,21 @@ impl Unet {
         ))
     }
 
-    fn check_sample(&self, sample: &Tensor<4>, timesteps: &[f64], context: &TextContext) -> Result<()> {
+    pub(super) fn check_states(&self, states: &Tensor<3>) -> Result<()> {
+        let ([_, _, found], wanted) = (states.dims(), self.config.cross_attention_dim);
+        if found == wanted {
+            return Ok(());
+        }
+        Err(Error::input("run the unet", "width of the text states", found, wanted))
+    }
+
+    pub(super) fn check_sample(&self, sample: &Tensor<4>, timesteps: &[f64], texts: usize) -> Result<()> {
         let refuse = |what: &str, found: usize, wanted: String| Err(Error::input("run the unet", what, found, wanted));
         let [batch, height, width, channels] = sample.dims();
         if channels != self.config.in_channels {
             return refuse("number of channels", channels, self.config.in_channels.to_string());
         }
-        for (what, found) in [("number of timesteps", timesteps.len()), ("number of text states", context.batch)] {
+        for (what, found) in [("number of timesteps", timesteps.len()), ("number of text states", texts)] {
             if found != batch {
                 return refuse(what, found, format!("{batch}, the number of samples"));
             }

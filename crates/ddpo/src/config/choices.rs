@@ -67,6 +67,28 @@ choices! {
 }
 
 choices! {
+    /// How noise becomes an image.
+    SchedulerKind {
+        /// DDIM, with the noise that `eta` says.
+        Ddim = "ddim",
+        /// DDPM.
+        Ddpm = "ddpm",
+        /// Euler's method with ancestral noise.
+        EulerAncestral = "euler-ancestral",
+    }
+}
+
+choices! {
+    /// Whose names an adapter's file has.
+    AdapterFormat {
+        /// Diffusers and PEFT.
+        Diffusers = "diffusers",
+        /// kohya's scripts, ComfyUI, A1111.
+        Kohya = "kohya",
+    }
+}
+
+choices! {
     /// The number type of the frozen weights.
     Dtype {
         /// 32-bit floating point.

@@ -11,7 +11,8 @@ mod run;
 mod unknown;
 
 pub use choices::{
-    AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, Reduction, RewardOption, WeightedReward,
+    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, Reduction, RewardOption,
+    SchedulerKind, WeightedReward,
 };
 pub use document::document;
 pub use layers::Layers;

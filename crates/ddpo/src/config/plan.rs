@@ -8,7 +8,9 @@ use crate::model::ModelSource;
 use crate::prompts::PromptSource;
 use crate::reward::RewardName;
 
-use super::choices::{AdvantageKind, Algorithm, Dtype, EvalPrompts, PromptKind, RewardOption, WeightedReward};
+use super::choices::{
+    AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, RewardOption, SchedulerKind, WeightedReward,
+};
 use super::regression::RegressionPlan;
 use super::run::{EvalOptions, PromptOptions, RunConfig, SampleOptions, TrainOptions};
 
@@ -133,6 +135,10 @@ fn check_sample(sample: &SampleOptions) -> Result<()> {
         // At 0 every step is deterministic, and a deterministic step has no density to differentiate.
         return Err(invalid("sample.eta", sample.eta, "more than 0 and at most 1"));
     }
+    if sample.scheduler != SchedulerKind::Ddim && sample.eta != 1.0 {
+        let expected = format_args!("1 with scheduler = \"{}\", whose noise is its own", sample.scheduler);
+        return Err(invalid("sample.eta", sample.eta, expected));
+    }
     for (key, size) in [("sample.height", sample.height), ("sample.width", sample.width)] {
         size.map_or(Ok(()), |size| at_least_one(key, size))?;
     }
@@ -141,6 +147,10 @@ fn check_sample(sample: &SampleOptions) -> Result<()> {
 
 fn check_train(train: &TrainOptions) -> Result<()> {
     within("train.kl-weight", train.kl_weight, 0.0, f64::MAX)?;
+    if train.gradient_checkpointing && train.parameters == Parameters::Full {
+        let what = "train.gradient-checkpointing with parameters = \"full\"".to_owned();
+        return Err(not_built(what, "use parameters = \"lora\""));
+    }
     at_least_one("train.batch-size", train.batch_size)?;
     at_least_one("train.inner-epochs", train.inner_epochs)?;
     for (key, value) in [

@@ -4,7 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ModelSource;
 
-use super::choices::{AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, Reduction, RewardOption};
+use super::choices::{
+    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, Reduction, RewardOption,
+    SchedulerKind,
+};
 use super::options::{Section, options};
 
 options! {
@@ -28,6 +31,8 @@ options! {
         path: String = "emoji".into(), "ours";
         /// The hub revision: a branch, a tag or a commit.
         revision: Option<String> = None, "the hub's main branch", "\"main\"";
+        /// Which weight files to prefer, such as "fp16" for `*.fp16.safetensors`.
+        variant: Option<String> = None, "the plain files, if there are any", "\"fp16\"";
         /// The number type the frozen weights are held in: "f32".
         dtype: Dtype = Dtype::F32, "ours";
     }
@@ -44,6 +49,8 @@ options! {
         targets: Vec<String> = ["to_q", "to_k", "to_v", "to_out.0"].map(String::from).to_vec(), "ddpo-pytorch";
         /// Start from an existing adapter file instead of a fresh one.
         path: Option<String> = None, "fresh adapter", "\"pytorch_lora_weights.safetensors\"";
+        /// Whose names the product has: "diffusers" (`pipe.load_lora_weights`) or "kohya" (ComfyUI, A1111).
+        format: AdapterFormat = AdapterFormat::Diffusers, "ours";
     }
 }
 
@@ -70,6 +77,8 @@ options! {
     SampleOptions = "sample" {
         /// Denoising steps.
         steps: usize = 10, "tuned for `emoji`; paper: 50";
+        /// "ddim", "ddpm" or "euler-ancestral". The last step of the other two draws nothing and is not trained on.
+        scheduler: SchedulerKind = SchedulerKind::Ddim, "paper";
         /// Share of the DDPM noise each DDIM step adds. 1 is what the policy gradient is made for.
         eta: f64 = 1.0, "paper";
         /// Classifier-free guidance; 1 switches it off.
@@ -95,6 +104,9 @@ options! {
         algorithm: Algorithm = Algorithm::DdpoIs, "paper";
         /// What is trained: "lora" or "full".
         parameters: Parameters = Parameters::Lora, "ddpo-pytorch";
+        /// Compute the layers of the UNet again in the backward pass instead of keeping all they computed: a third slower, for
+        /// models whose activations do not fit into memory. With the default targets it changes no bit.
+        gradient_checkpointing: bool = false, "ours";
         /// Images a gradient is computed for at once.
         batch_size: usize = 64, "tuned for `emoji`";
         /// Batches whose gradients are averaged into one update.

@@ -10,13 +10,15 @@ use crate::error::{Error, Result};
 
 /// Sections and options that may change when a run goes on: none of them changes a number that was or will be computed.
 /// Files may move; what was in them counts by checksum, or is in the checkpoint.
-const FREE: [&str; 12] = [
+const FREE: [&str; 14] = [
     "run.epochs",
     "run.device",
     "run.threads",
     "model.path",
     "model.revision",
+    "model.variant",
     "lora.path",
+    "lora.format",
     "prompts.path",
     "eval.every",
     "checkpoint.every",

@@ -8,7 +8,7 @@ use ddpo_core::{
 };
 use ddpo_train::{StopFlag, mean_pairwise_distance};
 
-use crate::config::ClassifierOptions;
+use crate::config::{ClassifierOptions, SchedulerKind};
 use crate::error::{Error, Result};
 use crate::reward::RewardName;
 
@@ -28,7 +28,9 @@ pub struct MeasureRequest {
     pub classifier: ClassifierOptions,
     /// Denoising steps.
     pub steps: usize,
-    /// Share of the DDPM noise each step adds.
+    /// How noise becomes an image.
+    pub scheduler: SchedulerKind,
+    /// Share of the DDPM noise each DDIM step adds.
     pub eta: f64,
     /// Classifier-free guidance.
     pub guidance: f64,
@@ -70,7 +72,7 @@ pub fn measure(
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Measurement> {
-    let scheduler = studio.scheduler(request.steps, request.eta)?;
+    let scheduler = studio.scheduler(request.scheduler, request.steps, request.eta)?;
     let unconditional = studio.encode(std::slice::from_ref(&request.negative_prompt))?;
     let guided = Guided::new(model, unconditional.clone(), request.guidance)?;
     let base = base.map(|base| Guided::new(base, unconditional.clone(), request.guidance)).transpose()?;

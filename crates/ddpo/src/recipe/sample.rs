@@ -7,6 +7,7 @@ use ddpo_core::{
 };
 use ddpo_train::StopFlag;
 
+use crate::config::SchedulerKind;
 use crate::error::{Error, Result};
 
 use super::studio::{Studio, to_pictures};
@@ -22,7 +23,9 @@ pub struct SampleRequest {
     pub steps: usize,
     /// Classifier-free guidance; 1 switches it off.
     pub guidance: f64,
-    /// Share of the DDPM noise each step adds; 0 is deterministic.
+    /// How noise becomes an image.
+    pub scheduler: SchedulerKind,
+    /// Share of the DDPM noise each DDIM step adds; 0 is deterministic.
     pub eta: f64,
     /// What guidance steers away from.
     pub negative_prompt: String,
@@ -63,7 +66,7 @@ pub fn sample(
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Sampled> {
-    let scheduler = studio.scheduler(request.steps, request.eta)?;
+    let scheduler = studio.scheduler(request.scheduler, request.steps, request.eta)?;
     let unconditional = studio.encode(std::slice::from_ref(&request.negative_prompt))?;
     let guided = Guided::new(model, unconditional.clone(), request.guidance)?;
     let conditions = studio.encode(&request.prompts)?;

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::{Condition, Denoiser, RgbImage, Scheduler};
-use ddpo_models::{DiffusionPolicy, FileDtype, Lora, LoraConfig, ModelFiles, Pipeline};
+use ddpo_models::{DiffusionPolicy, FileDtype, Lora, LoraConfig, ModelFiles, Pipeline, Sampler};
 
-use crate::config::{Parameters, RunPlan};
+use crate::config::{Parameters, RunPlan, SchedulerKind};
 use crate::device::DeviceName;
 use crate::error::{Error, Result};
+use crate::hub::Hub;
 use crate::model::{ModelSource, is_pickled};
 
 use super::directory::Product;
@@ -27,8 +28,18 @@ impl Studio {
     ///
     /// Fails when it is not there, damaged, or of a kind that is not built.
     pub fn open(source: &ModelSource, device: DeviceName) -> Result<Self> {
+        Self::open_variant(source, None, device)
+    }
+
+    /// Loads a model with the weights of a `variant`, such as `fp16`, where it has them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Studio::open`].
+    pub fn open_variant(source: &ModelSource, variant: Option<&str>, device: DeviceName) -> Result<Self> {
         let device = device.open();
-        Ok(Self { pipeline: Pipeline::load(&source.files()?, &device)?, device })
+        let files = source.resolve(&Hub::from_env(), variant, &mut |_| {})?.files()?;
+        Ok(Self { pipeline: Pipeline::load_variant(&files, variant, &device)?, device })
     }
 
     /// Where it computes, without autodiff.
@@ -68,13 +79,36 @@ impl Studio {
         Ok(self.pipeline.encode_images(from_pictures(images, &self.device)?)?)
     }
 
-    /// The model's own DDIM sampler.
+    /// A sampler over the model's own noise levels; `eta` is DDIM's.
     ///
     /// # Errors
     ///
     /// Fails when there are more steps than the model was trained with.
-    pub fn scheduler(&self, steps: usize, eta: f64) -> Result<Box<dyn Scheduler>> {
-        Ok(Box::new(self.pipeline.scheduler.ddim(steps, eta)?))
+    pub fn scheduler(&self, kind: SchedulerKind, steps: usize, eta: f64) -> Result<Box<dyn Scheduler>> {
+        let sampler = match kind {
+            SchedulerKind::Ddim => Sampler::Ddim { eta },
+            SchedulerKind::Ddpm => Sampler::Ddpm,
+            SchedulerKind::EulerAncestral => Sampler::EulerAncestral,
+        };
+        Ok(self.pipeline.scheduler.sampler(sampler, steps)?)
+    }
+
+    /// A line for each prompt whose end does not fit the text encoder, naming the words that are lost.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a prompt cannot be tokenized.
+    pub fn truncations<'a>(&self, prompts: impl IntoIterator<Item = &'a String>) -> Result<Vec<String>> {
+        let longest = self.pipeline.tokenizer.max_length();
+        let mut lines = Vec::new();
+        for prompt in prompts {
+            if let Some(dropped) = self.pipeline.dropped_words(prompt)? {
+                lines.push(format!(
+                    "a prompt is longer than {longest} tokens, so `{dropped}` is dropped from `{prompt}`"
+                ));
+            }
+        }
+        Ok(lines)
     }
 
     /// The latents' shape for images of `[height, width]` pixels, or of the model's own size; the batch is 1.
@@ -97,7 +131,7 @@ impl Studio {
     pub fn check(&self, plan: &RunPlan) -> Result<()> {
         let sample = &plan.config.sample;
         self.latent_shape([sample.height, sample.width])?;
-        self.scheduler(sample.steps, sample.eta).map(drop)
+        self.scheduler(sample.scheduler, sample.steps, sample.eta).map(drop)
     }
 
     /// The denoiser as it is, or with what a run has made of it.
@@ -132,7 +166,7 @@ impl Studio {
                 Lora::init(self.pipeline.unet.specs(), &config, plan.config.run.seed, &self.device)?
             }
         };
-        self.adapted(&adapter)
+        Ok(self.adapted(&adapter)?.recomputing(plan.config.train.gradient_checkpointing))
     }
 
     /// Writes the whole model with a policy's weights.

@@ -75,6 +75,7 @@ fn metadata(request: &SampleRequest, prompts: &[String]) -> HashMap<String, Stri
         "prompts": prompts,
         "negative_prompt": request.negative_prompt,
         "steps": request.steps,
+        "scheduler": request.scheduler,
         "eta": request.eta,
         "guidance": request.guidance,
         "seed": request.seed,

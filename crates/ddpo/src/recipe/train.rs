@@ -13,7 +13,7 @@ use ddpo_train::{
     mean_pairwise_distance,
 };
 
-use crate::config::{AdvantagePlan, Algorithm, Reduction, RunPlan};
+use crate::config::{AdapterFormat, AdvantagePlan, Algorithm, Reduction, RunPlan};
 use crate::device::DeviceName;
 use crate::error::Result;
 use crate::prompts::PromptSplit;
@@ -67,7 +67,14 @@ pub fn train(
     found.damaged.iter().for_each(|damage| trackers.record(&Event::Warning(damage)));
     let (every, keep_best) = (plan.config.checkpoint.every as u64, plan.config.checkpoint.best);
     let checkpoints = Checkpoints { store, identity, every, keep_best };
-    let job = Job { epochs: plan.config.run.epochs as u64, studio: &studio, path, snapshot, checkpoints };
+    let job = Job {
+        epochs: plan.config.run.epochs as u64,
+        studio: &studio,
+        path,
+        format: lora_format(plan),
+        snapshot,
+        checkpoints,
+    };
     let shared = parts(plan, &studio, prompts)?;
     match &plan.regression {
         None => job.run(policy_gradient(plan, shared)?, &mut trackers, stop),
@@ -97,42 +104,50 @@ struct Job<'a> {
     epochs: u64,
     studio: &'a Studio,
     path: &'a Path,
+    format: LoraFormat,
     snapshot: Option<Snapshot>,
     checkpoints: Checkpoints,
 }
 
 impl Job<'_> {
     /// Runs a fresh trainer to the end, from the snapshot where there is one, and writes what it made.
-    fn run(self, mut trainer: impl Trained, trackers: &mut Broadcast, stop: StopFlag) -> Result<TrainOutcome> {
+    fn run(&self, mut trainer: impl Trained, trackers: &mut Broadcast, stop: StopFlag) -> Result<TrainOutcome> {
         let store = self.checkpoints.store.clone();
-        let mut run = Run::new(&mut trainer, trackers, stop).with_checkpoints(self.checkpoints);
+        let mut run = Run::new(&mut trainer, trackers, stop).with_checkpoints(self.checkpoints.clone());
         if let Some(snapshot) = &self.snapshot {
             run = run.resumed_from(snapshot)?;
         }
         if let Outcome::Interrupted { epochs_done } = run.run(self.epochs)? {
             return Ok(TrainOutcome::Interrupted { epochs_done });
         }
-        let product = write_product(self.studio, trainer.policy(), self.path)?;
+        let product = self.write_product(trainer.policy(), self.path)?;
         if let Some(best) = store.best()? {
             trainer.restore(&best.snapshot)?;
-            write_product(self.studio, trainer.policy(), &self.path.join(RunDirectory::BEST))?;
+            self.write_product(trainer.policy(), &self.path.join(RunDirectory::BEST))?;
         }
         let report = crate::report::write_report(self.path)?;
         Ok(TrainOutcome::Finished { product, report })
     }
+
+    /// Writes what a policy has become into a directory.
+    fn write_product(&self, policy: &DiffusionPolicy, path: &Path) -> Result<Product> {
+        ddpo_train::fs::create_directory(path)?;
+        let Some(adapter) = policy.adapter() else {
+            let directory = path.join(RunDirectory::MODEL);
+            self.studio.save_with(policy, &directory)?;
+            return Ok(Product::Model(directory));
+        };
+        let file = path.join(RunDirectory::LORA);
+        adapter.save(&file, self.format)?;
+        Ok(Product::Adapter(file))
+    }
 }
 
-/// Writes what a policy has become into a directory.
-fn write_product(studio: &Studio, policy: &DiffusionPolicy, path: &Path) -> Result<Product> {
-    ddpo_train::fs::create_directory(path)?;
-    let Some(adapter) = policy.adapter() else {
-        let directory = path.join(RunDirectory::MODEL);
-        studio.save_with(policy, &directory)?;
-        return Ok(Product::Model(directory));
-    };
-    let file = path.join(RunDirectory::LORA);
-    adapter.save(&file, LoraFormat::Diffusers)?;
-    Ok(Product::Adapter(file))
+fn lora_format(plan: &RunPlan) -> LoraFormat {
+    match plan.config.lora.format {
+        AdapterFormat::Diffusers => LoraFormat::Diffusers,
+        AdapterFormat::Kohya => LoraFormat::Kohya,
+    }
 }
 
 /// 0 keeps all.
@@ -175,7 +190,7 @@ fn parts(plan: &RunPlan, studio: &Studio, prompts: &PromptSplit) -> Result<Parts
     let judges = Judges::new(studio, plan, prompts);
     Ok(Parts {
         policy: studio.policy(plan)?,
-        scheduler: studio.scheduler(config.sample.steps, config.sample.eta)?,
+        scheduler: studio.scheduler(config.sample.scheduler, config.sample.steps, config.sample.eta)?,
         reward: judges.optimised(&plan.reward)?,
         prompts: book(plan, studio, &prompts.training)?,
         shape,

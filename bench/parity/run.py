@@ -1,0 +1,89 @@
+"""Samples random pipelines with `ddpo`, recomputes every number with diffusers, and takes adapters and models both ways.
+
+usage: run.py DDPO OUT        (DDPO: the program; OUT: a directory for models, adapters and traces)
+"""
+import os, subprocess, sys
+import torch
+from diffusers import StableDiffusionPipeline
+from peft import LoraConfig
+from peft.utils import get_peft_model_state_dict
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from make_model import make
+from recompute import check
+
+LONG = "an astronaut, " * 30
+CASES = [
+    ("ddim, eta 1", []),
+    ("ddim, eta 0.3, negative prompt", ["--eta", "0.3", "--negative-prompt", "blurry, café 猫"]),
+    ("ddim, eta 0", ["--eta", "0"]),
+    ("ddim, no guidance", ["--guidance", "1"]),
+    ("ddim, 48x64", ["--height", "48", "--width", "64"]),
+    ("ddpm", ["--scheduler", "ddpm"]),
+    ("euler-ancestral", ["--scheduler", "euler-ancestral"]),
+]
+
+
+def ddpo(program, *args):
+    done = subprocess.run([program, *args], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(args)}\n{done.stdout}{done.stderr}")
+    return done
+
+
+def sample(program, out, model, trace, *more):
+    args = ["sample", "--model", model, "--prompt", "a cat", LONG, "--count", "2", "--steps", "10", "--guidance", "5", "--seed", "3"]
+    ddpo(program, *args, "--out", f"{out}/images", "--trace", trace, *more)
+
+
+def peft_adapter(model, out):
+    """Rank 3, alpha 6, no factor zero, as PEFT makes and diffusers saves it."""
+    pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None)
+    config = LoraConfig(r=3, lora_alpha=6, init_lora_weights=False, target_modules=["to_q", "to_k", "to_v", "to_out.0"])
+    pipe.unet.add_adapter(config)
+    torch.manual_seed(4)
+    with torch.no_grad():
+        for name, p in pipe.unet.named_parameters():
+            if "lora" in name:
+                p.copy_(0.2 * torch.randn(p.shape))
+    metadata = {"r": 3, "lora_alpha": 6, "target_modules": sorted(config.target_modules), "rank_pattern": {}, "alpha_pattern": {}}
+    StableDiffusionPipeline.save_lora_weights(out, unet_lora_layers=get_peft_model_state_dict(pipe.unet), unet_lora_adapter_metadata=metadata)
+    return f"{out}/pytorch_lora_weights.safetensors"
+
+
+def train(program, model, run, *more):
+    settings = ["sample.steps=4", "sample.batch-size=4", "sample.batches-per-epoch=2", "train.batch-size=4", "train.learning-rate=1e-2",
+                "advantage.kind=batch", "eval.every=0", "lora.alpha=6.0"]
+    args = [word for setting in settings for word in ("--set", setting)]
+    ddpo(program, "train", "--model", model, "--run-dir", run, "--epochs", "2", *args, *more)
+
+
+def main(program, out):
+    os.makedirs(out)
+    good = True
+    for kind in ("sd1", "sd2"):
+        model, trace = f"{out}/{kind}", f"{out}/{kind}.safetensors"
+        make(model, kind, "tiny", 7)
+        for name, more in CASES:
+            sample(program, out, model, trace, *more)
+            print(f"{kind}, {name}: ", end="")
+            good &= check(model, trace)
+        adapter = peft_adapter(model, f"{out}/{kind}-peft")
+        sample(program, out, model, trace, "--lora", adapter)
+        print(f"{kind}, an adapter of PEFT's: ", end="")
+        good &= check(model, trace, adapter)
+        for form in ("diffusers", "kohya"):
+            run = f"{out}/{kind}-{form}"
+            train(program, model, run, "--lora-format", form)
+            sample(program, out, model, trace, "--lora", run)
+            print(f"{kind}, an adapter of ours, {form} names: ", end="")
+            good &= check(model, trace, f"{run}/pytorch_lora_weights.safetensors")
+        run = f"{out}/{kind}-full"
+        train(program, model, run, "--set", "train.parameters=full", "--set", "train.learning-rate=1e-4")
+        sample(program, out, model, trace, "--lora", run)
+        print(f"{kind}, a whole model of ours: ", end="")
+        good &= check(f"{run}/model", trace)
+    sys.exit(0 if good else 1)
+
+
+main(*sys.argv[1:])

@@ -1,0 +1,159 @@
+//! Gradient checkpointing: the gradient of an adapter at the price of a second forward pass, in the memory of one layer.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Gradients, Tensor};
+use ddpo_kernels::deferred;
+
+use crate::{
+    error::Result,
+    lora::Lora,
+    params::{Weights, leaf},
+    policy::UnetDenoiser,
+    unet::{Input, Unet},
+};
+
+/// What `sampler`, which is `base` under `adapter`, predicts; tracked, and with nothing kept but what enters each segment of
+/// the network. `None` on a device whose backward pass cannot be extended.
+///
+/// # Shapes
+///
+/// `sample` `[B, H, W, C]`, `times` of length `B`, `states` `[B, S, C]`; the result has the shape of `sample`.
+pub(crate) fn predict_recomputing(
+    sampler: &UnetDenoiser,
+    base: &UnetDenoiser,
+    adapter: &Lora,
+    sample: &Tensor<4>,
+    times: Vec<f64>,
+    states: &Tensor<3>,
+) -> Result<Option<Tensor<4>>> {
+    let (sample, states) = (sample.clone().inner(), states.clone().inner());
+    let (value, inputs) = sampler.unet.forward_keeping(&sampler.weights, sample, &times, &states)?;
+    let leaves: Vec<Tensor<1>> = adapter.parameters().into_iter().map(|parameter| parameter.value).collect();
+    let Some(device) = leaves.first().map(Tensor::device) else { return Ok(None) };
+    let second = Second {
+        unet: base.unet.clone(),
+        base: base.weights.clone(),
+        adapter: adapter.without_gradients(),
+        device,
+        times,
+        states,
+        inputs,
+    };
+    // One parameter of all factors, because an operation has a fixed number of inputs; the graph takes it apart again.
+    Ok(deferred(Tensor::cat(leaves, 0), &value, move |gradient| second.gradient(gradient)))
+}
+
+/// The second forward pass, segment by segment from the last to the first, each with its backward pass.
+struct Second {
+    unet: Arc<Unet>,
+    base: Weights,
+    adapter: Lora,
+    device: Device,
+    times: Vec<f64>,
+    states: Tensor<3>,
+    inputs: Vec<Input>,
+}
+
+/// Gradients on the way from the last segment to the first.
+struct Flow {
+    /// Of what the segment at hand gave out.
+    output: Tensor<4>,
+    /// Of the skipped images that no segment yet to come has given out, the next one last.
+    skips: Vec<Tensor<4>>,
+    /// Of the time embedding.
+    time: Option<Tensor<2>>,
+    /// Of each factor.
+    factors: Vec<Option<Tensor<1>>>,
+}
+
+impl Second {
+    /// The gradients of all factors in a row, given that of the prediction.
+    fn gradient(&self, output: Tensor<4>) -> Option<Tensor<1>> {
+        let adapter = self.adapter.tracked(&self.device);
+        let weights = adapter.attach(&self.base).ok()?;
+        let factors: Vec<Tensor<1>> = adapter.parameters().into_iter().map(|parameter| parameter.value).collect();
+        let time = self.unet.embed_times(&weights, &self.times, &self.states.device());
+        let mut flow = Flow { output, skips: Vec::new(), time: None, factors: vec![None; factors.len()] };
+        for index in (0..self.inputs.len()).rev() {
+            self.step_back(index, &weights, &time, &factors, &mut flow)?;
+        }
+        if let (true, Some(gradient)) = (time.is_autodiff(), flow.time.take()) {
+            flow.collect(&factors, &mut (time * gradient).sum().backward());
+        }
+        Some(Tensor::cat(flow.factors.into_iter().collect::<Option<Vec<_>>>()?, 0))
+    }
+
+    /// Takes the gradients through segment `index`.
+    fn step_back(
+        &self,
+        index: usize,
+        weights: &Weights,
+        time: &Tensor<2>,
+        factors: &[Tensor<1>],
+        flow: &mut Flow,
+    ) -> Option<()> {
+        let segments = self.unet.segments();
+        let (segment, input) = (segments.get(index)?, self.inputs.get(index)?);
+        // Nothing below the first segment is differentiated, because a convolution has no adapter.
+        let track = |x: Tensor<4>| if index > 0 { leaf(x, &self.device) } else { x };
+        let input = Input {
+            x: track(input.x.clone()),
+            skip: input.skip.clone().map(|x| leaf(x, &self.device)),
+            ..input.clone()
+        };
+        let time = if time.is_autodiff() { leaf(time.clone(), &self.device) } else { time.clone() };
+        let output = segment.run(&self.unet, weights, &input, &time, &self.states);
+        let was_skipped = index == 0 || segments.get(index - 1).is_some_and(|segment| segment.pushes());
+        // Without a middle block the last skipped image comes back at once, and its gradient is only known afterwards.
+        let at_once = was_skipped && input.skip.is_some();
+        let seed = if was_skipped && !at_once { flow.skips.pop() } else { None };
+        if !output.is_autodiff() {
+            return Some(());
+        }
+        let mut gradients = backward(&input.x, seed, output, flow.output.clone());
+        flow.collect(factors, &mut gradients);
+        flow.skips.extend(input.skip.as_ref().and_then(|skip| skip.grad_remove(&mut gradients)));
+        if let Some(gradient) = time.is_autodiff().then(|| time.grad_remove(&mut gradients)).flatten() {
+            flow.time = Some(match flow.time.take() {
+                Some(sum) => sum + gradient,
+                None => gradient,
+            });
+        }
+        if index > 0 {
+            flow.output = input.x.grad_remove(&mut gradients)?;
+            if at_once {
+                flow.output = flow.output.clone() + flow.skips.pop()?;
+            }
+        }
+        Some(())
+    }
+}
+
+impl Flow {
+    /// Takes the factors' gradients out of a backward pass. Each factor is used in one segment, or with the time in many.
+    fn collect(&mut self, factors: &[Tensor<1>], gradients: &mut Gradients) {
+        for (sum, factor) in self.factors.iter_mut().zip(factors) {
+            if let Some(gradient) = factor.grad_remove(gradients) {
+                *sum = Some(match sum.take() {
+                    Some(sum) => sum + gradient,
+                    None => gradient,
+                });
+            }
+        }
+    }
+}
+
+/// The backward pass of `output` from its gradient. `seed` is the gradient that `x` has from elsewhere already.
+///
+/// Both enter as factors of products, so that they are passed on as they are. In the graph of the whole network the gradient
+/// of a skipped image is the first to reach it, because what it went into lies above all else. Here a zero made of `output`
+/// lifts its product there: sums in the same order have the same bits.
+fn backward(x: &Tensor<4>, seed: Option<Tensor<4>>, output: Tensor<4>, gradient: Tensor<4>) -> Gradients {
+    let sum = (output.clone() * gradient).sum();
+    let Some(seed) = seed.filter(|_| x.is_autodiff()) else {
+        return sum.backward();
+    };
+    let zero: Tensor<4> = output.sum().mul_scalar(0.0).reshape([1; 4]);
+    (sum + (x.clone() * (seed + zero)).sum()).backward()
+}

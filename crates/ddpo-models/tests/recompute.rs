@@ -1,0 +1,79 @@
+//! Gradient checkpointing changes no bit of a value, and none of a gradient.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use ddpo_core::{Condition, Denoiser, Policy, Timestep};
+use ddpo_models::{DiffusionPolicy, Lora, LoraConfig, ModelFiles, Pipeline};
+
+fn pipeline(kind: &str) -> Pipeline {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    Pipeline::load(&ModelFiles::Directory(fixtures.join(kind)), &Device::default()).unwrap()
+}
+
+fn wave<const D: usize>(shape: [usize; D], frequency: f32) -> Tensor<D> {
+    let values: Vec<f32> = (0..shape.iter().product()).map(|i| (i as f32 * frequency).sin()).collect();
+    Tensor::from_data(TensorData::new(values, shape), &Device::default())
+}
+
+fn bits<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    x.inner().try_into_vec_as::<f32>().unwrap()
+}
+
+/// An adapter none of whose factors is zero.
+fn adapter(pipeline: &Pipeline, targets: &[&str]) -> Lora {
+    let targets = targets.iter().map(|target| (*target).to_owned()).collect();
+    let config = LoraConfig { rank: 3, alpha: 2.0, targets };
+    let adapter = Lora::init(pipeline.unet.specs(), &config, 5, &Device::default()).unwrap();
+    let shifted = adapter.parameters().into_iter().map(|p| {
+        let [n] = p.value.dims();
+        p.value + wave([n], 0.7) * 0.1
+    });
+    adapter.with_values(shifted.collect()).unwrap()
+}
+
+/// The prediction and every gradient of a loss over it, by name.
+fn run(pipeline: &Pipeline, adapter: &Lora, recompute: bool) -> (Vec<f32>, Vec<(String, Vec<f32>)>) {
+    let device = Device::default().autodiff();
+    let policy = DiffusionPolicy::lora(pipeline.denoiser(), adapter, &device).unwrap().recomputing(recompute);
+    let condition = Condition::new(wave([2, 5, 16], 0.31));
+    let times = [Timestep(981.0), Timestep(21.0)];
+    let value = policy.predict(&wave([2, 8, 6, 4], 0.17), &times, &condition).unwrap().value;
+    let gradients = (value.clone() * wave([2, 8, 6, 4], 0.53)).square().mean().backward();
+    let gradients = policy.parameters().into_iter().map(|p| (p.name, bits(p.value.grad(&gradients).unwrap())));
+    (bits(value), gradients.collect())
+}
+
+#[test]
+fn checkpointing_changes_no_bit() {
+    for kind in ["sd1", "sd2"] {
+        let pipeline = pipeline(kind);
+        for targets in [&["to_q", "to_k", "to_v", "to_out.0"][..], &["to_v"], &["proj", "net.2"]] {
+            let adapter = adapter(&pipeline, targets);
+            let (value, gradients) = run(&pipeline, &adapter, false);
+            let (again, gradients_again) = run(&pipeline, &adapter, true);
+            assert!(value == again, "{kind} {targets:?}: another value");
+            assert_eq!(gradients.len(), gradients_again.len());
+            for ((name, gradient), (_, again)) in gradients.iter().zip(&gradients_again) {
+                assert!(gradient.iter().any(|x| *x != 0.0), "{kind} {name}: no gradient");
+                assert!(gradient == again, "{kind} {name}: {:?} and {:?}", &gradient[..3], &again[..3]);
+            }
+        }
+    }
+}
+
+/// An adapter on the time embedding is used by every layer, and one on a shortcut is one more user of a skipped image: sums
+/// whose order differs.
+#[test]
+fn adapters_elsewhere_get_the_same_gradient_up_to_rounding() {
+    let pipeline = pipeline("sd1");
+    let adapter = adapter(&pipeline, &["time_emb_proj", "linear_1", "linear_2", "conv_shortcut", "to_q"]);
+    let (value, gradients) = run(&pipeline, &adapter, false);
+    let (again, gradients_again) = run(&pipeline, &adapter, true);
+    assert!(value == again);
+    for ((name, gradient), (_, again)) in gradients.iter().zip(&gradients_again) {
+        let largest = gradient.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));
+        let error = gradient.iter().zip(again).fold(0.0f32, |error, (a, b)| error.max((a - b).abs()));
+        assert!(largest > 0.0 && error <= 1e-5 * largest, "{name}: {error} of {largest}");
+    }
+}

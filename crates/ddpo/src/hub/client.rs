@@ -1,0 +1,318 @@
+//! The hub's protocol over HTTP: a repository's files at a revision, and their contents.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use ureq::http::Response;
+use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+use ureq::{Agent, Body, config::RedirectAuthHeaders};
+
+use super::cache::{Cache, create_parent, io, is_name};
+use super::{HubEvent, HubModel, HubSettings};
+
+/// More than a list of files needs.
+const LARGEST_LISTING: u64 = 64 << 20;
+
+/// A file of a listing is redirected within the hub so many times at most.
+const MOST_REDIRECTS: usize = 5;
+
+/// Why the hub did not give what was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// There was no answer.
+    #[error("{0}")]
+    Unreachable(String),
+    /// Who asks may not have it.
+    #[error("the hub answered {0}, access denied")]
+    Denied(u16),
+    /// There is no such thing.
+    #[error("the hub answered 404, no such model, revision or file")]
+    NotFound,
+    /// An answer that the protocol does not have.
+    #[error("{0}")]
+    Protocol(String),
+    /// The cache cannot be written.
+    #[error("{0}")]
+    Cache(#[from] crate::Error),
+}
+
+/// A repository's files at one commit.
+#[derive(Debug)]
+pub(super) struct Listing {
+    /// The commit.
+    pub(super) commit: String,
+    /// Paths in the repository.
+    pub(super) files: Vec<String>,
+}
+
+/// Who asks the hub.
+#[derive(Debug)]
+pub(super) struct Client {
+    agent: Agent,
+    endpoint: String,
+    token: Option<String>,
+}
+
+/// What a file is, before it is fetched.
+struct Metadata {
+    checksum: String,
+    size: u64,
+}
+
+#[derive(Deserialize)]
+struct RepositoryInfo {
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+struct Sibling {
+    rfilename: String,
+}
+
+impl Client {
+    pub(super) fn new(settings: &HubSettings) -> Result<Self, Failure> {
+        if settings.endpoint.starts_with("https:") && !can_encrypt() {
+            let reason = "encrypted connections need a processor with AES, PCLMULQDQ, BMI1, ADX and AVX2 instructions";
+            return Err(Failure::Protocol(reason.to_owned()));
+        }
+        let tls = TlsConfig::builder()
+            .provider(TlsProvider::Rustls)
+            .unversioned_rustls_crypto_provider(Arc::new(rustls_graviola::default_provider()))
+            .root_certs(RootCerts::WebPki)
+            .build();
+        let config = Agent::config_builder()
+            .tls_config(tls)
+            .http_status_as_error(false)
+            // A file's content is with another host, which must not learn the token.
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            .user_agent(concat!("ddpo/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(Duration::from_secs(20)))
+            .timeout_recv_response(Some(Duration::from_secs(60)))
+            // A file of gigabytes takes as long as it takes, as long as something comes.
+            .timeout_per_read(Some(Duration::from_secs(60)))
+            .build();
+        Ok(Self { agent: config.into(), endpoint: settings.endpoint.clone(), token: settings.token.clone() })
+    }
+
+    /// The files of a model.
+    pub(super) fn listing(&self, model: HubModel<'_>) -> Result<Listing, Failure> {
+        let url = format!("{}/api/models/{}/revision/{}", self.endpoint, model.id, escape_revision(model.revision));
+        let mut response = self.authorized(self.agent.get(&url)).call().map_err(unreachable)?;
+        check_status(&response)?;
+        let body = response.body_mut().with_config().limit(LARGEST_LISTING).read_to_vec().map_err(unreachable)?;
+        let info: RepositoryInfo = serde_json::from_slice(&body)
+            .map_err(|error| Failure::Protocol(format!("the list of files cannot be parsed: {error}")))?;
+        if !is_name(&info.sha) {
+            return Err(Failure::Protocol(format!("commit `{}` found, a checksum wanted", info.sha)));
+        }
+        Ok(Listing { commit: info.sha, files: info.siblings.into_iter().map(|file| file.rfilename).collect() })
+    }
+
+    /// Brings one file into the snapshot of `commit`, unless it is there. A part of it that is there is gone on from.
+    pub(super) fn fetch(
+        &self,
+        model: HubModel<'_>,
+        commit: &str,
+        name: &str,
+        cache: &Cache,
+        on_event: &mut dyn FnMut(HubEvent<'_>),
+    ) -> Result<(), Failure> {
+        if cache.snapshot(commit).join(name).is_file() {
+            return Ok(());
+        }
+        let url = format!("{}/{}/resolve/{commit}/{}", self.endpoint, model.id, escape(name));
+        let metadata = self.metadata(&url)?;
+        let blob = cache.blob(&metadata.checksum);
+        if !blob.is_file() {
+            self.download(&url, &metadata, &blob, &mut |done| {
+                on_event(HubEvent::File { name, done, total: metadata.size });
+            })?;
+        }
+        Ok(cache.link(&blob, commit, name)?)
+    }
+
+    /// Checksum and size of a file, which the hub itself knows; where the content is, they may be missing.
+    fn metadata(&self, url: &str) -> Result<Metadata, Failure> {
+        let mut url = url.to_owned();
+        for _ in 0..MOST_REDIRECTS {
+            let request = self.authorized(self.agent.head(&url));
+            let request = request.config().max_redirects(0).max_redirects_will_error(false).build();
+            let response = request.call().map_err(unreachable)?;
+            let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+            let is_redirect = response.status().is_redirection();
+            // A repository that was renamed is elsewhere on the same hub.
+            if let Some(location) = header("location").filter(|location| is_redirect && location.starts_with('/')) {
+                url = format!("{}{location}", self.endpoint);
+                continue;
+            }
+            if !is_redirect {
+                check_status(&response)?;
+            }
+            let checksum = header("x-linked-etag").or_else(|| header("etag")).map(unquote);
+            let size = header("x-linked-size").or_else(|| header("content-length")).and_then(|size| size.parse().ok());
+            return match (checksum, size) {
+                (Some(checksum), Some(size)) if is_name(checksum) => {
+                    Ok(Metadata { checksum: checksum.to_owned(), size })
+                }
+                found => Err(Failure::Protocol(format!("checksum and size {found:?} found, both wanted"))),
+            };
+        }
+        Err(Failure::Protocol(format!("more than {MOST_REDIRECTS} redirections found")))
+    }
+
+    /// Writes a content beside its place and renames it when it is whole.
+    fn download(
+        &self,
+        url: &str,
+        metadata: &Metadata,
+        blob: &Path,
+        on_progress: &mut dyn FnMut(u64),
+    ) -> Result<(), Failure> {
+        create_parent(blob)?;
+        let mut part = blob.as_os_str().to_owned();
+        part.push(".incomplete");
+        let part = Path::new(&part);
+        let failed = |source| io("write", part, source);
+        let mut file =
+            OpenOptions::new().create(true).truncate(false).read(true).write(true).open(part).map_err(failed)?;
+        // A second process waits here, and finds the work done.
+        file.lock().map_err(failed)?;
+        if blob.is_file() {
+            return Ok(());
+        }
+        let mut done = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        if done > metadata.size {
+            done = 0;
+        }
+        if done < metadata.size || metadata.size == 0 {
+            self.append(url, &mut file, part, done, on_progress)?;
+        }
+        let found = file.metadata().map_err(failed)?.len();
+        if found != metadata.size {
+            let reason = format!("{found} bytes found, {} wanted; the next attempt goes on from there", metadata.size);
+            return Err(Failure::Unreachable(reason));
+        }
+        file.sync_all().map_err(failed)?;
+        fs::rename(part, blob).map_err(|source| io("rename", part, source))?;
+        Ok(())
+    }
+
+    /// Writes the rest of a content from byte `start` on.
+    fn append(
+        &self,
+        url: &str,
+        file: &mut File,
+        part: &Path,
+        start: u64,
+        on_progress: &mut dyn FnMut(u64),
+    ) -> Result<(), Failure> {
+        let failed = |source| io("write", part, source);
+        let mut request = self.authorized(self.agent.get(url));
+        if start > 0 {
+            request = request.header("range", format!("bytes={start}-"));
+        }
+        let response = request.call().map_err(unreachable)?;
+        check_status(&response)?;
+        // A server that knows no ranges sends the whole.
+        let mut done = if response.status().as_u16() == 206 { start } else { 0 };
+        file.set_len(done).map_err(failed)?;
+        file.seek(SeekFrom::Start(done)).map_err(failed)?;
+        let mut reader = response.into_body().into_reader();
+        let mut buffer = vec![0; 1 << 18];
+        loop {
+            on_progress(done);
+            let count = reader.read(&mut buffer).map_err(|error| Failure::Unreachable(error.to_string()))?;
+            if count == 0 {
+                return Ok(());
+            }
+            file.write_all(&buffer[..count]).map_err(failed)?;
+            done += count as u64;
+        }
+    }
+
+    fn authorized(
+        &self,
+        request: ureq::RequestBuilder<ureq::typestate::WithoutBody>,
+    ) -> ureq::RequestBuilder<ureq::typestate::WithoutBody> {
+        match &self.token {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        }
+    }
+}
+
+fn check_status(response: &Response<Body>) -> Result<(), Failure> {
+    match response.status().as_u16() {
+        200..=299 => Ok(()),
+        404 => Err(Failure::NotFound),
+        status @ (401 | 403) => Err(Failure::Denied(status)),
+        // The hub is there and does not work: what is in the cache is as good as it was.
+        status @ 500.. => Err(Failure::Unreachable(format!("the hub answered {status}"))),
+        status => Err(Failure::Protocol(format!("the hub answered {status}"))),
+    }
+}
+
+fn unreachable(error: ureq::Error) -> Failure {
+    Failure::Unreachable(error.to_string())
+}
+
+/// `"abc"` and `W/"abc"` are the checksum abc.
+fn unquote(etag: &str) -> &str {
+    etag.trim_start_matches("W/").trim_matches('"')
+}
+
+/// A file's path inside of an address.
+fn escape(path: &str) -> String {
+    escape_except(path, "-_.~/")
+}
+
+/// A revision inside of an address, where a slash of its own would begin another part.
+fn escape_revision(revision: &str) -> String {
+    escape_except(revision, "-_.~")
+}
+
+/// Percent-encodes everything but letters, digits and `plain`.
+fn escape_except(text: &str, plain: &str) -> String {
+    let encode = |byte: u8| match char::from(byte) {
+        c if c.is_ascii_alphanumeric() || plain.contains(c) => c.to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    text.bytes().map(encode).collect()
+}
+
+/// Whether the processor has what the cryptography is written with.
+fn can_encrypt() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        std::is_x86_feature_detected!("aes")
+            && std::is_x86_feature_detected!("pclmulqdq")
+            && std::is_x86_feature_detected!("bmi1")
+            && std::is_x86_feature_detected!("adx")
+            && std::is_x86_feature_detected!("avx2")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_escaped() {
+        assert_eq!(escape("unet/a b+ü.json"), "unet/a%20b%2B%C3%BC.json");
+        assert_eq!(escape_revision("refs/pr/1"), "refs%2Fpr%2F1");
+    }
+
+    #[test]
+    fn checksums_lose_their_quotes() {
+        assert_eq!((unquote("\"abc\""), unquote("W/\"abc\""), unquote("abc")), ("abc", "abc", "abc"));
+    }
+}

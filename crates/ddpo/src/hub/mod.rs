@@ -1,0 +1,146 @@
+//! Models from the hub: the files a pipeline needs, once, into the cache that Python's `huggingface_hub` uses too.
+
+mod cache;
+mod client;
+mod settings;
+
+use std::path::{Path, PathBuf};
+
+use ddpo_models::{RequiredFiles, required_files, shards_of};
+
+use crate::error::{Error, Result};
+
+use cache::Cache;
+use client::{Client, Failure};
+pub use settings::HubSettings;
+
+/// What happens while a model is fetched.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum HubEvent<'a> {
+    /// A file is on its way.
+    File {
+        /// Its path in the repository.
+        name: &'a str,
+        /// Bytes that are here.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// The hub could not be reached, so what is in the cache is used.
+    FromCache {
+        /// Why it could not be reached.
+        reason: &'a str,
+    },
+}
+
+/// The repositories of a hub, as these settings reach them.
+#[derive(Clone, Debug)]
+pub struct Hub {
+    settings: HubSettings,
+}
+
+/// One model of the hub.
+#[derive(Clone, Copy, Debug)]
+pub struct HubModel<'a> {
+    /// `organisation/name`.
+    pub id: &'a str,
+    /// A branch, a tag or a commit.
+    pub revision: &'a str,
+    /// Which half-precision weights to prefer.
+    pub variant: Option<&'a str>,
+}
+
+impl Hub {
+    /// The branch that is taken where none is named.
+    pub const MAIN: &'static str = "main";
+
+    /// A hub with these settings.
+    pub fn new(settings: HubSettings) -> Self {
+        Self { settings }
+    }
+
+    /// The hub of the environment: `HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`.
+    pub fn from_env() -> Self {
+        Self::new(HubSettings::from_env())
+    }
+
+    /// The directory in the cache which holds all files that the model's pipeline needs, fetched where they are missing.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the hub refuses, when it is offline and the cache lacks a file, and when a file cannot be written.
+    pub fn fetch(&self, model: HubModel<'_>, on_event: &mut dyn FnMut(HubEvent<'_>)) -> Result<PathBuf> {
+        if self.settings.offline {
+            return self.cached(model);
+        }
+        let client = Client::new(&self.settings).map_err(|failure| refused(model, "the model", &failure))?;
+        let listing = match client.listing(model) {
+            Ok(listing) => listing,
+            Err(Failure::Unreachable(reason)) => {
+                let Ok(directory) = self.cached(model) else {
+                    return Err(refused(model, "the list of files", &Failure::Unreachable(reason)));
+                };
+                on_event(HubEvent::FromCache { reason: &reason });
+                return Ok(directory);
+            }
+            Err(failure) => return Err(refused(model, "the list of files", &failure)),
+        };
+        let cache = self.cache(model);
+        let required = required_files(&listing.files, model.variant)?;
+        let mut get = |name: &str| -> Result<()> {
+            let fetched = client.fetch(model, &listing.commit, name, &cache, &mut *on_event);
+            fetched.map_err(|failure| refused(model, &format!("`{name}`"), &failure))
+        };
+        required.files.iter().try_for_each(|name| get(name))?;
+        let snapshot = cache.snapshot(&listing.commit);
+        shards(&snapshot, &required)?.iter().try_for_each(|name| get(name))?;
+        cache.point(model.revision, &listing.commit)?;
+        Ok(snapshot)
+    }
+
+    /// The directory in the cache which holds all files that the model's pipeline needs.
+    ///
+    /// # Errors
+    ///
+    /// Fails when it lacks one.
+    pub fn cached(&self, model: HubModel<'_>) -> Result<PathBuf> {
+        let cache = self.cache(model);
+        let lacks = |reason: String| Error::HubCache {
+            id: model.id.to_owned(),
+            cache: self.settings.cache.clone(),
+            reason,
+            offline: self.settings.offline,
+        };
+        let snapshot = cache.find(model.revision).ok_or_else(|| lacks(format!("no revision `{}`", model.revision)))?;
+        let required =
+            required_files(&cache::list(&snapshot), model.variant).map_err(|error| lacks(error.to_string()))?;
+        match shards(&snapshot, &required)?.into_iter().find(|name| !snapshot.join(name).is_file()) {
+            Some(name) => Err(lacks(format!("no file `{name}`"))),
+            None => Ok(snapshot),
+        }
+    }
+
+    fn cache(&self, model: HubModel<'_>) -> Cache {
+        Cache::new(&self.settings.cache, model.id)
+    }
+}
+
+/// The files that the indices among `required` list.
+fn shards(snapshot: &Path, required: &RequiredFiles) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for index in &required.indices {
+        let content = crate::images::read_text(&snapshot.join(index))?;
+        names.extend(shards_of(index, content.as_bytes())?);
+    }
+    Ok(names)
+}
+
+fn refused(model: HubModel<'_>, what: &str, failure: &Failure) -> Error {
+    Error::Hub {
+        id: model.id.to_owned(),
+        what: what.to_owned(),
+        reason: failure.to_string(),
+        denied: matches!(failure, Failure::Denied(_)),
+    }
+}

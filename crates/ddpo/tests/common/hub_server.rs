@@ -1,0 +1,181 @@
+//! A server in this process that speaks as much of the hub's protocol as a download needs.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+/// The commit of the only model.
+pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// How the server behaves.
+#[derive(Clone, Debug, Default)]
+pub struct Behaviour {
+    /// The token without which nothing is given.
+    pub token: Option<String>,
+    /// Breaks the first download of this file off after so many bytes.
+    pub cut: Option<(String, usize)>,
+    /// The commit it tells.
+    pub commit: Option<String>,
+    /// The checksum it tells of every file.
+    pub checksum: Option<String>,
+}
+
+/// The model `org/tiny` from a directory.
+pub struct HubServer {
+    /// Its address, as `HF_ENDPOINT` has it.
+    pub endpoint: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl HubServer {
+    pub fn start(root: &Path, behaviour: Behaviour) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let service = Arc::new(Service {
+            root: root.to_owned(),
+            port,
+            requests: requests.clone(),
+            cut: Mutex::new(behaviour.cut.clone()),
+            behaviour,
+        });
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let service = service.clone();
+                std::thread::spawn(move || service.answer(stream));
+            }
+        });
+        Self { endpoint: format!("http://127.0.0.1:{port}"), requests }
+    }
+
+    /// The requests so far, as `METHOD path`, a `+token` behind those that told one.
+    pub fn requests(&self) -> Vec<String> {
+        std::mem::take(&mut self.requests.lock().unwrap())
+    }
+}
+
+struct Service {
+    root: PathBuf,
+    port: u16,
+    requests: Arc<Mutex<Vec<String>>>,
+    cut: Mutex<Option<(String, usize)>>,
+    behaviour: Behaviour,
+}
+
+/// What a client asked for.
+struct Request {
+    method: String,
+    path: String,
+    token: Option<String>,
+    start: Option<usize>,
+}
+
+impl Request {
+    fn read(stream: &TcpStream) -> Option<Self> {
+        let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+        let first = lines.next()?;
+        let mut words = first.split(' ');
+        let (method, path) = (words.next()?.to_owned(), words.next()?.to_owned());
+        let mut request = Self { method, path, token: None, start: None };
+        for line in lines.take_while(|line| !line.is_empty()) {
+            let (name, value) = line.split_once(": ").unwrap_or((&line, ""));
+            match name.to_ascii_lowercase().as_str() {
+                "authorization" => request.token = value.strip_prefix("Bearer ").map(str::to_owned),
+                "range" => request.start = value.strip_prefix("bytes=")?.trim_end_matches('-').parse().ok(),
+                _ => {}
+            }
+        }
+        Some(request)
+    }
+}
+
+impl Service {
+    fn answer(&self, mut stream: TcpStream) {
+        let Some(request) = Request::read(&stream) else { return };
+        let told = if request.token.is_some() { "+token" } else { "" };
+        self.requests.lock().unwrap().push(format!("{} {}{told}", request.method, request.path));
+        let (head, body) = self.response(&request);
+        let body = if request.method == "HEAD" { &[] } else { body.as_slice() };
+        // A client that has heard enough may be gone.
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+    }
+
+    fn response(&self, request: &Request) -> (String, Vec<u8>) {
+        let content = request.path.strip_prefix("/content/");
+        let allowed = self.behaviour.token.is_none() || self.behaviour.token == request.token || content.is_some();
+        if !allowed {
+            return plain("401 Unauthorized", b"{}");
+        }
+        let commit = self.behaviour.commit.as_deref().unwrap_or(COMMIT);
+        if request.path.starts_with("/api/models/org/tiny/revision/") {
+            return plain("200 OK", listing(&self.root, commit).as_bytes());
+        }
+        if let Some(name) = content {
+            return self.content(request, name);
+        }
+        match request.path.strip_prefix(&format!("/org/tiny/resolve/{commit}/")) {
+            Some(name) if self.root.join(name).is_file() => self.resolve(request, name, commit),
+            _ => plain("404 Not Found", b"{}"),
+        }
+    }
+
+    /// Large files are elsewhere: the hub tells their checksum and size, and where.
+    fn resolve(&self, request: &Request, name: &str, commit: &str) -> (String, Vec<u8>) {
+        let body = std::fs::read(self.root.join(name)).unwrap();
+        let checksum = self.behaviour.checksum.clone().unwrap_or_else(|| name.replace('/', "-"));
+        if !name.ends_with(".safetensors") {
+            let (head, body) = plain("200 OK", &body);
+            let head = head.trim_end_matches("\r\n").to_owned();
+            return (format!("{head}\r\netag: \"{checksum}\"\r\nx-repo-commit: {commit}\r\n\r\n"), body);
+        }
+        assert!(request.start.is_none() || request.method == "GET");
+        let head = format!(
+            "HTTP/1.1 302 Found\r\nlocation: http://localhost:{}/content/{name}\r\nx-linked-etag: \"{checksum}\"\r\n\
+             x-linked-size: {}\r\nx-repo-commit: {commit}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            self.port,
+            body.len()
+        );
+        (head, Vec::new())
+    }
+
+    fn content(&self, request: &Request, name: &str) -> (String, Vec<u8>) {
+        let body = std::fs::read(self.root.join(name)).unwrap();
+        let (start, total) = (request.start.unwrap_or(0), body.len());
+        let status = if request.start.is_some() { "206 Partial Content" } else { "200 OK" };
+        let mut rest = body[start..].to_vec();
+        let range = format!("content-range: bytes {start}-{}/{total}\r\n", total - 1);
+        let head = format!(
+            "HTTP/1.1 {status}\r\ncontent-length: {}\r\n{}connection: close\r\n\r\n",
+            rest.len(),
+            if request.start.is_some() { range.as_str() } else { "" }
+        );
+        let mut cut = self.cut.lock().unwrap();
+        if let Some((_, at)) = cut.take_if(|(file, _)| file == name) {
+            rest.truncate(at);
+        }
+        (head, rest)
+    }
+}
+
+fn plain(status: &str, body: &[u8]) -> (String, Vec<u8>) {
+    (format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len()), body.to_vec())
+}
+
+/// The files of the model, and some that no pipeline needs.
+fn listing(root: &Path, commit: &str) -> String {
+    let mut names =
+        vec!["README.md".to_owned(), "model.ckpt".to_owned(), "unet/diffusion_pytorch_model.bin".to_owned()];
+    for folder in std::fs::read_dir(root).unwrap().map(Result::unwrap) {
+        let name = folder.file_name().into_string().unwrap();
+        if !folder.path().is_dir() {
+            names.push(name);
+            continue;
+        }
+        let files =
+            std::fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.extend(files.map(|file| format!("{name}/{file}")));
+    }
+    let siblings: Vec<serde_json::Value> = names.iter().map(|name| serde_json::json!({ "rfilename": name })).collect();
+    serde_json::json!({ "sha": commit, "siblings": siblings, "private": false }).to_string()
+}

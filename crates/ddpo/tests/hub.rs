@@ -1,0 +1,158 @@
+//! Models of the hub: what is asked for and what is not, what is kept, what is refused. The hub is in this process.
+
+mod common;
+#[path = "common/hub_server.rs"]
+mod hub_server;
+
+use std::path::{Path, PathBuf};
+
+use ddpo::device::DeviceName;
+use ddpo::hub::{Hub, HubEvent, HubModel, HubSettings};
+use ddpo::model::ModelSource;
+use ddpo::{Error, Studio};
+use hub_server::{Behaviour, COMMIT, HubServer};
+
+const MODEL: HubModel<'static> = HubModel { id: "org/tiny", revision: "main", variant: None };
+
+/// A model, a hub that has it, and a cache.
+struct Place {
+    directory: tempfile::TempDir,
+    model: PathBuf,
+    server: HubServer,
+}
+
+impl Place {
+    fn new(behaviour: Behaviour) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let model = common::tiny_model(directory.path());
+        std::fs::write(model.join("README.md"), "of no use here").unwrap();
+        let server = HubServer::start(&model, behaviour);
+        Self { directory, model, server }
+    }
+
+    fn settings(&self) -> HubSettings {
+        let cache = self.directory.path().join("hub");
+        HubSettings { endpoint: self.server.endpoint.clone(), cache, token: None, offline: false }
+    }
+
+    fn hub(&self) -> Hub {
+        Hub::new(self.settings())
+    }
+}
+
+fn quiet(_: HubEvent<'_>) {}
+
+#[track_caller]
+fn same_files(a: &Path, b: &Path) {
+    for name in ["model_index.json", "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors"] {
+        assert!(std::fs::read(a.join(name)).unwrap() == std::fs::read(b.join(name)).unwrap(), "{name}");
+    }
+}
+
+#[test]
+fn only_what_a_pipeline_needs_is_fetched_and_only_once() {
+    let place = Place::new(Behaviour::default());
+    let (hub, mut seen) = (place.hub(), Vec::new());
+    let snapshot = hub
+        .fetch(MODEL, &mut |event| {
+            if let HubEvent::File { name, done, total } = event {
+                assert!(done <= total);
+                seen.push(name.to_owned());
+            }
+        })
+        .unwrap();
+    assert!(snapshot.ends_with(format!("models--org--tiny/snapshots/{COMMIT}")), "{}", snapshot.display());
+    same_files(&snapshot, &place.model);
+    seen.dedup();
+    assert!(seen.contains(&"unet/diffusion_pytorch_model.safetensors".to_owned()), "{seen:?}");
+    let requests = place.server.requests();
+    assert!(!requests.iter().any(|request| ["README", ".ckpt", ".bin"].iter().any(|name| request.contains(name))));
+
+    let again = hub.fetch(HubModel { revision: "v1", ..MODEL }, &mut quiet).unwrap();
+    assert_eq!(again, snapshot);
+    assert_eq!(place.server.requests(), ["GET /api/models/org/tiny/revision/v1"]);
+    Studio::open(&ModelSource::Directory(snapshot), DeviceName::Cpu).unwrap();
+}
+
+#[test]
+fn a_token_opens_what_is_closed_and_is_told_to_the_hub_alone() {
+    let place = Place::new(Behaviour { token: Some("secret".into()), ..Behaviour::default() });
+    let error = place.hub().fetch(MODEL, &mut quiet).unwrap_err();
+    assert!(matches!(error, Error::Hub { denied: true, .. }), "{error}");
+    assert_eq!(
+        error.to_string(),
+        "cannot get the list of files of `org/tiny` from the hub (there is no directory of this name): the hub answered 401, access denied"
+    );
+    let settings = HubSettings { token: Some("secret".into()), ..place.settings() };
+    Hub::new(settings).fetch(MODEL, &mut quiet).unwrap();
+    let requests = place.server.requests();
+    let (content, rest): (Vec<_>, Vec<_>) = requests.iter().partition(|request| request.contains("/content/"));
+    assert!(!content.is_empty() && content.iter().all(|request| !request.ends_with("+token")), "{content:?}");
+    assert!(rest.iter().skip(1).all(|request| request.ends_with("+token")), "{rest:?}");
+}
+
+#[test]
+fn without_the_hub_there_is_the_cache() {
+    let place = Place::new(Behaviour::default());
+    let offline = Hub::new(HubSettings { offline: true, ..place.settings() });
+    let error = offline.fetch(MODEL, &mut quiet).unwrap_err();
+    assert!(matches!(error, Error::HubCache { offline: true, .. }), "{error}");
+    let snapshot = place.hub().fetch(MODEL, &mut quiet).unwrap();
+    place.server.requests();
+    assert_eq!(offline.fetch(MODEL, &mut quiet).unwrap(), snapshot);
+    assert_eq!(offline.fetch(HubModel { revision: COMMIT, ..MODEL }, &mut quiet).unwrap(), snapshot);
+    assert!(place.server.requests().is_empty());
+
+    // A hub that does not answer is as good as none, and it is said.
+    let away = Hub::new(HubSettings { endpoint: "http://127.0.0.1:1".into(), ..place.settings() });
+    let mut said = 0;
+    let found = away.fetch(MODEL, &mut |event| said += usize::from(matches!(event, HubEvent::FromCache { .. })));
+    assert_eq!((found.unwrap(), said), (snapshot.clone(), 1));
+    std::fs::remove_file(snapshot.join("unet/diffusion_pytorch_model.safetensors")).unwrap();
+    let error = offline.fetch(MODEL, &mut quiet).unwrap_err().to_string();
+    assert!(error.contains("has no file `unet/diffusion_pytorch_model.safetensors`"), "{error}");
+}
+
+#[test]
+fn a_download_that_broke_off_goes_on() {
+    let file = "unet/diffusion_pytorch_model.safetensors";
+    let place = Place::new(Behaviour { cut: Some((file.into(), 1000)), ..Behaviour::default() });
+    let error = place.hub().fetch(MODEL, &mut quiet).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot get `{file}` of `org/tiny`")), "{error}");
+    let mut first = None;
+    let snapshot = place.hub().fetch(MODEL, &mut |event| {
+        if let HubEvent::File { name, done, .. } = event
+            && name == file
+        {
+            first.get_or_insert(done);
+        }
+    });
+    assert_eq!(first, Some(1000), "it began anew");
+    same_files(&snapshot.unwrap(), &place.model);
+}
+
+#[test]
+fn answers_that_lead_out_of_the_cache_are_refused() {
+    for behaviour in [
+        Behaviour { commit: Some("../../evil".into()), ..Behaviour::default() },
+        Behaviour { checksum: Some("../../../evil".into()), ..Behaviour::default() },
+    ] {
+        let place = Place::new(behaviour);
+        let error = place.hub().fetch(MODEL, &mut quiet).unwrap_err().to_string();
+        assert!(error.contains("evil"), "{error}");
+        let files = std::fs::read_dir(place.directory.path()).unwrap().count();
+        assert!(files <= 2, "something was written beside the cache");
+    }
+}
+
+#[test]
+fn a_sharded_half_precision_model_is_fetched_whole() {
+    let place = Place::new(Behaviour::default());
+    let unet = place.model.join("unet");
+    let plain = unet.join("diffusion_pytorch_model.safetensors");
+    std::fs::rename(plain, unet.join("diffusion_pytorch_model-00001-of-00001.fp16.safetensors")).unwrap();
+    let index = r#"{"weight_map": {"conv_in.weight": "diffusion_pytorch_model-00001-of-00001.fp16.safetensors"}}"#;
+    std::fs::write(unet.join("diffusion_pytorch_model.safetensors.index.fp16.json"), index).unwrap();
+    let snapshot = place.hub().fetch(HubModel { variant: Some("fp16"), ..MODEL }, &mut quiet).unwrap();
+    Studio::open_variant(&ModelSource::Directory(snapshot), Some("fp16"), DeviceName::Cpu).unwrap();
+}
