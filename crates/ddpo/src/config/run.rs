@@ -16,7 +16,7 @@ options! {
         /// Seed of everything: noise, prompts, order of samples and steps. Same seed, same bytes.
         seed: u64 = 0, "ours";
         /// Rounds of sample, score, update.
-        epochs: usize = 28, "tuned for `emoji`";
+        epochs: usize = 21, "tuned for `emoji`";
         /// Where to compute: "cpu".
         device: String = "cpu".into(), "ours";
         /// Worker threads; 0: one for every core. The numbers do not depend on it.
@@ -116,7 +116,7 @@ options! {
         /// Share of each sample's steps that is trained on, chosen at random.
         timestep_fraction: f64 = 1.0, "ddpo-pytorch";
         /// AdamW's step size.
-        learning_rate: f64 = 2e-3, "tuned for `emoji`; ddpo-pytorch: 3e-4 for LoRA, 1e-5 full";
+        learning_rate: f64 = 5e-3, "tuned for `emoji`; ddpo-pytorch: 3e-4 for LoRA, 1e-5 full";
         /// AdamW's decay of the gradient's mean.
         adam_beta1: f64 = 0.9, "ddpo-pytorch";
         /// AdamW's decay of the gradient's square.
