@@ -16,7 +16,7 @@ options! {
         /// Seed of everything: noise, prompts, order of samples and steps. Same seed, same bytes.
         seed: u64 = 0, "ours";
         /// Rounds of sample, score, update.
-        epochs: usize = 21, "tuned for `emoji`";
+        epochs: usize = 30, "tuned for `emoji`";
         /// Where to compute: "cpu".
         device: String = "cpu".into(), "ours";
         /// Worker threads; 0: one for every core. The numbers do not depend on it.
@@ -188,7 +188,7 @@ options! {
     /// What is measured on prompts and seeds that training never uses.
     EvalOptions = "eval" {
         /// Evaluate every so many epochs, and before the first; 0: never.
-        every: usize = 7, "ours";
+        every: usize = 10, "ours";
         /// Images an evaluation.
         count: usize = 32, "ours";
         /// "held-out" (a part of the training prompts that is set aside), another kind of prompts, or a list.
@@ -208,7 +208,7 @@ options! {
     /// What is kept to go on from.
     CheckpointOptions = "checkpoint" {
         /// Write a checkpoint every so many epochs; 0: only at the end and on Ctrl-C.
-        every: usize = 7, "ours";
+        every: usize = 10, "ours";
         /// How many checkpoints to keep; 0: all.
         keep: usize = 2, "ours";
         /// Keep the state of the best evaluation besides, and its product in best/.
