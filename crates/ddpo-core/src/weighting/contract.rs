@@ -24,7 +24,7 @@ pub enum Scope {
 /// let weights = weighting.weights(scored.prompts(), scored.rewards())?;
 /// loss = mean(weights * denoising_error(..)?)
 /// ```
-pub trait Weighting: Send {
+pub trait Weighting: Send + Sync {
     /// One weight per reward, in order. Each reward belongs to the prompt at its position.
     ///
     /// # Errors

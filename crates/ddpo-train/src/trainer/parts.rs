@@ -22,7 +22,7 @@ impl<const D: usize, F: Fn(&Tensor<D>) -> ddpo_core::Result<Vec<RgbImage>>> Deco
 }
 
 /// Makes clean states of pictures. Any closure of this form is one.
-pub trait Encoder<const D: usize> {
+pub trait Encoder<const D: usize>: Send + Sync {
     /// A row `[B, ..]` a picture, without autodiff.
     ///
     /// # Errors
@@ -30,7 +30,7 @@ pub trait Encoder<const D: usize> {
     fn encode(&self, images: &[RgbImage]) -> ddpo_core::Result<Tensor<D>>;
 }
 
-impl<const D: usize, F: Fn(&[RgbImage]) -> ddpo_core::Result<Tensor<D>>> Encoder<D> for F {
+impl<const D: usize, F: Fn(&[RgbImage]) -> ddpo_core::Result<Tensor<D>> + Send + Sync> Encoder<D> for F {
     fn encode(&self, images: &[RgbImage]) -> ddpo_core::Result<Tensor<D>> {
         self(images)
     }
