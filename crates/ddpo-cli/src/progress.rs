@@ -63,8 +63,7 @@ impl Console {
         self.clear();
         self.finished += 1;
         self.rewards.push(record.reward_mean);
-        let clipped = self.clip_fractions.iter().sum::<f64>() / self.clip_fractions.len().max(1) as f64;
-        self.clip_fractions.clear();
+        let clipped = self.clipped();
         let left = self
             .started
             .elapsed()
@@ -76,18 +75,26 @@ impl Console {
             String::new()
         };
         line(&format!(
-            "epoch {}/{}  reward {:.4} ± {:.4}  clipped {:.0} %  {:.2} images/s (sampling {:.1} s, scoring {:.1} s, training {:.1} s)  {} left{curve}",
+            "epoch {}/{}  reward {:.4} ± {:.4}{clipped}  {:.2} images/s (sampling {:.1} s, scoring {:.1} s, training {:.1} s)  {} left{curve}",
             record.epoch,
             self.epochs,
             record.reward_mean,
             record.reward_std,
-            100.0 * clipped,
             record.images_per_second,
             record.sample_seconds,
             record.reward_seconds,
             record.train_seconds,
             duration(left),
         ));
+    }
+
+    /// The epoch's clip fraction; a regression has none.
+    fn clipped(&mut self) -> String {
+        let fractions = std::mem::take(&mut self.clip_fractions);
+        if fractions.is_empty() {
+            return String::new();
+        }
+        format!("  clipped {:.0} %", 100.0 * fractions.iter().sum::<f64>() / fractions.len() as f64)
     }
 
     fn evaluation(&mut self, record: &EvalRecord) {

@@ -176,6 +176,7 @@ fn a_run_from_start_to_report() {
         assert!(directory.path().join(file).is_file(), "{file}");
     }
 
+    check_done(&at(&["sample", "--lora", "run/best", "--prompt", "a cat", "--count", "1", "--out", "best"]));
     check_done(&at(&["evaluate", "run", "--json", "e.json"]));
     let json: serde_json::Value =
         serde_json::from_slice(&std::fs::read(directory.path().join("e.json")).unwrap()).unwrap();

@@ -47,11 +47,17 @@ pub fn run(args: &Sample) -> Result<()> {
 /// The configuration that gives the defaults: the run's own where the adapter is a run.
 pub fn base_config(lora: Option<&Path>) -> Result<RunConfig> {
     let mut layers = Layers::default();
-    if let Some(run) = lora.filter(|path| path.is_dir()) {
+    if let Some(run) = lora.filter(|path| path.is_dir()).map(run_of) {
         let origin = run.join(RunDirectory::CONFIG).display().to_string();
         layers.push_toml(&origin, &RunDirectory::read_config(run)?)?;
     }
     Ok(layers.resolve()?)
+}
+
+/// The run whose product is in a directory: the best product lies in a directory of the run's own.
+fn run_of(path: &Path) -> &Path {
+    let is_best = path.ends_with(RunDirectory::BEST) && !path.join(RunDirectory::CONFIG).is_file();
+    path.parent().filter(|_| is_best).unwrap_or(path)
 }
 
 fn request(args: &Sample, config: &RunConfig) -> Result<SampleRequest> {

@@ -142,7 +142,7 @@ fn announce(plan: &RunPlan, prompts: &PromptSplit, path: &Path) {
         config.sample.steps,
         config.sample.guidance,
         plan.updates_per_epoch,
-        config.train.batch_size * plan.accumulation,
+        plan.images_per_update(),
     ));
 }
 

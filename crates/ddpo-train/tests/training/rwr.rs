@@ -1,7 +1,7 @@
 //! What a round of reward-weighted regression must do.
 
 use crate::common::{bits, listening, rwr_parts, rwr_plan, rwr_trainer, timeless};
-use ddpo_core::weighting::{Scope, SoftmaxWeights};
+use ddpo_core::weighting::{Scope, SoftmaxWeights, SparseWeights};
 use ddpo_core::{PromptId, Result, Reward, RewardBatch, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{EvalRecord, Record, RegressionRecord, Run, RwrPlan, RwrTrainer, StopFlag};
@@ -57,8 +57,7 @@ fn lanes_change_nothing() {
 /// the policy's own pictures equally well, and only the weights differ.
 fn contrast(weighting: fn() -> Box<dyn Weighting>) -> f64 {
     let brightness = |sign| {
-        let mut plan =
-            RwrPlan { updates_per_round: 30, train_batch: 32, accumulation: 1, learning_rate: 1e-2, ..rwr_plan() };
+        let mut plan = RwrPlan { updates_per_round: 30, train_batch: 32, accumulation: 1, ..rwr_plan() };
         plan.sampling.sample_batch = 32;
         let records = run(&mut rwr_trainer(plan, Box::new(Signed(sign)), weighting()), 20);
         evals(&records)[20].held_out["mean-brightness"]
@@ -68,8 +67,9 @@ fn contrast(weighting: fn() -> Box<dyn Weighting>) -> f64 {
 
 #[test]
 fn the_held_out_reward_goes_where_the_weights_point() {
-    let contrast = contrast(|| softmax(100.0));
-    assert!(contrast > 0.003, "{contrast}");
+    let dense = contrast(|| softmax(100.0));
+    let sparse = contrast(|| Box::new(SparseWeights::new(90.0, Scope::Prompt, 128, 4).unwrap()));
+    assert!(dense > 0.003 && sparse > 0.003, "dense {dense}, sparse {sparse}");
 }
 
 #[test]

@@ -114,6 +114,13 @@ impl RunPlan {
     }
 }
 
+impl RunPlan {
+    /// Images whose gradients make one update.
+    pub fn images_per_update(&self) -> usize {
+        self.regression.map_or(self.config.train.batch_size, |regression| regression.batch) * self.accumulation
+    }
+}
+
 fn check_model(config: &RunConfig) -> Result<()> {
     at_least_one("lora.rank", config.lora.rank)?;
     positive("lora.alpha", config.lora.alpha)?;

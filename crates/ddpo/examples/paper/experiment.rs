@@ -1,0 +1,106 @@
+//! What an experiment is: tasks times variants times seeds over a base configuration.
+
+use ddpo::config::Layers;
+use ddpo::{RunConfig, RunPlan};
+use serde::Deserialize;
+use toml::Table;
+
+/// An experiment as its configuration states it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Experiment {
+    /// What it shows.
+    pub title: String,
+    /// One run of each task and variant for each of these.
+    pub seeds: Vec<u64>,
+    /// What is drawn over reward queries, a figure each: `reward`, `kl`, `diversity`, `improved`, `training-reward`, or
+    /// `held-out` (the first reward that is not optimised).
+    pub figures: Vec<String>,
+    /// The search for learning rates; without it the variants' own are used.
+    #[serde(default)]
+    pub search: Option<Search>,
+    /// What all runs share.
+    pub base: Table,
+    /// What is optimised or measured; a figure each.
+    #[serde(rename = "task")]
+    pub tasks: Vec<Part>,
+    /// What is compared; a line each.
+    #[serde(rename = "variant")]
+    pub variants: Vec<Part>,
+}
+
+/// The same small search for every variant of every task.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Search {
+    /// The learning rates.
+    pub rates: Vec<f64>,
+    /// The seed, which no run that counts has.
+    pub seed: u64,
+    /// Epochs of each run of the search.
+    pub epochs: u64,
+}
+
+/// A named layer of options.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Part {
+    /// What figures and tables call it.
+    pub name: String,
+    /// Its options over the base.
+    #[serde(default)]
+    pub set: Table,
+}
+
+/// Small enough for seconds, large enough for every part to be used.
+const SMOKE: &str = "
+run.epochs = 2
+sample = { steps = 5, batch-size = 8, batches-per-epoch = 1 }
+train.batch-size = 8
+rwr = { batch-size = 8, updates-per-round = 2 }
+classifier = { trials = 2, distractors = 2 }
+eval = { every = 1, count = 4 }
+";
+
+impl Experiment {
+    /// Reads a configuration and checks that every run of it is possible.
+    pub fn parse(text: &str, smoke: bool) -> Result<Self, Box<dyn std::error::Error>> {
+        let mut experiment: Self = toml::from_str(text)?;
+        if smoke {
+            experiment.seeds.truncate(2);
+            experiment.search.iter_mut().for_each(|search| {
+                search.rates.truncate(2);
+                search.epochs = 1;
+            });
+            let smoke: Table = SMOKE.parse()?;
+            // Later layers win, so that no variant undoes the smallness.
+            experiment.variants.iter_mut().for_each(|variant| merge(&mut variant.set, &smoke));
+        }
+        for task in &experiment.tasks {
+            for variant in &experiment.variants {
+                RunPlan::new(experiment.config(task, variant, Table::new())?)
+                    .map_err(|error| format!("{} / {}: {error}", task.name, variant.name))?;
+            }
+        }
+        Ok(experiment)
+    }
+
+    /// The configuration of a run: base, task, variant and then `last`.
+    pub fn config(&self, task: &Part, variant: &Part, last: Table) -> Result<RunConfig, Box<dyn std::error::Error>> {
+        let mut layers = Layers::default();
+        for (origin, table) in [("base", &self.base), ("task", &task.set), ("variant", &variant.set), ("run", &last)] {
+            layers.push_toml(origin, &toml::to_string(table)?)?;
+        }
+        Ok(layers.resolve()?)
+    }
+}
+
+/// Tables merge key by key; anything else is replaced.
+fn merge(base: &mut Table, over: &Table) {
+    for (key, value) in over {
+        match (base.get_mut(key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) => merge(base, over),
+            _ => drop(base.insert(key.clone(), value.clone())),
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! The experiments of the paper on the embedded model: `cargo run --release -p ddpo --example paper -- NAME`.
+//!
+//! An experiment is a committed configuration in `configs/`: tasks times variants times seeds. Runs go to `runs/paper` and
+//! are skipped or resumed when they are there already, so that the command may be killed and repeated. Figures and a table
+//! are drawn from `metrics.jsonl` of all runs into `docs/paper`.
+
+mod experiment;
+mod figure;
+mod runs;
+mod statistics;
+mod table;
+
+use std::error::Error;
+use std::path::PathBuf;
+
+use experiment::Experiment;
+
+/// The experiments, with their configurations.
+const EXPERIMENTS: [(&str, &str); 6] = [
+    ("fig4", include_str!("configs/fig4.toml")),
+    ("fig10", include_str!("configs/fig10.toml")),
+    ("fig11", include_str!("configs/fig11.toml")),
+    ("generalisation", include_str!("configs/generalisation.toml")),
+    ("overoptimisation", include_str!("configs/overoptimisation.toml")),
+    ("ablations", include_str!("configs/ablations.toml")),
+];
+
+const USAGE: &str = "usage: paper NAME... [--runs DIR] [--out DIR] [--smoke]\n\
+    NAME: fig4, fig10, fig11, generalisation, overoptimisation, ablations, or all\n\
+    --smoke: tiny runs, to see that everything works; their numbers mean nothing";
+
+/// What the command line says.
+struct Options {
+    names: Vec<String>,
+    runs: PathBuf,
+    out: PathBuf,
+    smoke: bool,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let options = parse(std::env::args().skip(1))?;
+    for name in &options.names {
+        let (name, text) = EXPERIMENTS
+            .iter()
+            .find(|(known, _)| known == name)
+            .ok_or_else(|| format!("unknown experiment `{name}`\n{USAGE}"))?;
+        let experiment = Experiment::parse(text, options.smoke).map_err(|error| format!("{name}.toml: {error}"))?;
+        let results = runs::run_all(&experiment, &options.runs.join(name))?;
+        std::fs::create_dir_all(&options.out)?;
+        figure::write_all(name, &experiment, &results, &options.out)?;
+        table::write(name, &experiment, &results, &options.out)?;
+    }
+    Ok(())
+}
+
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
+    let mut options = Options { names: Vec::new(), runs: "runs/paper".into(), out: "docs/paper".into(), smoke: false };
+    let (mut runs, mut out) = (None, None);
+    while let Some(argument) = args.next() {
+        match argument.as_str() {
+            "--smoke" => options.smoke = true,
+            "--runs" => runs = args.next(),
+            "--out" => out = args.next(),
+            "all" => options.names.extend(EXPERIMENTS.map(|(name, _)| name.to_owned())),
+            name if !name.starts_with('-') => options.names.push(name.to_owned()),
+            other => return Err(format!("unknown option `{other}`\n{USAGE}")),
+        }
+    }
+    if options.smoke {
+        // Numbers that mean nothing must never land among those that do.
+        (options.runs, options.out) = ("runs/paper-smoke".into(), "runs/paper-smoke/figures".into());
+    }
+    options.runs = runs.map_or(options.runs, PathBuf::from);
+    options.out = out.map_or(options.out, PathBuf::from);
+    if options.names.is_empty() { Err(USAGE.to_owned()) } else { Ok(options) }
+}

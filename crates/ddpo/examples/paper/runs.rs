@@ -1,0 +1,117 @@
+//! Runs the runs of an experiment, or takes those that are there.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use ddpo::config::document;
+use ddpo::prompts::PromptSplit;
+use ddpo::report::Records;
+use ddpo::train::{Broadcast, StopFlag};
+use ddpo::{RunDirectory, RunPlan, Studio};
+use toml::Table;
+
+use crate::experiment::{Experiment, Part, Search};
+
+/// All runs of one line of one figure.
+pub struct Line {
+    /// The task.
+    pub task: String,
+    /// The variant.
+    pub variant: String,
+    /// The learning rate that was used.
+    pub rate: f64,
+    /// What each seed's run recorded.
+    pub runs: Vec<Records>,
+}
+
+/// Every line of an experiment, its runs in `directory`.
+pub fn run_all(experiment: &Experiment, directory: &Path) -> Result<Vec<Line>, Box<dyn Error>> {
+    let mut lines = Vec::new();
+    for task in &experiment.tasks {
+        for variant in &experiment.variants {
+            let place = directory.join(slug(&task.name)).join(slug(&variant.name));
+            let mut last = Table::new();
+            if let Some(search) = &experiment.search {
+                let rate = best_rate(experiment, task, variant, search, &place)?;
+                last.insert("train".into(), Table::from_iter([("learning-rate".to_owned(), rate.into())]).into());
+            }
+            let mut runs = Vec::new();
+            for &seed in &experiment.seeds {
+                runs.push(run(experiment, task, variant, last.clone(), seed, &place.join(format!("seed-{seed}")))?);
+            }
+            let rate = experiment.config(task, variant, last)?.train.learning_rate;
+            lines.push(Line { task: task.name.clone(), variant: variant.name.clone(), rate, runs });
+        }
+    }
+    Ok(lines)
+}
+
+/// The rate of the best last evaluation.
+fn best_rate(
+    experiment: &Experiment,
+    task: &Part,
+    variant: &Part,
+    search: &Search,
+    place: &Path,
+) -> Result<f64, Box<dyn Error>> {
+    let mut best = (f64::NEG_INFINITY, search.rates.first().copied().ok_or("a search without rates")?);
+    for &rate in &search.rates {
+        let train = Table::from_iter([("learning-rate".to_owned(), rate.into())]);
+        let run_options = Table::from_iter([("epochs".to_owned(), (search.epochs as i64).into())]);
+        let last = Table::from_iter([("train".to_owned(), train.into()), ("run".to_owned(), run_options.into())]);
+        let records = run(experiment, task, variant, last, search.seed, &place.join(format!("search-{rate}")))?;
+        // A rate at which training fails is no candidate; its run has fewer evaluations and says so by its error.
+        let reward = records.evals.last().map_or(f64::NEG_INFINITY, |eval| eval.reward_mean);
+        if reward > best.0 {
+            best = (reward, rate);
+        }
+    }
+    Ok(best.1)
+}
+
+/// The records of a run, which is done, gone on with, or taken as it is.
+fn run(
+    experiment: &Experiment,
+    task: &Part,
+    variant: &Part,
+    mut last: Table,
+    seed: u64,
+    path: &Path,
+) -> Result<Records, Box<dyn Error>> {
+    let options = last.entry("run").or_insert_with(|| Table::new().into());
+    if let Some(options) = options.as_table_mut() {
+        options.insert("seed".into(), (seed as i64).into());
+    }
+    let plan = RunPlan::new(experiment.config(task, variant, last)?)?;
+    let config = document(&plan.config)?;
+    let metrics = path.join("metrics.jsonl");
+    if path.join("report.html").is_file() {
+        // The report is the last thing a run writes. Results of another configuration are not this experiment's.
+        if RunDirectory::read_config(path)? != config {
+            return Err(format!("{} was run with another configuration; move it away", path.display()).into());
+        }
+        return Ok(Records::read(&metrics)?);
+    }
+    println!("{}", path.display());
+    train(&plan, &config, path)?;
+    Ok(Records::read(&metrics)?)
+}
+
+fn train(plan: &RunPlan, config: &str, path: &Path) -> Result<(), Box<dyn Error>> {
+    let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
+    ddpo::device::set_threads(plan.config.run.threads);
+    let studio = Studio::open(&plan.model, plan.device)?;
+    studio.check(plan)?;
+    let directory = match path.join(RunDirectory::CONFIG).is_file() {
+        true => RunDirectory::resume(path, config)?,
+        false => RunDirectory::create(path, config)?,
+    };
+    ddpo::train(plan, studio, &prompts, &directory, Broadcast::new(), StopFlag::new())?;
+    Ok(())
+}
+
+/// A name as a file name.
+pub fn slug(name: &str) -> PathBuf {
+    let letters = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    name.chars().map(letters).collect::<String>().into()
+}

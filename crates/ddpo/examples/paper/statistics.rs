@@ -1,0 +1,59 @@
+//! Curves over reward queries, with intervals over seeds.
+
+use ddpo::report::{EvalRecord, Records};
+
+/// A value with its 95 % interval.
+#[derive(Clone, Copy, Debug)]
+pub struct Estimate {
+    /// The mean over seeds.
+    pub mean: f64,
+    /// Half the width of the interval, by Student's distribution; NaN for a single seed.
+    pub half: f64,
+}
+
+/// The two-sided 97.5 % quantiles of Student's distribution for 1 to 9 degrees of freedom.
+const STUDENT: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
+
+impl Estimate {
+    /// The mean of independent values and its interval.
+    pub fn of(values: &[f64]) -> Self {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        let quantile = values.len().checked_sub(2).map_or(f64::NAN, |i| STUDENT.get(i).copied().unwrap_or(1.96));
+        Self { mean, half: quantile * (variance / n).sqrt() }
+    }
+}
+
+/// `(reward queries, value)` of one run.
+pub fn curve(records: &Records, figure: &str) -> Vec<(f64, f64)> {
+    if figure == "training-reward" {
+        return records.epochs.iter().map(|epoch| (epoch.reward_queries as f64, epoch.reward_mean)).collect();
+    }
+    let queries = |epoch: u64| {
+        let record = records.epochs.iter().find(|record| record.epoch == epoch);
+        record.map_or(0.0, |record| record.reward_queries as f64)
+    };
+    records.evals.iter().filter_map(|eval| Some((queries(eval.epoch), value(eval, figure)?))).collect()
+}
+
+fn value(eval: &EvalRecord, figure: &str) -> Option<f64> {
+    match figure {
+        "reward" => Some(eval.reward_mean),
+        "kl" => eval.kl_to_base,
+        "diversity" => eval.diversity,
+        "improved" => eval.improved,
+        _ => eval.held_out.values().next().copied(),
+    }
+}
+
+/// The mean curve of several seeds with its interval, at the points that all of them have.
+pub fn mean_curve(runs: &[Records], figure: &str) -> Vec<(f64, Estimate)> {
+    let curves: Vec<Vec<(f64, f64)>> = runs.iter().map(|records| curve(records, figure)).collect();
+    let points = curves.iter().map(Vec::len).min().unwrap_or(0);
+    let at = |i: usize| {
+        let values: Vec<f64> = curves.iter().map(|curve| curve[i].1).collect();
+        (curves[0][i].0, Estimate::of(&values))
+    };
+    (0..points).map(at).collect()
+}
