@@ -100,7 +100,7 @@ options! {
     /// How the model is updated.
     TrainOptions = "train" {
         /// "ddpo-is" (importance sampling with clipping), "ddpo-sf" (score function, one update an epoch), or, with the
-        /// options of [rwr], "rwr" and "rwr-sparse".
+        /// section "rwr", "rwr" and "rwr-sparse".
         algorithm: Algorithm = Algorithm::DdpoIs, "paper";
         /// What is trained: "lora" or "full".
         parameters: Parameters = Parameters::Lora, "ddpo-pytorch";
