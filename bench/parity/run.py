@@ -4,10 +4,13 @@ usage: run.py DDPO OUT        (DDPO: the program; OUT: a directory for models, a
 """
 import os, subprocess, sys
 import torch
+import transformers
 from diffusers import StableDiffusionPipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
+# A long prompt is among the cases, and what is cut off it is none of the output.
+transformers.logging.set_verbosity_error()
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from make_model import make
 from recompute import check
@@ -32,8 +35,9 @@ def ddpo(program, *args):
 
 
 def sample(program, out, model, trace, *more):
-    args = ["sample", "--model", model, "--prompt", "a cat", LONG, "--count", "2", "--steps", "10", "--guidance", "5", "--seed", "3"]
-    ddpo(program, *args, "--out", f"{out}/images", "--trace", trace, *more)
+    args = ["sample", "--model", model, "--prompt", "a cat", LONG, "--count", "2", "--steps", "10", "--seed", "3", *more]
+    guidance = [] if "--guidance" in more else ["--guidance", "5"]
+    ddpo(program, *args, *guidance, "--out", f"{out}/images", "--trace", trace)
 
 
 def peft_adapter(model, out):
