@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::advantage::PerPromptAdvantage;
 use ddpo_core::objective::DdpoIs;
 use ddpo_core::scheduler::{Ddim, DdimConfig};
-use ddpo_core::{Condition, Objective, Policy, Reward, RgbImage, Weighting};
+use ddpo_core::{Condition, Objective, Policy, Reward, RewardBatch, RgbImage, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy, ToyPolicyConfig, stable_diffusion_schedule};
 use ddpo_train::{
     AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, Evaluation, Memory, Parts, PromptBook, Record, RwrParts,
@@ -111,6 +111,19 @@ fn encode(images: &[RgbImage]) -> ddpo_core::Result<Tensor<4>> {
     let values: Vec<f32> =
         images.iter().flat_map(|image| image.pixels()).map(unit).map(|p| 8.0 * (p / (1.0 - p)).ln()).collect();
     Ok(Tensor::from_data(TensorData::new(values, [images.len(), 4, 4, 3]), &Device::flex()))
+}
+
+/// Brightness, or darkness where the sign is negative.
+pub struct Signed(pub f32);
+
+impl Reward for Signed {
+    fn name(&self) -> &str {
+        "signed"
+    }
+
+    fn score(&self, batch: &RewardBatch<'_>) -> ddpo_core::Result<Vec<f32>> {
+        Ok(MeanBrightness.score(batch)?.into_iter().map(|value| self.0 * value).collect())
+    }
 }
 
 /// Trackers with a memory which the test keeps.

@@ -1,6 +1,6 @@
 //! What an epoch of DDPO must do.
 
-use crate::common::{bits, listening, parts, plan, timeless, trainer, trainer_with, updates};
+use crate::common::{Signed, bits, listening, parts, plan, timeless, trainer, trainer_with, updates};
 use ddpo_core::advantage::BatchAdvantage;
 use ddpo_core::objective::{DdpoIs, DdpoSf};
 use ddpo_core::{Objective, Result, Reward, RewardBatch};
@@ -46,19 +46,6 @@ fn folding_timesteps_gives_the_same_mean_gradient() {
         let (one, folded) = (norm(1), norm(fold));
         assert!((one.grad_norm - folded.grad_norm).abs() < 1e-5 * one.grad_norm, "{one:?} {folded:?}");
         assert!((one.loss - folded.loss).abs() < 1e-6, "{one:?} {folded:?}");
-    }
-}
-
-/// Brightness, or darkness where the sign is negative.
-struct Signed(f32);
-
-impl Reward for Signed {
-    fn name(&self) -> &str {
-        "signed"
-    }
-
-    fn score(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
-        Ok(MeanBrightness.score(batch)?.into_iter().map(|value| self.0 * value).collect())
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a round of reward-weighted regression must do.
 
-use crate::common::{bits, listening, rwr_parts, rwr_plan, rwr_trainer, timeless};
+use crate::common::{Signed, bits, listening, rwr_parts, rwr_plan, rwr_trainer, timeless};
 use ddpo_core::weighting::{Scope, SoftmaxWeights, SparseWeights};
-use ddpo_core::{PromptId, Result, Reward, RewardBatch, Weighting};
+use ddpo_core::{PromptId, Result, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{EvalRecord, Record, RegressionRecord, Run, RwrPlan, RwrTrainer, StopFlag};
 
@@ -24,19 +24,6 @@ fn regressions(records: &[Record]) -> Vec<RegressionRecord> {
 
 fn evals(records: &[Record]) -> Vec<EvalRecord> {
     records.iter().filter_map(|r| if let Record::Eval(x) = r { Some(x.clone()) } else { None }).collect()
-}
-
-/// Brightness, or darkness where the sign is negative.
-struct Signed(f32);
-
-impl Reward for Signed {
-    fn name(&self) -> &str {
-        "signed"
-    }
-
-    fn score(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
-        Ok(MeanBrightness.score(batch)?.into_iter().map(|value| self.0 * value).collect())
-    }
 }
 
 #[test]
