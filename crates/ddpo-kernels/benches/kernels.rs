@@ -140,6 +140,7 @@ fn peak() -> f64 {
 }
 
 fn main() {
+    ddpo_kernels::keep_freed_pages();
     println!("peak {:.0} GFLOP/s on {} threads", peak(), rayon::current_num_threads());
     convolution(16, 64, 64, 32, 1);
     convolution(16, 128, 128, 16, 1);

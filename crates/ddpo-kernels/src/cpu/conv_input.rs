@@ -14,7 +14,7 @@ use crate::simd::Level;
 /// One phase: a convolution, and the positions of the original kernel it uses.
 #[derive(Clone, Debug)]
 pub(crate) struct Phase {
-    geometry: Geometry,
+    pub geometry: Geometry,
     /// Positions in the original kernel, in the order of this phase's own.
     pub taps: Vec<usize>,
 }

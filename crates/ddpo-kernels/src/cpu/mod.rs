@@ -13,3 +13,4 @@ pub(crate) mod pointwise;
 mod product;
 pub(crate) mod resample;
 mod tile;
+pub(crate) mod winograd;

@@ -1,5 +1,7 @@
 //! The right-hand side of a product, in the order the tile kernel reads it.
 
+use std::ops::Range;
+
 use super::memory::{self, Aligned, Shared};
 
 /// Columns of a panel.
@@ -50,6 +52,11 @@ impl Panels {
         })
     }
 
+    /// Another matrix of as many columns, made panel by panel: `fill` is given a panel of this one and the one to write.
+    pub(super) fn derive(&self, rows: usize, fill: impl Fn(Panel<'_>, &mut [f32]) + Sync + Send) -> Self {
+        Self::build(rows, self.columns, |column, _, _, to| fill(self.panel(column / PANEL), to))
+    }
+
     fn build(rows: usize, columns: usize, fill: impl Fn(usize, usize, usize, &mut [f32]) + Sync + Send) -> Self {
         let count = columns.div_ceil(PANEL);
         let mut values = Aligned::zeros(padded(columns) * rows);
@@ -84,6 +91,13 @@ impl Panels {
         let (column, width, valid) = geometry(self.columns, index);
         let values = &self.values.values()[column * self.rows..(column + width) * self.rows];
         Panel { values, width, column, valid }
+    }
+}
+
+impl<'a> Panel<'a> {
+    /// The rows `range` alone, as a panel of a matrix that has no other columns.
+    pub(super) fn alone(self, range: Range<usize>) -> Self {
+        Self { values: &self.values[range.start * self.width..range.end * self.width], column: 0, ..self }
     }
 }
 

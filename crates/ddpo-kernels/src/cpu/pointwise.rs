@@ -1,7 +1,7 @@
 //! Functions of one value, and their slopes.
 
 use super::memory::{self, Shared};
-use crate::simd::{self, Level, Simd, Work};
+use crate::simd::{self, Level, Several, Simd, Work};
 
 /// A function of one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub(crate) enum Function {
 
 /// Values a task takes.
 const CHUNK: usize = 1 << 14;
+/// Vectors taken together where a function is long.
+pub(super) const APART: usize = 4;
+/// `1 / sqrt(2π)`.
+const INVERSE_SQRT_TAU: f32 = 0.398_942_3;
 /// What a value costs, in floating-point operations, to decide whether to wake other threads.
 pub(super) const COST: usize = 24;
 
@@ -158,9 +162,15 @@ pub(super) fn gelu<S: Simd>(s: S, x: S::V) -> S::V {
 /// `Φ(x) + x φ(x)`.
 #[inline(always)]
 pub(super) fn gelu_slope<S: Simd>(s: S, x: S::V) -> S::V {
-    const INVERSE_SQRT_TAU: f32 = 0.398_942_3;
+    gelu_and_slope(s, x).1
+}
+
+/// `x Φ(x)` and its slope, with one `Φ` for both.
+#[inline(always)]
+fn gelu_and_slope<S: Simd>(s: S, x: S::V) -> (S::V, S::V) {
     let density = simd::exp(s, s.mul(s.mul(x, x), s.splat(-0.5)));
-    s.fma(s.mul(x, s.splat(INVERSE_SQRT_TAU)), density, normal(s, x))
+    let normal = normal(s, x);
+    (s.mul(x, normal), s.fma(s.mul(x, s.splat(INVERSE_SQRT_TAU)), density, normal))
 }
 
 /// Rows a task of [`geglu`] takes.
@@ -211,26 +221,42 @@ impl Work for Gate<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let width = self.width;
-        for (row, x) in self.x.chunks_exact(2 * width).enumerate() {
-            for start in (0..width).step_by(S::LANES) {
-                let count = (width - start).min(S::LANES);
-                // SAFETY: `count` values from `start` on are within either half of the row, within
-                // the row of `g`, and within the task's rows of `y`.
-                unsafe {
-                    let a = load(s, x, start, count);
-                    let b = load(s, x, width + start, count);
-                    match self.g {
-                        None => {
-                            store(s, self.y.at(row * width + start), s.mul(a, gelu(s, b)), count);
-                        }
-                        Some(g) => {
-                            let g = load(s, g, row * width + start, count);
-                            let at = row * 2 * width + start;
-                            store(s, self.y.at(at), s.mul(g, gelu(s, b)), count);
-                            let slope = s.mul(s.mul(g, a), gelu_slope(s, b));
-                            store(s, self.y.at(at + width), slope, count);
-                        }
-                    }
+        let whole = width / (APART * S::LANES) * APART * S::LANES;
+        for row in 0..self.x.len() / (2 * width) {
+            for start in (0..whole).step_by(APART * S::LANES) {
+                // SAFETY: the vectors from `start` on are within the row.
+                unsafe { self.part(Several::<S, APART>(s), row, start, APART * S::LANES) };
+            }
+            for start in (whole..width).step_by(S::LANES) {
+                // SAFETY: `count` values from `start` on are within the row.
+                unsafe { self.part(s, row, start, (width - start).min(S::LANES)) };
+            }
+        }
+    }
+}
+
+impl Gate<'_> {
+    /// `count` values of a row from `start` on.
+    ///
+    /// # Safety
+    ///
+    /// They must be within the width of a row, and at most a vector.
+    #[inline(always)]
+    unsafe fn part<S: Simd>(&self, s: S, row: usize, start: usize, count: usize) {
+        let width = self.width;
+        let at = row * 2 * width + start;
+        // SAFETY: `count` values from `start` on are within either half of the row, within the row of `g`, and within
+        // the task's rows of `y`.
+        unsafe {
+            let a = load(s, self.x, at, count);
+            let b = load(s, self.x, at + width, count);
+            match self.g {
+                None => store(s, self.y.at(row * width + start), s.mul(a, gelu(s, b)), count),
+                Some(g) => {
+                    let g = load(s, g, row * width + start, count);
+                    let (value, slope) = gelu_and_slope(s, b);
+                    store(s, self.y.at(at), s.mul(g, value), count);
+                    store(s, self.y.at(at + width), s.mul(s.mul(g, a), slope), count);
                 }
             }
         }

@@ -70,7 +70,7 @@ impl Product<'_> {
     fn blocks<S: Simd>(&self, s: S) {
         match (S::LANES, self.panel.width) {
             (16, 32) => self.strips::<S, 3, 2>(s),
-            (16, _) => self.strips::<S, 3, 1>(s),
+            (16, _) => self.strips::<S, 4, 1>(s),
             _ => self.strips::<S, 1, 2>(s),
         }
     }
@@ -84,9 +84,11 @@ impl Product<'_> {
                 self.tile::<S, G, NV>(s, block, offset);
                 groups = rest;
             }
-            if let Some((block, _)) = groups.split_first_chunk::<2>() {
+            if let Some((block, rest)) = groups.split_first_chunk::<2>() {
                 self.tile::<S, 2, NV>(s, block, offset);
-            } else if let Some((block, _)) = groups.split_first_chunk::<1>() {
+                groups = rest;
+            }
+            if let Some((block, _)) = groups.split_first_chunk::<1>() {
                 self.tile::<S, 1, NV>(s, block, offset);
             }
         }

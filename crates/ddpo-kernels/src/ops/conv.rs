@@ -10,6 +10,7 @@ use crate::{
         conv_input::{input_gradient, phases},
         conv_weight::weight_gradient,
         linear::row_sum,
+        winograd::{self, Tiles},
     },
     graph::{Array, Operation, Tracked, apply, on_cpu},
     simd::Level,
@@ -55,9 +56,13 @@ impl Operation for Conv {
         let x = inputs[0].values();
         let (weight, bias) = self.matrix.positions(self.bias);
         let bias = bias.map(|i| inputs[i].values());
-        let values =
-            self.matrix.forward(inputs, |panels| convolve(self.level, x, self.images, self.geometry, panels, bias));
-        let shape = self.output(self.matrix.columns(inputs)).shape();
+        let columns = self.matrix.columns(inputs);
+        let form = Tiles::best(self.images, self.geometry, columns);
+        let values = self.matrix.forward(inputs, form, |panels| match form {
+            Some(tiles) => winograd::convolve(self.level, x, self.images, self.geometry, tiles, panels, bias),
+            None => convolve(self.level, x, self.images, self.geometry, panels, bias),
+        });
+        let shape = self.output(columns).shape();
         let saved = match weight {
             Some(i) => {
                 let x = tracked[i].then(|| inputs[0].clone());
@@ -84,9 +89,18 @@ impl Operation for Conv {
         if tracked[0] {
             let phases = phases(self.geometry, self.images);
             let taps = phases.iter().map(|phase| phase.taps.clone()).collect();
-            gradients[0] = self.matrix.adjoint(saved.next(), kh * kw, taps, |panels| {
-                let (g, outputs) = (g.values(), self.output(n));
-                let values = input_gradient(self.level, g, outputs, self.images, &phases, panels);
+            let outputs = self.output(n);
+            // A single phase is a whole convolution of stride 1.
+            let whole = if let [phase] = &phases[..] { Some(phase.geometry) } else { None };
+            let form = whole.and_then(|geometry| Tiles::best(outputs, geometry, self.images.channels));
+            gradients[0] = self.matrix.adjoint(saved.next(), kh * kw, taps, form, |panels| {
+                let g = g.values();
+                let values = match (whole, form) {
+                    (Some(geometry), Some(tiles)) => {
+                        winograd::convolve(self.level, g, outputs, geometry, tiles, &panels[0], None)
+                    }
+                    _ => input_gradient(self.level, g, outputs, self.images, &phases, panels),
+                };
                 Array::new(values, &self.images.shape())
             });
         }

@@ -34,7 +34,7 @@ impl Operation for Linear {
         let (weight, bias) = self.matrix.positions(self.bias);
         let bias = bias.map(|i| inputs[i].values());
         let n = self.matrix.columns(inputs);
-        let values = self.matrix.forward(inputs, |panels| {
+        let values = self.matrix.forward(inputs, None, |panels| {
             let rows = x.values().len() / panels.rows().max(1);
             multiply(self.level, x.values(), rows, panels, bias)
         });
@@ -58,7 +58,7 @@ impl Operation for Linear {
             gradients[i] = Some(Array::new(values, &[k, n]));
         }
         if tracked[0] {
-            gradients[0] = self.matrix.adjoint(saved.next(), 1, vec![vec![0]], |panels| {
+            gradients[0] = self.matrix.adjoint(saved.next(), 1, vec![vec![0]], None, |panels| {
                 let panels = &panels[0];
                 let rows = g.values().len() / n.max(1);
                 let mut shape = g.shape().to_vec();

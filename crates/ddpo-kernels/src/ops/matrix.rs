@@ -3,16 +3,21 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::{
-    cpu::pack::Panels,
+    cpu::{pack::Panels, winograd::Tiles},
     graph::{Array, constant, on_cpu},
+    simd::Level,
     weight::Weight,
 };
 
-/// The packed forms of a frozen weight, computed when first asked for.
+/// How a matrix is packed: as it is, or carried to the positions of Winograd's tiles.
+pub(super) type Form = Option<Tiles>;
+
+/// The packed forms of a frozen weight, computed when first asked for and kept with what was asked: whoever asks for
+/// another form, as images of another size may, packs at each use.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    forward: OnceLock<Panels>,
-    adjoint: OnceLock<(Vec<Vec<usize>>, Vec<Panels>)>,
+    forward: OnceLock<(Form, Panels)>,
+    adjoint: OnceLock<(Form, Vec<Vec<usize>>, Vec<Panels>)>,
 }
 
 /// Where an operation finds its matrix.
@@ -34,13 +39,16 @@ impl Matrix {
     }
 
     /// Calls `body` with the matrix packed for `x · matrix`.
-    pub(super) fn forward<R>(&self, inputs: &[Array], body: impl FnOnce(&Panels) -> R) -> R {
+    pub(super) fn forward<R>(&self, inputs: &[Array], form: Form, body: impl FnOnce(&Panels) -> R) -> R {
         let pack = |value: &Array| {
             let [rows, columns] = dims(value);
-            Panels::pack(value.values(), rows, columns)
+            shape(Panels::pack(value.values(), rows, columns), form)
         };
         match self {
-            Self::Frozen(value, cache) => body(cache.forward.get_or_init(|| pack(value))),
+            Self::Frozen(value, cache) => {
+                let (packed, panels) = cache.forward.get_or_init(|| (form, pack(value)));
+                if *packed == form { body(panels) } else { body(&pack(value)) }
+            }
             Self::Input => body(&pack(&inputs[1])),
         }
     }
@@ -52,18 +60,20 @@ impl Matrix {
         value: Option<&Array>,
         positions: usize,
         taps: Vec<Vec<usize>>,
+        form: Form,
         body: impl FnOnce(&[Panels]) -> R,
     ) -> Option<R> {
         let pack = |value: &Array, taps: &[Vec<usize>]| -> Vec<Panels> {
             let [rows, columns] = dims(value);
-            let one = |taps: &Vec<usize>| Panels::pack_adjoint(value.values(), taps, rows / positions, columns);
+            let one =
+                |taps: &Vec<usize>| shape(Panels::pack_adjoint(value.values(), taps, rows / positions, columns), form);
             taps.iter().map(one).collect()
         };
         match self {
             Self::Frozen(value, cache) => {
-                let make = || (taps.clone(), pack(value, &taps));
-                let (packed, panels) = cache.adjoint.get_or_init(make);
-                Some(if *packed == taps { body(panels) } else { body(&pack(value, &taps)) })
+                let make = || (form, taps.clone(), pack(value, &taps));
+                let (packed, of, panels) = cache.adjoint.get_or_init(make);
+                Some(if *packed == form && *of == taps { body(panels) } else { body(&pack(value, &taps)) })
             }
             Self::Input => value.map(|value| body(&pack(value, &taps))),
         }
@@ -83,6 +93,14 @@ impl Matrix {
             Self::Frozen(value, _) => value.last(),
             Self::Input => inputs[1].last(),
         }
+    }
+}
+
+/// A packed matrix in the form wanted.
+fn shape(panels: Panels, form: Form) -> Panels {
+    match form {
+        Some(tiles) => tiles.carry(Level::current(), &panels),
+        None => panels,
     }
 }
 

@@ -8,6 +8,7 @@ mod level;
 mod math;
 mod peak;
 mod portable;
+mod several;
 mod vector;
 
 #[cfg(test)]
@@ -16,4 +17,5 @@ pub(crate) use level::forced;
 pub(crate) use level::{Level, Work};
 pub(crate) use math::{erf, exp, sigmoid};
 pub use peak::multiply_adds;
+pub(crate) use several::Several;
 pub(crate) use vector::Simd;

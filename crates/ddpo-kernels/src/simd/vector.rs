@@ -98,13 +98,4 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
         }
         lanes[0]
     }
-
-    /// The largest lane.
-    #[inline(always)]
-    fn largest(self, value: Self::V) -> f32 {
-        let mut lanes = [f32::NEG_INFINITY; 16];
-        // SAFETY: the buffer holds 16 values, and no unit has more lanes.
-        unsafe { self.store(lanes.as_mut_ptr(), value) };
-        lanes.iter().copied().fold(f32::NEG_INFINITY, f32::max)
-    }
 }

@@ -1,0 +1,133 @@
+//! The gradients of attention.
+
+use std::ops::Range;
+
+use super::{
+    super::{
+        memory::{self, Shared, with_scratch},
+        pack::padded,
+        tile::Walk,
+    },
+    Head, Shape, add_outer, multiply,
+    softmax::{Slope, Softmax},
+    transposed, width,
+};
+use crate::simd::Level;
+
+/// The gradients of the tracked ones of `q`, `k` and `v`.
+pub(crate) fn backward(
+    level: Level,
+    [q, k, v]: [&[f32]; 3],
+    g: &[f32],
+    shape: Shape,
+    tracked: [bool; 3],
+) -> [Option<Vec<f32>>; 3] {
+    assert_eq!(g.len(), q.len(), "attention: values of the gradient");
+    let heads = shape.batch * shape.heads;
+    let sizes = [q.len(), k.len(), v.len()];
+    let mut gradients: [Option<Vec<f32>>; 3] = std::array::from_fn(|i| tracked[i].then(|| vec![0.0; sizes[i]]));
+    let [dq, dk, dv] = gradients.each_mut().map(|x| x.as_mut().map(|x| Shared::new(x)));
+    memory::for_each(heads, shape.work() * 3, |index| {
+        let head = Head::new(shape, index);
+        let task = BackwardHead { level, q, k, v, g, head };
+        task.run(dq, dk, dv);
+    });
+    gradients
+}
+
+/// The backward pass of one head.
+struct BackwardHead<'a> {
+    level: Level,
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    g: &'a [f32],
+    head: Head,
+}
+
+impl BackwardHead<'_> {
+    fn run(&self, dq: Option<Shared>, dk: Option<Shared>, dv: Option<Shared>) {
+        let Shape { keys, depth, queries, .. } = self.head.shape;
+        let room = self.head.room();
+        with_scratch(2 * (room + keys * depth), |buffer| {
+            let (by_key, buffer) = buffer.split_at_mut(room);
+            let (by_value, buffer) = buffer.split_at_mut(room);
+            let (key_sum, value_sum) = buffer.split_at_mut(keys * depth);
+            self.head.keys(self.k, by_key);
+            self.head.keys(self.v, by_value);
+            key_sum.fill(0.0);
+            value_sum.fill(0.0);
+            let block = self.head.shape.block();
+            for start in (0..queries).step_by(block) {
+                let range = start..queries.min(start + block);
+                let sums = (dk.is_some().then_some(&mut *key_sum), dv.is_some().then_some(&mut *value_sum));
+                self.block(by_key, by_value, range, dq, sums);
+            }
+            // Queries were scaled before they were summed into the keys' gradient.
+            self.store(dk, key_sum);
+            self.store(dv, value_sum);
+        });
+    }
+
+    /// The part of the gradients that some queries bring.
+    fn block(
+        &self,
+        by_key: &[f32],
+        by_value: &[f32],
+        queries: Range<usize>,
+        dq: Option<Shared>,
+        (key_sum, value_sum): (Option<&mut [f32]>, Option<&mut [f32]>),
+    ) {
+        let (level, head, shape) = (self.level, self.head, self.head.shape);
+        let Shape { keys, depth, mask, .. } = shape;
+        let width = width(queries.len());
+        let scores = shape.rows() * width;
+        with_scratch((depth + padded(depth) + 1) * width + 2 * scores, |buffer| {
+            let (columns, buffer) = buffer.split_at_mut(depth * width);
+            let (rows, buffer) = buffer.split_at_mut(padded(depth) * width);
+            let (weights, buffer) = buffer.split_at_mut(scores);
+            let (slopes, sums) = buffer.split_at_mut(scores);
+            let walk = Walk::rows(depth, depth);
+            head.columns(self.q, queries.clone(), width, shape.scale(), columns);
+            multiply(level, by_key, walk, keys, columns, width, weights);
+            level.run(Softmax { scores: weights, width, sums, first: queries.start, keys, mask });
+            head.columns(self.g, queries.clone(), width, 1.0, columns);
+            multiply(level, by_value, walk, keys, columns, width, slopes);
+            level.run(Slope { weights, slopes, width, sums, keys });
+            if let Some(sum) = value_sum {
+                self.rows(self.g, queries.clone(), 1.0, rows);
+                add_outer(level, weights, width, keys, rows, depth, sum);
+            }
+            if let Some(sum) = key_sum {
+                self.rows(self.q, queries.clone(), shape.scale(), rows);
+                add_outer(level, slopes, width, keys, rows, depth, sum);
+            }
+            if let Some(dq) = dq {
+                multiply(level, by_key, transposed(shape), depth, slopes, width, columns);
+                head.scatter(dq, queries, width, columns, |_| shape.scale());
+            }
+        });
+    }
+
+    /// Some queries' rows, padded, times `scale`; zeros where there are fewer.
+    fn rows(&self, x: &[f32], queries: Range<usize>, scale: f32, to: &mut [f32]) {
+        let depth = self.head.shape.depth;
+        to.fill(0.0);
+        for (to, query) in to.chunks_exact_mut(padded(depth)).zip(queries) {
+            for (to, from) in to.iter_mut().zip(self.head.row(x, self.head.query, query)) {
+                *to = from * scale;
+            }
+        }
+    }
+
+    /// Writes `[key][channel of the head]` to the rows of the keys.
+    fn store(&self, to: Option<Shared>, rows: &[f32]) {
+        let Some(to) = to else { return };
+        let Shape { depth, .. } = self.head.shape;
+        for (i, row) in rows.chunks_exact(depth).enumerate() {
+            let at = self.head.key + i * self.head.shape.channels();
+            // SAFETY: this task alone has this head.
+            unsafe { to.slice(at..at + depth) }.copy_from_slice(row);
+        }
+    }
+}

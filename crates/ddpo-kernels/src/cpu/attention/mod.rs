@@ -1,0 +1,167 @@
+//! Attention, a block of queries at a time: the scores of a block stay in the core's cache, and the
+//! full matrix of scores never exists. The backward pass computes them again.
+//!
+//! Scores lie as `[key][query]`, so that a vector holds one key's scores for several queries: largest scores, sums and
+//! normalisation then need nothing across the lanes of a vector, and every product has its matrix in place.
+
+mod backward;
+mod forward;
+mod softmax;
+
+use std::ops::Range;
+
+pub(crate) use backward::backward;
+pub(crate) use forward::forward;
+
+use super::{
+    memory::Shared,
+    pack::{HALF, PANEL, Panel, padded},
+    product::{Group, Product, Start},
+    tile::{GROUP, Walk},
+};
+use crate::{Mask, simd::Level};
+
+/// The shape of the problem: `[batch, queries, heads · depth]` and `[batch, keys, heads · depth]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    pub batch: usize,
+    pub queries: usize,
+    pub keys: usize,
+    pub heads: usize,
+    pub depth: usize,
+    pub mask: Mask,
+}
+
+/// Keys beyond which the scores of a wide block would leave the core's cache.
+const MANY: usize = 1024;
+
+impl Shape {
+    fn channels(&self) -> usize {
+        self.heads * self.depth
+    }
+
+    fn scale(&self) -> f32 {
+        (self.depth as f32).sqrt().recip()
+    }
+
+    /// Queries of a block.
+    fn block(&self) -> usize {
+        if self.keys > MANY { HALF } else { PANEL }
+    }
+
+    /// Keys in whole groups.
+    fn rows(&self) -> usize {
+        self.keys.next_multiple_of(GROUP)
+    }
+
+    /// Multiply-adds and the exponentials, in floating-point operations.
+    fn work(&self) -> usize {
+        self.batch * self.heads * self.queries * self.keys * (4 * self.depth + 32)
+    }
+}
+
+/// One head of one sample.
+#[derive(Clone, Copy)]
+struct Head {
+    shape: Shape,
+    /// First value of the head's first query, and of its first key.
+    query: usize,
+    key: usize,
+}
+
+impl Head {
+    fn new(shape: Shape, index: usize) -> Self {
+        let (sample, head) = (index / shape.heads, index % shape.heads);
+        let first = head * shape.depth;
+        Self {
+            shape,
+            query: sample * shape.queries * shape.channels() + first,
+            key: sample * shape.keys * shape.channels() + first,
+        }
+    }
+
+    /// Row `index` of the head in a tensor whose head starts at `start`.
+    fn row<'a>(&self, x: &'a [f32], start: usize, index: usize) -> &'a [f32] {
+        &x[start + index * self.shape.channels()..][..self.shape.depth]
+    }
+
+    /// The rows of all keys, `[key][channel of the head]`, in [`Head::room`] values.
+    fn keys(&self, x: &[f32], to: &mut [f32]) {
+        let (used, rest) = to.split_at_mut(self.shape.keys * self.shape.depth);
+        for (i, to) in used.chunks_exact_mut(self.shape.depth).enumerate() {
+            to.copy_from_slice(self.row(x, self.key, i));
+        }
+        rest.fill(0.0);
+    }
+
+    /// Values of the keys' rows: whole groups of rows, and of columns.
+    fn room(&self) -> usize {
+        self.shape.rows() * self.shape.depth + GROUP
+    }
+
+    /// Some queries' rows as `[channel of the head][query]`, `width` queries, times `scale`; zeros where there are fewer.
+    fn columns(&self, x: &[f32], queries: Range<usize>, width: usize, scale: f32, to: &mut [f32]) {
+        to.fill(0.0);
+        for (i, query) in queries.enumerate() {
+            for (to, from) in to.chunks_exact_mut(width).zip(self.row(x, self.query, query)) {
+                to[i] = from * scale;
+            }
+        }
+    }
+
+    /// Writes `[channel of the head][query]` to the rows of some queries, each times its `scale`.
+    fn scatter(&self, to: Shared, queries: Range<usize>, width: usize, from: &[f32], scale: impl Fn(usize) -> f32) {
+        for (i, query) in queries.enumerate() {
+            let at = self.query + query * self.shape.channels();
+            // SAFETY: whoever has a head has these queries of it alone.
+            let to = unsafe { to.slice(at..at + self.shape.depth) };
+            let scale = scale(i);
+            for (to, from) in to.iter_mut().zip(from.chunks_exact(width)) {
+                *to = from[i] * scale;
+            }
+        }
+    }
+}
+
+/// The width of a panel that holds so many queries.
+fn width(queries: usize) -> usize {
+    if queries <= HALF { HALF } else { PANEL }
+}
+
+/// `result[row][query] = Σ left[row][k] · right[k][query]`, for `rows` rows of `left` that `walk` describes.
+fn multiply(level: Level, left: &[f32], walk: Walk, rows: usize, right: &[f32], width: usize, result: &mut [f32]) {
+    level.run(Product {
+        left,
+        walk,
+        groups: &groups(rows, walk.row),
+        panel: Panel { values: right, width, column: 0, valid: width },
+        pitch: width,
+        start: Start::Zero,
+        result: Shared::new(result),
+        unit: width,
+        stride: width,
+    });
+}
+
+/// `sum[key][channel] += Σ left[key][query] · right[query][channel]`, the rows of `right` being [`padded`].
+fn add_outer(level: Level, left: &[f32], width: usize, keys: usize, right: &[f32], depth: usize, sum: &mut [f32]) {
+    let pitch = padded(depth);
+    let groups = groups(keys, width);
+    let result = Shared::new(sum);
+    for column in (0..depth).step_by(PANEL) {
+        let valid = (depth - column).min(PANEL);
+        let panel = Panel { values: &right[column..], width: padded(valid), column, valid };
+        let (walk, start) = (Walk::rows(width, width), Start::Add);
+        level.run(Product { left, walk, groups: &groups, panel, pitch, start, result, unit: depth, stride: depth });
+    }
+}
+
+/// Groups of `count` rows that are `row` apart.
+fn groups(count: usize, row: usize) -> Vec<Group> {
+    (0..count).step_by(GROUP).map(|r| Group { from: r * row, to: r, rows: GROUP.min(count - r) }).collect()
+}
+
+/// How to read the rows `[key][channel]` as `[channel][key]`.
+fn transposed(shape: Shape) -> Walk {
+    Walk { row: 1, step: shape.depth, length: shape.keys, segments: 1, jump: 0, planes: 1, lift: 0 }
+}

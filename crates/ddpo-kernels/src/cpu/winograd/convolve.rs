@@ -1,0 +1,299 @@
+//! The convolution: tiles in blocks, of which the inputs and the sums of one panel at all positions stay near the core.
+
+use std::ops::Range;
+
+use super::{
+    super::{
+        conv::{Geometry, Images},
+        memory::{self, Shared, with_scratch},
+        pack::{PANEL, Panel, Panels},
+        product::{Group, Product, Start, pad_bias},
+        tile::{GROUP, Walk},
+    },
+    Tiles,
+    transform::{Input, Output, Transform, square},
+};
+use crate::simd::{Level, Simd, Work};
+
+/// Values of a block's inputs at all positions that stay in a core's cache.
+const INPUTS: usize = 64 * 1024;
+/// Tiles of a block: a product of fewer rows reads its matrix too often, and one of more gains nothing.
+const BLOCK: Range<usize> = 12..96;
+/// Tiles that fill a product's registers.
+const FULL: usize = 12;
+
+/// A convolution's result, `[batch, height, width, columns of the matrix]`; `matrix` is the kernel at the positions of
+/// the tiles.
+pub(crate) fn convolve(
+    level: Level,
+    x: &[f32],
+    images: Images,
+    geometry: Geometry,
+    tiles: Tiles,
+    matrix: &Panels,
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    assert_eq!(x.len(), images.len(), "conv2d: values of x");
+    assert_eq!(matrix.rows(), tiles.positions() * images.channels, "conv2d: rows of the carried weight");
+    assert!(geometry.kernel == [3, 3] && geometry.stride == 1 && geometry.place.step == 1);
+    let [height, width] = geometry.output;
+    let columns = matrix.columns();
+    let bias = bias.map(pad_bias);
+    let total = images.batch * tiles.count(geometry.output).iter().product::<usize>();
+    let each = block(total, images.channels, tiles);
+    let blocks = total.div_ceil(each);
+    let across = (memory::tasks() / 2 / blocks.max(1)).clamp(1, matrix.count().max(1));
+    let work = 2 * tiles.positions() * total * images.channels * columns;
+    // SAFETY: the tiles of all blocks cover the outputs, and the panels the columns.
+    unsafe {
+        memory::filled(images.batch * height * width * columns, |result| {
+            memory::for_each(blocks * across, work, |index| {
+                let first = index / across * each;
+                let block = Block {
+                    x,
+                    images,
+                    geometry,
+                    tiles: first..(first + each).min(total),
+                    matrix,
+                    bias: bias.as_deref(),
+                    panels: memory::part(matrix.count(), 1, across, index % across),
+                    result,
+                };
+                match tiles {
+                    Tiles::Two => block.run::<4, 2>(level),
+                    Tiles::Four => block.run::<6, 4>(level),
+                }
+            });
+        })
+    }
+}
+
+/// How many tiles a block takes.
+fn block(total: usize, channels: usize, tiles: Tiles) -> usize {
+    let fit = INPUTS / (tiles.positions() * channels).max(1);
+    let most = (fit / FULL * FULL).clamp(BLOCK.start, BLOCK.end);
+    // An equal number for each thread, where there are enough.
+    let blocks = total.div_ceil(most).max(1).next_multiple_of(rayon::current_num_threads());
+    total.div_ceil(blocks).next_multiple_of(GROUP).clamp(BLOCK.start, most)
+}
+
+/// Some tiles and some panels of a convolution.
+struct Block<'a> {
+    x: &'a [f32],
+    images: Images,
+    geometry: Geometry,
+    /// Tiles, counted over the batch.
+    tiles: Range<usize>,
+    matrix: &'a Panels,
+    bias: Option<&'a [f32]>,
+    panels: Range<usize>,
+    result: Shared,
+}
+
+impl Block<'_> {
+    /// `N · N` inputs and `M · M` outputs a tile.
+    fn run<const N: usize, const M: usize>(self, level: Level)
+    where
+        Input: Transform<N, N>,
+        Output: Transform<N, M>,
+    {
+        let channels = self.images.channels;
+        let rows = self.tiles.len().next_multiple_of(GROUP);
+        let (left, sums) = (pitch(rows * channels), pitch(rows * PANEL));
+        let groups: Vec<Group> = (0..self.tiles.len())
+            .step_by(GROUP)
+            .map(|row| Group { from: row * channels, to: row, rows: GROUP.min(self.tiles.len() - row) })
+            .collect();
+        with_scratch(N * N * (left + sums) + channels, |scratch| {
+            let (inputs, rest) = scratch.split_at_mut(N * N * left);
+            let (sum, zeros) = rest.split_at_mut(N * N * sums);
+            zeros.fill(0.0);
+            level.run(Inputs::<N, M> { block: &self, zeros, pitch: left, to: Shared::new(inputs) });
+            for panel in self.panels.clone().map(|index| self.matrix.panel(index)) {
+                for position in 0..N * N {
+                    let left = &inputs[position * left..][..left];
+                    let result = Shared::new(&mut sum[position * sums..][..sums]);
+                    let product = Product {
+                        left,
+                        walk: Walk::rows(channels, channels),
+                        groups: &groups,
+                        panel: panel.alone(position * channels..(position + 1) * channels),
+                        pitch: panel.width,
+                        start: Start::Zero,
+                        result,
+                        unit: panel.width,
+                        stride: panel.width,
+                    };
+                    level.run(product);
+                }
+                level.run(Outputs::<N, M> { block: &self, panel, pitch: sums, sums: sum });
+            }
+        });
+    }
+
+    /// The image of a tile, and its first output row and column.
+    #[inline(always)]
+    fn place<const M: usize>(&self, tile: usize) -> (usize, usize, usize) {
+        let [down, across] = self.geometry.output.map(|length| length.div_ceil(M));
+        (tile / (down * across), tile / across % down * M, tile % across * M)
+    }
+}
+
+/// A distance between positions that does not let them all fall into the same lines of a cache.
+fn pitch(length: usize) -> usize {
+    (length.div_ceil(16) | 1) * 16
+}
+
+/// Carries the inputs of a block's tiles to the positions: `to[position][tile][channel]`.
+struct Inputs<'a, const N: usize, const M: usize> {
+    block: &'a Block<'a>,
+    /// A pixel outside the images.
+    zeros: &'a [f32],
+    pitch: usize,
+    to: Shared,
+}
+
+impl<const N: usize, const M: usize> Work for Inputs<'_, N, M>
+where
+    Input: Transform<N, N>,
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Images { height, width, channels, .. } = self.block.images;
+        let tiles = self.block.tiles.clone();
+        assert!(self.zeros.len() >= channels && self.to.len() >= N * N * self.pitch);
+        assert!(self.pitch >= tiles.len() * channels);
+        for (row, tile) in tiles.enumerate() {
+            let (image, y, x) = self.block.place::<M>(tile);
+            let mut from = [[self.zeros.as_ptr(); N]; N];
+            for i in 0..N {
+                let y = (y + i).wrapping_add_signed(-self.block.geometry.before[0]);
+                for j in 0..N {
+                    let x = (x + j).wrapping_add_signed(-self.block.geometry.before[1]);
+                    if y < height && x < width {
+                        let pixel = &self.block.x[((image * height + y) * width + x) * channels..][..channels];
+                        from[i][j] = pixel.as_ptr();
+                    }
+                }
+            }
+            let to = row * channels;
+            let whole = channels / S::LANES * S::LANES;
+            for channel in (0..whole).step_by(S::LANES) {
+                // SAFETY: every address has `channels` values, and the positions have room for them.
+                unsafe { self.vector(s, &from, channel, to + channel, None) };
+            }
+            if whole < channels {
+                // SAFETY: as above.
+                unsafe { self.vector(s, &from, whole, to + whole, Some(channels - whole)) };
+            }
+        }
+    }
+}
+
+impl<const N: usize, const M: usize> Inputs<'_, N, M>
+where
+    Input: Transform<N, N>,
+{
+    /// Carries a vector of channels, or the first `count` of one.
+    ///
+    /// # Safety
+    ///
+    /// The addresses must have the vector's values from `channel` on, and each position room for them at `to`.
+    #[inline(always)]
+    unsafe fn vector<S: Simd>(
+        &self,
+        s: S,
+        from: &[[*const f32; N]; N],
+        channel: usize,
+        to: usize,
+        count: Option<usize>,
+    ) {
+        let mut inputs = [[s.splat(0.0); N]; N];
+        for i in 0..N {
+            for j in 0..N {
+                // SAFETY: the caller vouches for the values.
+                inputs[i][j] = unsafe {
+                    let from = from[i][j].add(channel);
+                    match count {
+                        None => s.load(from),
+                        Some(count) => s.load_partial(from, count),
+                    }
+                };
+            }
+        }
+        let carried = square::<S, Input, N, N>(s, &inputs);
+        for i in 0..N {
+            for j in 0..N {
+                // SAFETY: the caller vouches for the room.
+                unsafe {
+                    let to = self.to.at((i * N + j) * self.pitch + to);
+                    match count {
+                        None => s.store(to, carried[i][j]),
+                        Some(count) => s.store_partial(to, carried[i][j], count),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Carries the sums of a panel back to the outputs and adds the bias.
+struct Outputs<'a, const N: usize, const M: usize> {
+    block: &'a Block<'a>,
+    panel: Panel<'a>,
+    pitch: usize,
+    /// `[position][tile][column of the panel]`.
+    sums: &'a [f32],
+}
+
+impl<const N: usize, const M: usize> Work for Outputs<'_, N, M>
+where
+    Output: Transform<N, M>,
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Panel { width, column, valid, .. } = self.panel;
+        let [height, across] = self.block.geometry.output;
+        let columns = self.block.matrix.columns();
+        let tiles = self.block.tiles.clone();
+        assert!(self.pitch >= tiles.len() * width && self.sums.len() >= N * N * self.pitch);
+        assert!(self.block.bias.is_none_or(|bias| bias.len() >= column + width));
+        assert_eq!(self.block.result.len(), self.block.images.batch * height * across * columns);
+        for (row, tile) in tiles.enumerate() {
+            let (image, y, x) = self.block.place::<M>(tile);
+            for offset in (0..valid).step_by(S::LANES) {
+                let mut sums = [[s.splat(0.0); N]; N];
+                for i in 0..N {
+                    for j in 0..N {
+                        let at = (i * N + j) * self.pitch + row * width + offset;
+                        // SAFETY: each position was seen to have a row of `width` values for each tile.
+                        sums[i][j] = unsafe { s.load(self.sums.as_ptr().add(at)) };
+                    }
+                }
+                let bias = match self.block.bias {
+                    // SAFETY: the bias was seen to cover the panel's width.
+                    Some(bias) => unsafe { s.load(bias.as_ptr().add(column + offset)) },
+                    None => s.splat(0.0),
+                };
+                let outputs = square::<S, Output, N, M>(s, &sums);
+                let count = (valid - offset).min(S::LANES);
+                for i in 0..M.min(height - y) {
+                    for j in 0..M.min(across - x) {
+                        let value = s.add(outputs[i][j], bias);
+                        let at = ((image * height + y + i) * across + x + j) * columns + column + offset;
+                        // SAFETY: the pixel is within the image and the columns within the pixel; tiles and panels are
+                        // each one task's.
+                        unsafe {
+                            let to = self.block.result.at(at);
+                            if count == S::LANES { s.store(to, value) } else { s.store_partial(to, value, count) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
