@@ -1,5 +1,7 @@
 //! Scaled dot-product attention with heads side by side in the channel axis.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 
 use crate::{composed, ops};
@@ -31,5 +33,45 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, mask: M
     assert!(s > 0, "attention: no keys, wanted at least one");
     assert_eq!(k.dims(), [b, s, c], "attention: keys, against the batch and channels of the queries");
     assert_eq!(v.dims(), [b, s, c], "attention: values, against the keys");
-    ops::attention(&q, &k, &v, heads, mask).unwrap_or_else(|| composed::attention(q, k, v, heads, mask))
+    ops::attention(&q, &k, &v, heads, mask, None).unwrap_or_else(|| composed::attention(q, k, v, heads, mask))
+}
+
+/// [`attention`] without a mask, of samples that share keys and values: sample `i` of the queries looks at sample
+/// `rows[i]` of the keys.
+///
+/// # Shapes
+///
+/// - `q`: `[B, T, H·d]`, `k` and `v`: `[U, S, H·d]`, `rows`: `B` indices below `U`
+/// - result: `[B, T, H·d]`
+///
+/// # Panics
+///
+/// As [`attention`], and if `rows` are not `B` indices of samples of the keys.
+pub fn shared_attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, rows: &Arc<[usize]>) -> Tensor<3> {
+    let [b, _, c] = q.dims();
+    let [u, s, _] = k.dims();
+    assert!(heads > 0 && c.is_multiple_of(heads), "attention: {c} channels in {heads} heads, wanted a multiple");
+    assert!(s > 0, "attention: no keys, wanted at least one");
+    assert_eq!(k.dims(), [u, s, c], "attention: keys, against the channels of the queries");
+    assert_eq!(v.dims(), [u, s, c], "attention: values, against the keys");
+    assert_eq!(rows.len(), b, "attention: rows, against the batch of the queries");
+    assert!(rows.iter().all(|&row| row < u), "attention: rows {rows:?}, wanted indices below {u}");
+    ops::attention(&q, &k, &v, heads, Mask::None, Some(rows)).unwrap_or_else(|| {
+        let [k, v] = [k, v].map(|x| composed::samples(x, rows));
+        composed::attention(q, k, v, heads, Mask::None)
+    })
+}
+
+/// The different samples of a constant `[B, S, C]`, and which of them each sample is; `None` if all differ, or where
+/// looking would cost more than it saves: on other devices than the CPU.
+pub fn distinct(x: &Tensor<3>) -> Option<(Tensor<3>, Arc<[usize]>)> {
+    let [b, s, c] = x.dims();
+    let rows: Arc<[usize]> = ops::distinct(x)?.into();
+    let count = rows.iter().max().map_or(0, |last| last + 1);
+    if count == b || s * c == 0 {
+        return None;
+    }
+    // The first sample of each kind; kinds are counted in the order of their first samples.
+    let first: Vec<usize> = (0..count).filter_map(|kind| rows.iter().position(|&row| row == kind)).collect();
+    Some((composed::samples(x.clone(), &first), rows))
 }

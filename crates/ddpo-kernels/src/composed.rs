@@ -1,7 +1,7 @@
 //! Every operation composed of Burn's own: the path of all devices but the CPU, and what the CPU
 //! kernels are tested against.
 
-use burn::tensor::{Bool, Tensor, activation, module, ops::ConvOptions};
+use burn::tensor::{Bool, Int, Tensor, TensorData, activation, module, ops::ConvOptions};
 
 use crate::{Activation, Conv2dOptions, Mask, Padding, Weight};
 
@@ -79,6 +79,14 @@ pub(crate) fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, 
         }
     };
     activation::softmax(scores, 3).matmul(split(v, s)).swap_dims(1, 2).reshape([b, t, c])
+}
+
+/// Samples `rows` of a batch.
+pub(crate) fn samples(x: Tensor<3>, rows: &[usize]) -> Tensor<3> {
+    let rows: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    let count = rows.len();
+    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &x.device());
+    x.select(0, rows)
 }
 
 pub(crate) fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {

@@ -1,36 +1,62 @@
 //! Scaled dot-product attention.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 
 use crate::{
     Mask,
     cpu::attention::{Shape, backward, forward},
-    graph::{Array, Operation, Tracked, apply, on_cpu},
+    graph::{Array, Operation, Tracked, apply, constant, on_cpu},
     simd::Level,
 };
 
-/// The operation on the CPU, or `None` where it must be composed.
-pub(crate) fn attention(q: &Tensor<3>, k: &Tensor<3>, v: &Tensor<3>, heads: usize, mask: Mask) -> Option<Tensor<3>> {
+/// The operation on the CPU, or `None` where it must be composed; `rows` are the samples of the keys that those of the
+/// queries look at, each at its own if there are none.
+pub(crate) fn attention(
+    q: &Tensor<3>,
+    k: &Tensor<3>,
+    v: &Tensor<3>,
+    heads: usize,
+    mask: Mask,
+    rows: Option<&Arc<[usize]>>,
+) -> Option<Tensor<3>> {
     let [batch, queries, channels] = q.dims();
     if channels == 0 || ![q, k, v].into_iter().all(on_cpu) {
         return None;
     }
     let keys = k.dims()[1];
     let shape = Shape { batch, queries, keys, heads, depth: channels / heads, mask };
-    let op = Attention { level: Level::current(), shape };
+    let op = Attention { level: Level::current(), shape, rows: rows.cloned() };
     Some(apply(q.clone(), Some(k.clone()), Some(v.clone()), op))
+}
+
+/// Which of the different samples of a constant each sample is, counted in the order in which they come.
+pub(crate) fn distinct(x: &Tensor<3>) -> Option<Vec<usize>> {
+    let array = (!x.is_tracked()).then(|| constant(x)).flatten()?;
+    let [batch, ..] = x.dims();
+    let size = array.values().len().checked_div(batch)?.max(1);
+    let mut kinds: Vec<&[f32]> = Vec::new();
+    let kind = |sample| {
+        kinds.iter().position(|kind| *kind == sample).unwrap_or_else(|| {
+            kinds.push(sample);
+            kinds.len() - 1
+        })
+    };
+    Some(array.values().chunks(size).map(kind).collect())
 }
 
 #[derive(Debug)]
 struct Attention {
     level: Level,
     shape: Shape,
+    rows: Option<Arc<[usize]>>,
 }
 
 impl Operation for Attention {
     fn forward(&self, inputs: &[Array], tracked: Tracked) -> (Array, Vec<Array>) {
         let [q, k, v] = [0, 1, 2].map(|i| inputs[i].values());
-        let values = forward(self.level, q, k, v, self.shape);
+        let values = forward(self.level, [q, k, v], self.shape, self.rows.as_deref());
         let keep = tracked.contains(&true);
         let saved = if keep { inputs.to_vec() } else { Vec::new() };
         (Array::new(values, inputs[0].shape()), saved)
@@ -38,7 +64,7 @@ impl Operation for Attention {
 
     fn backward(&self, saved: &[Array], g: Array, tracked: Tracked) -> [Option<Array>; 3] {
         let inputs = [0, 1, 2].map(|i| saved[i].values());
-        let mut gradients = backward(self.level, inputs, g.values(), self.shape, tracked);
+        let mut gradients = backward(self.level, inputs, g.values(), self.shape, self.rows.as_deref(), tracked);
         std::array::from_fn(|i| gradients[i].take().map(|x| Array::new(x, saved[i].shape())))
     }
 }

@@ -7,7 +7,7 @@ mod matrix;
 mod norm;
 mod pointwise;
 
-pub(crate) use attention::attention;
+pub(crate) use attention::{attention, distinct};
 pub(crate) use conv::conv2d;
 pub(crate) use linear::linear;
 pub(crate) use matrix::Cache;

@@ -1,7 +1,10 @@
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
 use proptest::prelude::*;
 
 use super::support::{gradients, leaf, random, same, same_alone, same_under_any_pool, values};
-use crate::{Mask, attention, composed};
+use crate::{Mask, attention, composed, distinct, shared_attention};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
@@ -61,4 +64,32 @@ fn threads_do_not_matter() {
         all.extend(gradients(y, &q, &k, &v).into_iter().flatten());
         all
     });
+}
+
+#[test]
+fn shared_keys_are_as_good_as_copies() {
+    let rows: Arc<[usize]> = [1, 0, 1, 1, 2].into();
+    for queries in [9, 70] {
+        let inputs = (random(1, [5, queries, 24]), random(2, [3, 21, 24]), random(3, [3, 21, 24]));
+        let copies = |x: Tensor<3>| composed::samples(x, &rows);
+        same(
+            inputs.clone(),
+            2e-5,
+            |q, k, v| shared_attention(q, k, v, 3, &rows),
+            |q, k, v| composed::attention(q, copies(k), copies(v), 3, Mask::None),
+        );
+        let (q, k, v) = inputs;
+        let shared = values(shared_attention(q.clone(), k.clone(), v.clone(), 3, &rows));
+        assert!(shared == values(attention(q, copies(k), copies(v), 3, Mask::None)));
+    }
+}
+
+#[test]
+fn samples_that_differ_are_told_apart() {
+    let x = random(1, [3, 4, 5]);
+    assert!(distinct(&x).is_none());
+    let repeated = composed::samples(x.clone(), &[2, 0, 2, 2]);
+    let (kinds, rows) = distinct(&repeated).unwrap();
+    assert_eq!(*rows, [0, 1, 0, 0]);
+    assert!(values(kinds) == values(composed::samples(x, &[2, 0])));
 }

@@ -1,13 +1,43 @@
 //! Attention over the tokens of an image, and from an image to its text.
 
+use std::sync::Arc;
+
 use burn::tensor::Tensor;
 use ddpo_kernels::{Activation, Mask};
 
 use super::{GroupNorm, Linear};
 use crate::params::{Scope, Weights};
 
-/// Keys and values, `[B, S, C]` each.
-pub(crate) type KeysValues = (Tensor<3>, Tensor<3>);
+/// What attention looks at: states `[U, S, C]`, and which of them each sample's are if several samples share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    states: Tensor<3>,
+    rows: Option<Arc<[usize]>>,
+}
+
+impl Context {
+    /// The states of a batch `[B, S, C]`. Of a text that several samples have, as the empty one under guidance, keys and
+    /// values are then computed once.
+    pub(crate) fn new(states: &Tensor<3>) -> Self {
+        match ddpo_kernels::distinct(states) {
+            Some((states, rows)) => Self { states, rows: Some(rows) },
+            None => Self::own(states.clone()),
+        }
+    }
+
+    /// States of which each sample has its own.
+    fn own(states: Tensor<3>) -> Self {
+        Self { states, rows: None }
+    }
+}
+
+/// Keys and values, `[U, S, C]` each, and which of them each sample's are if several samples share them.
+#[derive(Clone, Debug)]
+pub(crate) struct KeysValues {
+    keys: Tensor<3>,
+    values: Tensor<3>,
+    rows: Option<Arc<[usize]>>,
+}
 
 /// Multi-head attention with the names of diffusers' `Attention`.
 #[derive(Clone, Debug)]
@@ -36,17 +66,34 @@ impl Attention {
     ///
     /// # Shapes
     ///
-    /// `[B, S, context] -> ([B, S, channels], [B, S, channels])`
-    pub(crate) fn keys_values(&self, weights: &Weights, context: Tensor<3>) -> KeysValues {
-        (self.key.forward(weights, context.clone()), self.value.forward(weights, context))
+    /// States `[U, S, context]` give keys and values `[U, S, channels]`.
+    pub(crate) fn keys_values(&self, weights: &Weights, context: &Context) -> KeysValues {
+        KeysValues {
+            keys: self.key.forward(weights, context.states.clone()),
+            values: self.value.forward(weights, context.states.clone()),
+            rows: context.rows.clone(),
+        }
+    }
+
+    /// The keys and values of what each sample has itself.
+    ///
+    /// # Shapes
+    ///
+    /// `[B, S, context]`
+    pub(crate) fn own_keys_values(&self, weights: &Weights, states: Tensor<3>) -> KeysValues {
+        self.keys_values(weights, &Context::own(states))
     }
 
     /// # Shapes
     ///
     /// `[B, T, channels] -> [B, T, channels]`
-    pub(crate) fn forward(&self, weights: &Weights, x: Tensor<3>, (keys, values): KeysValues) -> Tensor<3> {
+    pub(crate) fn forward(&self, weights: &Weights, x: Tensor<3>, context: KeysValues) -> Tensor<3> {
         let queries = self.query.forward(weights, x);
-        let attended = ddpo_kernels::attention(queries, keys, values, self.heads, Mask::None);
+        let KeysValues { keys, values, rows } = context;
+        let attended = match rows {
+            Some(rows) => ddpo_kernels::shared_attention(queries, keys, values, self.heads, &rows),
+            None => ddpo_kernels::attention(queries, keys, values, self.heads, Mask::None),
+        };
         self.output.forward(weights, attended)
     }
 }
@@ -72,7 +119,7 @@ impl SelfAttention2d {
     pub(crate) fn forward(&self, weights: &Weights, x: Tensor<4>) -> Tensor<4> {
         let [batch, height, width, channels] = x.dims();
         let tokens = self.norm.forward(weights, x.clone(), Activation::None).reshape([batch, height * width, channels]);
-        let context = self.attention.keys_values(weights, tokens.clone());
+        let context = self.attention.own_keys_values(weights, tokens.clone());
         let attended = self.attention.forward(weights, tokens, context);
         x + attended.reshape([batch, height, width, channels])
     }

@@ -6,7 +6,7 @@ mod resnet;
 mod transformer;
 
 use attention::Attention;
-pub(crate) use attention::{KeysValues, SelfAttention2d};
+pub(crate) use attention::{Context, KeysValues, SelfAttention2d};
 pub(crate) use layers::{Conv, GroupNorm, LayerNorm, Linear, downsample, upsample_to};
 pub(crate) use resnet::{Resnet, ResnetShape};
 pub(crate) use transformer::{Transformer, TransformerShape};

@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use ddpo_kernels::Activation;
 
-use super::{Attention, GroupNorm, KeysValues, LayerNorm, Linear};
+use super::{Attention, Context, GroupNorm, KeysValues, LayerNorm, Linear};
 use crate::params::{Scope, Weights};
 
 /// The sizes of a spatial transformer.
@@ -60,10 +60,10 @@ impl Transformer {
         }
     }
 
-    /// Appends the keys and values that this transformer takes from `states`, in the order of its attentions.
-    pub(crate) fn context(&self, weights: &Weights, states: &Tensor<3>, out: &mut Vec<KeysValues>) {
+    /// Appends the keys and values that this transformer takes from a text, in the order of its attentions.
+    pub(crate) fn context(&self, weights: &Weights, text: &Context, out: &mut Vec<KeysValues>) {
         for block in &self.blocks {
-            out.extend(block.crosses().map(|attention| attention.keys_values(weights, states.clone())));
+            out.extend(block.crosses().map(|attention| attention.keys_values(weights, text)));
         }
     }
 
@@ -116,7 +116,7 @@ impl Block {
 
     fn forward(&self, weights: &Weights, x: Tensor<3>, context: &mut std::slice::Iter<'_, KeysValues>) -> Tensor<3> {
         let normed = self.norm1.forward(weights, x.clone());
-        let own = |normed: &Tensor<3>| self.attention1.keys_values(weights, normed.clone());
+        let own = |normed: &Tensor<3>| self.attention1.own_keys_values(weights, normed.clone());
         let keys_values = if self.first_is_cross { context.next().cloned() } else { None };
         let keys_values = keys_values.unwrap_or_else(|| own(&normed));
         let x = x + self.attention1.forward(weights, normed, keys_values);

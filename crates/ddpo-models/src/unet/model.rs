@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::{Error, Result},
-    nn::{Conv, GroupNorm, KeysValues, Linear, Transformer},
+    nn::{Context, Conv, GroupNorm, KeysValues, Linear, Transformer},
     params::{Scope, Specs, Weights, vector},
 };
 
@@ -117,9 +117,9 @@ impl Unet {
     pub fn text_context(&self, weights: &Weights, states: &Tensor<3>) -> Result<TextContext> {
         self.check_weights(weights)?;
         self.check_states(states)?;
-        let mut keys_values = Vec::new();
+        let (mut keys_values, text) = (Vec::new(), Context::new(states));
         for transformer in self.transformers() {
-            transformer.context(weights, states, &mut keys_values);
+            transformer.context(weights, &text, &mut keys_values);
         }
         Ok(TextContext { keys_values, batch: states.dims()[0] })
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     error::Result,
-    nn::{Conv, Transformer, upsample_to},
+    nn::{Context, Conv, Transformer, upsample_to},
     params::Weights,
 };
 
@@ -62,7 +62,7 @@ impl Segment<'_> {
     ) -> Tensor<4> {
         let mut context = Vec::new();
         if let Some(transformer) = self.transformer() {
-            transformer.context(weights, states, &mut context);
+            transformer.context(weights, &Context::new(states), &mut context);
         }
         let (mut context, x) = (context.iter(), input.x.clone());
         match self {

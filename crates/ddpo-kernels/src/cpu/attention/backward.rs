@@ -8,7 +8,7 @@ use super::{
         pack::padded,
         tile::Walk,
     },
-    Head, Shape, add_outer, multiply,
+    Head, Shape, add_outer, multiply, row,
     softmax::{Slope, Softmax},
     transposed, width,
 };
@@ -20,33 +20,38 @@ pub(crate) fn backward(
     [q, k, v]: [&[f32]; 3],
     g: &[f32],
     shape: Shape,
+    rows: Option<&[usize]>,
     tracked: [bool; 3],
 ) -> [Option<Vec<f32>>; 3] {
     assert_eq!(g.len(), q.len(), "attention: values of the gradient");
-    let heads = shape.batch * shape.heads;
     let sizes = [q.len(), k.len(), v.len()];
     let mut gradients: [Option<Vec<f32>>; 3] = std::array::from_fn(|i| tracked[i].then(|| vec![0.0; sizes[i]]));
     let [dq, dk, dv] = gradients.each_mut().map(|x| x.as_mut().map(|x| Shared::new(x)));
-    memory::for_each(heads, shape.work() * 3, |index| {
-        let head = Head::new(shape, index);
-        let task = BackwardHead { level, q, k, v, g, head };
-        task.run(dq, dk, dv);
+    // A task has a sample of the keys, and with it all samples of the queries that look at it.
+    let texts = k.len() / (shape.keys * shape.channels()).max(1);
+    memory::for_each(texts * shape.heads, shape.work() * 3, |index| {
+        let (text, head) = (index / shape.heads, index % shape.heads);
+        let samples = (0..shape.batch).filter(|&sample| row(rows, sample) == text);
+        let heads: Vec<Head> = samples.map(|sample| Head::new(shape, sample, text, head)).collect();
+        let task = BackwardHead { level, q, k, v, g, head: Head::new(shape, 0, text, head) };
+        task.run(&heads, dq, dk, dv);
     });
     gradients
 }
 
-/// The backward pass of one head.
+/// The backward pass of one head, for all samples that look at the same keys.
 struct BackwardHead<'a> {
     level: Level,
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
     g: &'a [f32],
+    /// The head of any of the samples.
     head: Head,
 }
 
 impl BackwardHead<'_> {
-    fn run(&self, dq: Option<Shared>, dk: Option<Shared>, dv: Option<Shared>) {
+    fn run(&self, heads: &[Head], dq: Option<Shared>, dk: Option<Shared>, dv: Option<Shared>) {
         let Shape { keys, depth, queries, .. } = self.head.shape;
         let room = self.head.room();
         with_scratch(2 * (room + keys * depth), |buffer| {
@@ -58,10 +63,10 @@ impl BackwardHead<'_> {
             key_sum.fill(0.0);
             value_sum.fill(0.0);
             let block = self.head.shape.block();
-            for start in (0..queries).step_by(block) {
+            for (head, start) in heads.iter().flat_map(|head| (0..queries).step_by(block).map(move |at| (head, at))) {
                 let range = start..queries.min(start + block);
                 let sums = (dk.is_some().then_some(&mut *key_sum), dv.is_some().then_some(&mut *value_sum));
-                self.block(by_key, by_value, range, dq, sums);
+                Self { head: *head, ..*self }.block(by_key, by_value, range, dq, sums);
             }
             // Queries were scaled before they were summed into the keys' gradient.
             self.store(dk, key_sum);

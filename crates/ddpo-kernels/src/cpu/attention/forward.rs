@@ -7,22 +7,23 @@ use super::{
         memory::{self, Shared, with_scratch},
         tile::Walk,
     },
-    Head, Shape, multiply,
+    Head, Shape, multiply, row,
     softmax::Softmax,
     transposed, width,
 };
 use crate::simd::Level;
 
-/// `softmax(q kᵀ / sqrt(depth)) v`, head by head.
-pub(crate) fn forward(level: Level, q: &[f32], k: &[f32], v: &[f32], shape: Shape) -> Vec<f32> {
+/// `softmax(q kᵀ / sqrt(depth)) v`, head by head; `rows` are the samples of the keys that those of the queries look at.
+pub(crate) fn forward(level: Level, [q, k, v]: [&[f32]; 3], shape: Shape, rows: Option<&[usize]>) -> Vec<f32> {
     let heads = shape.batch * shape.heads;
     let parts = memory::tasks().div_ceil(heads.max(1)).clamp(1, shape.queries.div_ceil(48).max(1));
     // SAFETY: the parts of all heads cover every query and channel.
     unsafe {
         memory::filled(q.len(), |y| {
             memory::for_each(heads * parts, shape.work(), |index| {
-                let head = Head::new(shape, index / parts);
-                let range = memory::part(shape.queries, 16, parts, index % parts);
+                let (sample, part) = (index / parts / shape.heads, index % parts);
+                let head = Head::new(shape, sample, row(rows, sample), index / parts % shape.heads);
+                let range = memory::part(shape.queries, 16, parts, part);
                 with_scratch(2 * head.room(), |buffer| {
                     let (keys, values) = buffer.split_at_mut(head.room());
                     head.keys(k, keys);

@@ -70,13 +70,13 @@ struct Head {
 }
 
 impl Head {
-    fn new(shape: Shape, index: usize) -> Self {
-        let (sample, head) = (index / shape.heads, index % shape.heads);
+    /// Head `head` of sample `sample` of the queries, which look at sample `row` of the keys.
+    fn new(shape: Shape, sample: usize, row: usize, head: usize) -> Self {
         let first = head * shape.depth;
         Self {
             shape,
             query: sample * shape.queries * shape.channels() + first,
-            key: sample * shape.keys * shape.channels() + first,
+            key: row * shape.keys * shape.channels() + first,
         }
     }
 
@@ -121,6 +121,11 @@ impl Head {
             }
         }
     }
+}
+
+/// The sample of the keys that a sample of the queries looks at.
+fn row(rows: Option<&[usize]>, sample: usize) -> usize {
+    rows.map_or(sample, |rows| rows[sample])
 }
 
 /// The width of a panel that holds so many queries.
