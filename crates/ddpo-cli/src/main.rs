@@ -13,8 +13,10 @@ use clap::Parser;
 
 use args::{Cli, Command};
 
+#[global_allocator]
+static ALLOCATOR: ddpo::device::KeepingAllocator = ddpo::device::KeepingAllocator::new();
+
 fn main() -> ExitCode {
-    ddpo::device::keep_freed_pages();
     run(&Cli::parse().command).unwrap_or_else(|error| failure::show(&error))
 }
 

@@ -139,8 +139,10 @@ fn peak() -> f64 {
     threads as f64 * ddpo_kernels::multiply_adds(0).1 as f64 * ROUNDS as f64 / seconds * 1e-9
 }
 
+#[global_allocator]
+static ALLOCATOR: ddpo_kernels::KeepingAllocator = ddpo_kernels::KeepingAllocator::new();
+
 fn main() {
-    ddpo_kernels::keep_freed_pages();
     println!("peak {:.0} GFLOP/s on {} threads", peak(), rayon::current_num_threads());
     convolution(16, 64, 64, 32, 1);
     convolution(16, 128, 128, 16, 1);

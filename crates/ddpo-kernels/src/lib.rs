@@ -30,7 +30,7 @@ mod simd;
 mod weight;
 
 pub use activation::{geglu, gelu, quick_gelu, silu};
-pub use allocator::keep_freed_pages;
+pub use allocator::KeepingAllocator;
 pub use attention::{Mask, attention, distinct, shared_attention};
 pub use conv::{Conv2dOptions, Padding, conv2d};
 pub use deferred::deferred;

@@ -21,8 +21,10 @@ struct Case {
     states: Tensor<3>,
 }
 
+#[global_allocator]
+static ALLOCATOR: ddpo_kernels::KeepingAllocator = ddpo_kernels::KeepingAllocator::new();
+
 fn main() {
-    ddpo_kernels::keep_freed_pages();
     let threads = rayon::current_num_threads();
     println!("{threads} threads; medians");
     for case in [tiny(), small(), emoji()] {

@@ -2,7 +2,7 @@
 
 use burn::tensor::Device;
 
-pub use ddpo_kernels::keep_freed_pages;
+pub use ddpo_kernels::KeepingAllocator;
 
 use crate::error::{Error, Result};
 

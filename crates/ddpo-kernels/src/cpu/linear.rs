@@ -80,6 +80,13 @@ const CHUNK: usize = 512;
 pub(crate) fn matrix_gradient(level: Level, x: &[f32], g: &[f32], k: usize, n: usize) -> Vec<f32> {
     let rows = x.len().checked_div(k).unwrap_or(0);
     assert_eq!(g.len(), rows * n, "linear: values of the gradient");
+    if k <= THIN {
+        return thin_gradient(level, x, g, k, n);
+    }
+    if n <= THIN {
+        // As the transpose no column of a tile is padding, and the sums are the same to the bit.
+        return transpose(&thin_gradient(level, g, x, n, k), n, k);
+    }
     let mut result = vec![0.0; k * n];
     let shared = Shared::new(&mut result);
     let panels = n.div_ceil(PANEL);
@@ -96,6 +103,51 @@ pub(crate) fn matrix_gradient(level: Level, x: &[f32], g: &[f32], k: usize, n: u
         }
     });
     result
+}
+
+/// Columns that fit one tile, as the factors of an adapter do: the other matrix is then read once, and better where it lies
+/// than from a copy.
+const THIN: usize = 3 * GROUP;
+
+/// [`matrix_gradient`] for few columns of `x`.
+fn thin_gradient(level: Level, x: &[f32], g: &[f32], k: usize, n: usize) -> Vec<f32> {
+    let width = k.next_multiple_of(GROUP);
+    let mut result = vec![0.0; k * n];
+    let shared = Shared::new(&mut result);
+    let groups: Vec<Group> = (0..k).step_by(GROUP).map(|c| Group { from: c, to: c, rows: GROUP.min(k - c) }).collect();
+    let panels = n.div_ceil(PANEL);
+    let parts = panels.clamp(1, memory::tasks());
+    memory::for_each(parts, x.len() * n * 2, |part| {
+        for (x, g) in x.chunks(CHUNK * k.max(1)).zip(g.chunks(CHUNK * n.max(1))) {
+            let rows = g.len() / n;
+            let walk = Walk { row: 1, step: width, length: rows, segments: 1, jump: 0, planes: 1, lift: 0 };
+            with_scratch(rows * width, |left| {
+                for (to, from) in left.chunks_exact_mut(width).zip(x.chunks_exact(k)) {
+                    to[..k].copy_from_slice(from);
+                    to[k..].fill(0.0);
+                }
+                let add = |panel: Panel<'_>, pitch: usize| {
+                    let (left, groups, start, stride) = (&*left, &groups[..], Start::Add, n);
+                    level.run(Product { left, walk, groups, panel, pitch, start, result: shared, unit: n, stride });
+                };
+                for index in memory::part(panels, 1, parts, part) {
+                    let column = index * PANEL;
+                    let valid = (n - column).min(PANEL);
+                    if padded(valid) == valid {
+                        add(Panel { values: &g[column..], width: valid, column, valid }, n);
+                    } else {
+                        with_panel(g, n, index, add);
+                    }
+                }
+            });
+        }
+    });
+    result
+}
+
+/// The transpose of `[rows, columns]`.
+fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..rows * columns).map(|i| matrix[i % rows * columns + i / rows]).collect()
 }
 
 /// Adds some columns of `x` times some panels of `g` to the result.
