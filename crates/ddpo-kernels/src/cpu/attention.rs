@@ -4,7 +4,7 @@
 use super::{
     linear::with_panel,
     memory::{self, Shared, with_scratch},
-    pack::{PANEL, Panels, padded},
+    pack::{PANEL, Panel, Panels, padded},
     product::{Group, Product, Start},
     tile::{GROUP, Walk},
 };
@@ -107,7 +107,7 @@ pub(crate) fn forward(level: Level, q: &[f32], k: &[f32], v: &[f32], shape: Shap
                 let (keys, depth) = (shape.keys, shape.depth);
                 with_scratch(keys * depth, |rows| {
                     head.gather(k, head.key, 0, rows, 1.0);
-                    let by_key = Panels::pack_adjoint(rows, &[0], keys, depth);
+                    let by_key = Panels::pack_adjoint(&[Panel::whole(rows, depth)], &[0], keys, depth);
                     head.gather(v, head.key, 0, rows, 1.0);
                     let values = Panels::pack(rows, keys, depth);
                     for start in range.clone().step_by(shape.block()) {
@@ -299,9 +299,9 @@ impl BackwardHead<'_> {
             key_sum.fill(0.0);
             value_sum.fill(0.0);
             self.head.gather(self.v, self.head.key, 0, rows, 1.0);
-            let by_value = Panels::pack_adjoint(rows, &[0], keys, depth);
+            let by_value = Panels::pack_adjoint(&[Panel::whole(rows, depth)], &[0], keys, depth);
             self.head.gather(self.k, self.head.key, 0, rows, 1.0);
-            let by_key = Panels::pack_adjoint(rows, &[0], keys, depth);
+            let by_key = Panels::pack_adjoint(&[Panel::whole(rows, depth)], &[0], keys, depth);
             let keys_packed = Panels::pack(rows, keys, depth);
             let block = self.head.shape.block();
             for start in (0..queries).step_by(block) {

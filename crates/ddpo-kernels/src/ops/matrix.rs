@@ -1,25 +1,19 @@
 //! The matrix of a product: a constant packed once, or an input packed at each use.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use super::frozen::Frozen;
 use crate::{
-    cpu::pack::Panels,
-    graph::{Array, constant, on_cpu},
-    weight::Weight,
+    cpu::pack::{Panel, Panels},
+    graph::{Array, on_cpu},
+    weight::{Form, Weight},
 };
-
-/// The packed forms of a frozen weight, computed when first asked for.
-#[derive(Debug, Default)]
-pub(crate) struct Cache {
-    forward: OnceLock<Panels>,
-    adjoint: OnceLock<(Vec<Vec<usize>>, Vec<Panels>)>,
-}
 
 /// Where an operation finds its matrix.
 #[derive(Clone, Debug)]
 pub(super) enum Matrix {
-    /// A constant, and its packed forms.
-    Frozen(Array, Arc<Cache>),
+    /// A constant, and its packed form.
+    Frozen(Arc<Frozen>, Arc<Panels>),
     /// The operation's second input.
     Input,
 }
@@ -27,21 +21,20 @@ pub(super) enum Matrix {
 impl Matrix {
     /// The matrix of a weight, if it is on the CPU.
     pub(super) fn of(weight: &Weight) -> Option<Self> {
-        match weight.cache() {
-            Some(cache) => Some(Self::Frozen(constant(weight.value())?, cache.clone())),
-            None => on_cpu(weight.value()).then_some(Self::Input),
+        match weight.form() {
+            Form::Frozen(frozen) => Some(Self::Frozen(frozen.clone(), frozen.panels()?)),
+            Form::Trainable(value) => on_cpu(value).then_some(Self::Input),
         }
     }
 
     /// Calls `body` with the matrix packed for `x · matrix`.
     pub(super) fn forward<R>(&self, inputs: &[Array], body: impl FnOnce(&Panels) -> R) -> R {
-        let pack = |value: &Array| {
-            let [rows, columns] = dims(value);
-            Panels::pack(value.values(), rows, columns)
-        };
         match self {
-            Self::Frozen(value, cache) => body(cache.forward.get_or_init(|| pack(value))),
-            Self::Input => body(&pack(&inputs[1])),
+            Self::Frozen(_, panels) => body(panels),
+            Self::Input => {
+                let [rows, columns] = dims(&inputs[1]);
+                body(&Panels::pack(inputs[1].values(), rows, columns))
+            }
         }
     }
 
@@ -54,18 +47,14 @@ impl Matrix {
         taps: Vec<Vec<usize>>,
         body: impl FnOnce(&[Panels]) -> R,
     ) -> Option<R> {
-        let pack = |value: &Array, taps: &[Vec<usize>]| -> Vec<Panels> {
-            let [rows, columns] = dims(value);
-            let one = |taps: &Vec<usize>| Panels::pack_adjoint(value.values(), taps, rows / positions, columns);
-            taps.iter().map(one).collect()
-        };
         match self {
-            Self::Frozen(value, cache) => {
-                let make = || (taps.clone(), pack(value, &taps));
-                let (packed, panels) = cache.adjoint.get_or_init(make);
-                Some(if *packed == taps { body(panels) } else { body(&pack(value, &taps)) })
-            }
-            Self::Input => value.map(|value| body(&pack(value, &taps))),
+            Self::Frozen(frozen, panels) => Some(frozen.adjoint(panels, positions, taps, body)),
+            Self::Input => value.map(|value| {
+                let [rows, columns] = dims(value);
+                let block = [Panel::whole(value.values(), columns)];
+                let one = |taps: &Vec<usize>| Panels::pack_adjoint(&block, taps, rows / positions, columns);
+                body(&taps.iter().map(one).collect::<Vec<_>>())
+            }),
         }
     }
 
@@ -80,7 +69,7 @@ impl Matrix {
     /// Columns of the matrix.
     pub(super) fn columns(&self, inputs: &[Array]) -> usize {
         match self {
-            Self::Frozen(value, _) => value.last(),
+            Self::Frozen(_, panels) => panels.columns(),
             Self::Input => inputs[1].last(),
         }
     }
