@@ -11,8 +11,8 @@ from peft.utils import get_peft_model_state_dict
 
 # A long prompt is among the cases, and what is cut off it is none of the output.
 transformers.logging.set_verbosity_error()
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from make_model import make
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from random_pipeline import make
 from recompute import check
 
 LONG = "an astronaut, " * 30
@@ -67,7 +67,7 @@ def main(program, out):
     good = True
     for kind in ("sd1", "sd2"):
         model, trace = f"{out}/{kind}", f"{out}/{kind}.safetensors"
-        make(model, kind, "tiny", 7)
+        make(model, "tiny", kind, 7)
         for name, more in CASES:
             sample(program, out, model, trace, *more)
             print(f"{kind}, {name}: ", end="")

@@ -1,7 +1,7 @@
 """Stable Diffusion 1.5's shape on this machine: two sampling steps, and one training micro-step with gradient checkpointing,
 by `ddpo` and by diffusers with PEFT; seconds and peak memory of each, in processes of their own.
 
-usage: sd15.py DDPO MODEL        (MODEL: made by `make_model.py MODEL --size sd15`; 3.8 GB)
+usage: sd15.py DDPO MODEL        (MODEL: made by `../random_pipeline.py MODEL --size sd15`; 3.8 GB)
 """
 import json, os, resource, subprocess, sys, tempfile, time
 

@@ -168,6 +168,9 @@ pub struct Evaluate {
     /// An image folder with labels: also tell how often the picture nearest to a sample has the label it was drawn for
     #[arg(long, value_name = "DIR", conflicts_with = "run")]
     pub labels: Option<PathBuf>,
+    /// With --labels, also write those samples as a PNG, a row a label
+    #[arg(long, value_name = "FILE", requires = "labels")]
+    pub labels_grid: Option<PathBuf>,
     /// Also write the numbers as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

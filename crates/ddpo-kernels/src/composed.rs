@@ -7,9 +7,9 @@ use crate::{Activation, Conv2dOptions, Mask, Padding, Weight};
 
 pub(crate) fn linear<const D: usize>(x: Tensor<D>, weight: &Weight, bias: Option<&Tensor<1>>) -> Tensor<D> {
     let mut shape = x.dims();
-    let [k, n] = weight.value().dims();
+    let [k, n] = weight.dims();
     let rows = x.shape().num_elements() / k.max(1);
-    let y = x.reshape([rows, k]).matmul(weight.value().clone());
+    let y = x.reshape([rows, k]).matmul(weight.value());
     let y = match bias {
         Some(bias) => y + bias.clone().reshape([1, n]),
         None => y,
@@ -20,10 +20,10 @@ pub(crate) fn linear<const D: usize>(x: Tensor<D>, weight: &Weight, bias: Option
 
 pub(crate) fn conv2d(x: Tensor<4>, weight: &Weight, bias: Option<&Tensor<1>>, options: Conv2dOptions) -> Tensor<4> {
     let [_, _, _, channels] = x.dims();
-    let [_, n] = weight.value().dims();
+    let [_, n] = weight.dims();
     let [kh, kw] = options.kernel;
     let Padding { top, bottom, left, right } = options.padding;
-    let kernel = weight.value().clone().reshape([kh, kw, channels, n]).permute([3, 2, 0, 1]);
+    let kernel = weight.value().reshape([kh, kw, channels, n]).permute([3, 2, 0, 1]);
     let x = x.permute([0, 3, 1, 2]).pad([(top, bottom), (left, right)], 0.0);
     let stride = [options.stride; 2];
     let geometry = ConvOptions::new(stride, [0, 0], [1, 1], 1);

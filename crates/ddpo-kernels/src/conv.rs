@@ -71,7 +71,7 @@ impl Conv2dOptions {
 /// If the shapes above do not fit.
 pub fn conv2d(x: Tensor<4>, weight: &Weight, bias: Option<&Tensor<1>>, options: Conv2dOptions) -> Tensor<4> {
     let [_, h, w, channels] = x.dims();
-    let [k, n] = weight.value().dims();
+    let [k, n] = weight.dims();
     let [kh, kw] = options.kernel;
     assert_eq!(kh * kw * channels, k, "conv2d: kernel area times channels of x, against the rows of the weight");
     if let Some(bias) = bias {

@@ -15,7 +15,7 @@ use crate::{Weight, composed, ops};
 ///
 /// If the last axis of `x` is not `K`, or `bias` is not `N` long.
 pub fn linear<const D: usize>(x: Tensor<D>, weight: &Weight, bias: Option<&Tensor<1>>) -> Tensor<D> {
-    let [k, n] = weight.value().dims();
+    let [k, n] = weight.dims();
     assert_eq!(x.dims()[D - 1], k, "linear: last axis of x, against the rows of the weight");
     if let Some(bias) = bias {
         assert_eq!(bias.dims(), [n], "linear: bias, against the columns of the weight");

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
-use crate::ops::Cache;
+use crate::ops::Frozen;
 
 /// A weight matrix `[K, N]`, used as `x @ W`.
 ///
@@ -12,34 +12,66 @@ use crate::ops::Cache;
 /// in that row order.
 #[derive(Clone, Debug)]
 pub struct Weight {
-    value: Tensor<2>,
-    cache: Option<Arc<Cache>>,
+    dims: [usize; 2],
+    form: Form,
+}
+
+/// How a weight is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Form {
+    /// A constant of every graph, shared by all clones.
+    Frozen(Arc<Frozen>),
+    /// An input of every graph.
+    Trainable(Tensor<2>),
 }
 
 impl Weight {
-    /// A weight that never receives a gradient. Its packed forms are computed once and shared by
-    /// every clone.
+    /// A weight that never receives a gradient. The CPU kernels pack it when they first use it, and
+    /// then the packed form is the only one in memory; every clone shares it.
     pub fn frozen(value: Tensor<2>) -> Self {
-        Self { value: value.without_autodiff(), cache: Some(Arc::default()) }
+        Self { dims: value.dims(), form: Form::Frozen(Arc::new(Frozen::new(value.without_autodiff()))) }
     }
 
     /// A weight that receives a gradient when `value` is tracked. It is packed at every use.
     pub fn trainable(value: Tensor<2>) -> Self {
-        Self { value, cache: None }
+        Self { dims: value.dims(), form: Form::Trainable(value) }
     }
 
-    /// The matrix, `[K, N]`.
-    pub fn value(&self) -> &Tensor<2> {
-        &self.value
+    /// Packs a frozen weight on the CPU at once instead of at its first use, so that a network that is
+    /// being read is never in memory twice.
+    pub fn pack(&self) {
+        if let Form::Frozen(frozen) = &self.form {
+            frozen.panels();
+        }
+    }
+
+    /// `[K, N]`.
+    pub fn dims(&self) -> [usize; 2] {
+        self.dims
+    }
+
+    /// The matrix, `[K, N]`. One that has been packed is copied out of that form.
+    pub fn value(&self) -> Tensor<2> {
+        match &self.form {
+            Form::Frozen(frozen) => frozen.value(),
+            Form::Trainable(value) => value.clone(),
+        }
+    }
+
+    /// Where the matrix is.
+    pub fn device(&self) -> Device {
+        match &self.form {
+            Form::Frozen(frozen) => frozen.device(),
+            Form::Trainable(value) => value.device(),
+        }
     }
 
     /// Whether the weight is a constant of every graph it is used in.
     pub fn is_frozen(&self) -> bool {
-        self.cache.is_some()
+        matches!(self.form, Form::Frozen(_))
     }
 
-    /// The packed forms of a frozen weight.
-    pub(crate) fn cache(&self) -> Option<&Arc<Cache>> {
-        self.cache.as_ref()
+    pub(crate) fn form(&self) -> &Form {
+        &self.form
     }
 }

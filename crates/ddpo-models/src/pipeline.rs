@@ -47,6 +47,11 @@ const CLASSES: [(&str, &[&str]); 4] = [
     ("tokenizer", &["CLIPTokenizer", "CLIPTokenizerFast"]),
 ];
 
+/// What else such a pipeline has: how it steps is read from the scheduler's own file, a checker of its pictures does not change
+/// them, and an image encoder serves image prompts, which there are none of here.
+const WITHOUT_EFFECT: [&str; 5] =
+    ["scheduler", "safety_checker", "requires_safety_checker", "feature_extractor", "image_encoder"];
+
 impl Pipeline {
     /// Reads a diffusers directory, on the disk or in the program.
     ///
@@ -280,7 +285,8 @@ fn check_index(files: &ModelFiles) -> Result<()> {
             return Err(fields.refuse(other, &json!(pair), "no such component"));
         }
     }
-    Ok(())
+    fields.ignore(&WITHOUT_EFFECT);
+    fields.finish()
 }
 
 /// How many images of so many activations fit a bound on memory; rows do not depend on their batch.

@@ -5,7 +5,13 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use ddpo_core::{Condition, Denoiser, Error as CoreError, Parameter, Policy, Prediction, PredictionKind, Timestep};
 
-use crate::{error::Result, lora::Lora, params::Weights, recompute::predict_recomputing, unet::Unet};
+use crate::{
+    error::Result,
+    lora::Lora,
+    params::Weights,
+    recompute::{Trained, predict_recomputing},
+    unet::Unet,
+};
 
 /// A UNet with constant weights, or any weights, as a denoiser.
 #[derive(Clone, Debug)]
@@ -83,7 +89,8 @@ impl DiffusionPolicy {
 
     /// The same policy with or without gradient checkpointing: instead of keeping every intermediate value for the backward
     /// pass, it keeps what enters each layer of the UNet and computes the layer again. Values are the same to the bit, and so
-    /// are the gradients of adapters on attention and feed-forward layers; those of others up to rounding. Only adapters on the CPU are trained that way; in all other cases nothing changes.
+    /// are the gradients of adapters on attention and feed-forward layers; those of others up to rounding. On devices other
+    /// than the CPU nothing changes.
     #[must_use]
     pub fn recomputing(self, recompute: bool) -> Self {
         Self { recompute, ..self }
@@ -102,6 +109,21 @@ impl DiffusionPolicy {
     /// The denoiser as it is now, to keep.
     pub fn snapshot(&self) -> UnetDenoiser {
         self.sampler.clone()
+    }
+
+    /// What is trained, as constants, and as it is in the graph.
+    fn trained(&self) -> (Trained, Vec<Tensor<1>>) {
+        match &self.adapter {
+            Some(adapter) => {
+                let leaves = adapter.parameters().into_iter().map(|parameter| parameter.value).collect();
+                (Trained::Adapter(adapter.without_gradients(), self.base.weights.clone()), leaves)
+            }
+            None => {
+                let leaves = self.tracked.weights.values();
+                let values = leaves.iter().cloned().map(Tensor::inner).collect();
+                (Trained::Whole(self.base.unet.specs().clone(), values), leaves)
+            }
+        }
     }
 
     fn untrained(base: UnetDenoiser, device: &Device) -> Self {
@@ -139,9 +161,10 @@ impl Denoiser<4> for DiffusionPolicy {
         timesteps: &[Timestep],
         condition: &Condition,
     ) -> ddpo_core::Result<Prediction<4>> {
-        if let Some(adapter) = self.adapter.as_ref().filter(|_| self.recompute) {
+        if self.recompute {
             let times: Vec<f64> = timesteps.iter().map(|timestep| timestep.0).collect();
-            let value = predict_recomputing(&self.sampler, &self.base, adapter, sample, times, &condition.states);
+            let (trained, leaves) = self.trained();
+            let value = predict_recomputing(&self.sampler, trained, leaves, sample, times, &condition.states);
             if let Some(value) = value.map_err(CoreError::model)? {
                 return Ok(Prediction::new(self.base.kind, value));
             }

@@ -1,4 +1,4 @@
-//! Gradient checkpointing: the gradient of an adapter at the price of a second forward pass, in the memory of one layer.
+//! Gradient checkpointing: the gradient of what is trained at the price of a second forward pass, in the memory of one layer.
 
 use std::sync::Arc;
 
@@ -8,48 +8,65 @@ use ddpo_kernels::deferred;
 use crate::{
     error::Result,
     lora::Lora,
-    params::{Weights, leaf},
+    params::{Specs, Weights, leaf},
     policy::UnetDenoiser,
     unet::{Input, Unet},
 };
 
-/// What `sampler`, which is `base` under `adapter`, predicts; tracked, and with nothing kept but what enters each segment of
-/// the network. `None` on a device whose backward pass cannot be extended.
+/// What is trained, as constants.
+pub(crate) enum Trained {
+    /// An adapter on these weights.
+    Adapter(Lora, Weights),
+    /// All weights, flat.
+    Whole(Specs, Vec<Tensor<1>>),
+}
+
+impl Trained {
+    /// The network's weights with new leaves for what is trained, and these.
+    fn tracked(&self, device: &Device) -> Result<(Weights, Vec<Tensor<1>>)> {
+        match self {
+            Self::Adapter(adapter, base) => {
+                let adapter = adapter.tracked(device);
+                let factors = adapter.parameters().into_iter().map(|parameter| parameter.value);
+                Ok((adapter.attach(base)?, factors.collect()))
+            }
+            Self::Whole(specs, values) => {
+                let weights = Weights::trainable(specs, values.clone(), device)?;
+                let leaves = weights.values();
+                Ok((weights, leaves))
+            }
+        }
+    }
+}
+
+/// What `sampler` predicts as a function of `leaves`, the values of `trained` in the graph, with nothing kept but what enters
+/// each segment of the network. `None` on a device whose backward pass cannot be extended.
 ///
 /// # Shapes
 ///
 /// `sample` `[B, H, W, C]`, `times` of length `B`, `states` `[B, S, C]`; the result has the shape of `sample`.
 pub(crate) fn predict_recomputing(
     sampler: &UnetDenoiser,
-    base: &UnetDenoiser,
-    adapter: &Lora,
+    trained: Trained,
+    leaves: Vec<Tensor<1>>,
     sample: &Tensor<4>,
     times: Vec<f64>,
     states: &Tensor<3>,
 ) -> Result<Option<Tensor<4>>> {
     let (sample, states) = (sample.clone().inner(), states.clone().inner());
-    let (value, inputs) = sampler.unet.forward_keeping(&sampler.weights, sample, &times, &states)?;
-    let leaves: Vec<Tensor<1>> = adapter.parameters().into_iter().map(|parameter| parameter.value).collect();
+    let (value, inputs) = sampler.unet.forward_keeping(&sampler.weights, sample.clone(), &times, &states)?;
     let Some(device) = leaves.first().map(Tensor::device) else { return Ok(None) };
-    let second = Second {
-        unet: base.unet.clone(),
-        base: base.weights.clone(),
-        adapter: adapter.without_gradients(),
-        device,
-        times,
-        states,
-        inputs,
-    };
-    // One parameter of all factors, because an operation has a fixed number of inputs; the graph takes it apart again.
+    let second = Second { unet: sampler.unet.clone(), trained, device, sample, times, states, inputs };
+    // One parameter of all leaves, because an operation has a fixed number of inputs; the graph takes it apart again.
     Ok(deferred(Tensor::cat(leaves, 0), &value, move |gradient| second.gradient(gradient)))
 }
 
 /// The second forward pass, segment by segment from the last to the first, each with its backward pass.
 struct Second {
     unet: Arc<Unet>,
-    base: Weights,
-    adapter: Lora,
+    trained: Trained,
     device: Device,
+    sample: Tensor<4>,
     times: Vec<f64>,
     states: Tensor<3>,
     inputs: Vec<Input>,
@@ -63,25 +80,32 @@ struct Flow {
     skips: Vec<Tensor<4>>,
     /// Of the time embedding.
     time: Option<Tensor<2>>,
-    /// Of each factor.
-    factors: Vec<Option<Tensor<1>>>,
+    /// Of each leaf.
+    leaves: Vec<Option<Tensor<1>>>,
 }
 
 impl Second {
-    /// The gradients of all factors in a row, given that of the prediction.
+    /// The gradients of all leaves in a row, given that of the prediction.
     fn gradient(&self, output: Tensor<4>) -> Option<Tensor<1>> {
-        let adapter = self.adapter.tracked(&self.device);
-        let weights = adapter.attach(&self.base).ok()?;
-        let factors: Vec<Tensor<1>> = adapter.parameters().into_iter().map(|parameter| parameter.value).collect();
+        let (weights, leaves) = self.trained.tracked(&self.device).ok()?;
         let time = self.unet.embed_times(&weights, &self.times, &self.states.device());
-        let mut flow = Flow { output, skips: Vec::new(), time: None, factors: vec![None; factors.len()] };
+        let mut flow = Flow { output, skips: Vec::new(), time: None, leaves: vec![None; leaves.len()] };
         for index in (0..self.inputs.len()).rev() {
-            self.step_back(index, &weights, &time, &factors, &mut flow)?;
+            self.step_back(index, &weights, &time, &leaves, &mut flow)?;
         }
         if let (true, Some(gradient)) = (time.is_autodiff(), flow.time.take()) {
-            flow.collect(&factors, &mut (time * gradient).sum().backward());
+            flow.collect(&leaves, &mut (time * gradient).sum().backward());
         }
-        Some(Tensor::cat(flow.factors.into_iter().collect::<Option<Vec<_>>>()?, 0))
+        if self.trains_entry() {
+            let entered = self.unet.enter(&weights, self.sample.clone());
+            flow.collect(&leaves, &mut (entered * flow.output.clone()).sum().backward());
+        }
+        Some(Tensor::cat(flow.leaves.into_iter().collect::<Option<Vec<_>>>()?, 0))
+    }
+
+    /// Whether anything below the first segment is trained: no adapter changes a convolution.
+    fn trains_entry(&self) -> bool {
+        matches!(self.trained, Trained::Whole(..))
     }
 
     /// Takes the gradients through segment `index`.
@@ -90,13 +114,13 @@ impl Second {
         index: usize,
         weights: &Weights,
         time: &Tensor<2>,
-        factors: &[Tensor<1>],
+        leaves: &[Tensor<1>],
         flow: &mut Flow,
     ) -> Option<()> {
         let segments = self.unet.segments();
         let (segment, input) = (segments.get(index)?, self.inputs.get(index)?);
-        // Nothing below the first segment is differentiated, because a convolution has no adapter.
-        let track = |x: Tensor<4>| if index > 0 { leaf(x, &self.device) } else { x };
+        let goes_on = index > 0 || self.trains_entry();
+        let track = |x: Tensor<4>| if goes_on { leaf(x, &self.device) } else { x };
         let input = Input {
             x: track(input.x.clone()),
             skip: input.skip.clone().map(|x| leaf(x, &self.device)),
@@ -112,7 +136,7 @@ impl Second {
             return Some(());
         }
         let mut gradients = backward(&input.x, seed, output, flow.output.clone());
-        flow.collect(factors, &mut gradients);
+        flow.collect(leaves, &mut gradients);
         flow.skips.extend(input.skip.as_ref().and_then(|skip| skip.grad_remove(&mut gradients)));
         if let Some(gradient) = time.is_autodiff().then(|| time.grad_remove(&mut gradients)).flatten() {
             flow.time = Some(match flow.time.take() {
@@ -120,7 +144,7 @@ impl Second {
                 None => gradient,
             });
         }
-        if index > 0 {
+        if goes_on {
             flow.output = input.x.grad_remove(&mut gradients)?;
             if at_once {
                 flow.output = flow.output.clone() + flow.skips.pop()?;
@@ -131,10 +155,10 @@ impl Second {
 }
 
 impl Flow {
-    /// Takes the factors' gradients out of a backward pass. Each factor is used in one segment, or with the time in many.
-    fn collect(&mut self, factors: &[Tensor<1>], gradients: &mut Gradients) {
-        for (sum, factor) in self.factors.iter_mut().zip(factors) {
-            if let Some(gradient) = factor.grad_remove(gradients) {
+    /// Takes the leaves' gradients out of a backward pass. Each leaf is used in one segment, or with the time in many.
+    fn collect(&mut self, leaves: &[Tensor<1>], gradients: &mut Gradients) {
+        for (sum, leaf) in self.leaves.iter_mut().zip(leaves) {
+            if let Some(gradient) = leaf.grad_remove(gradients) {
                 *sum = Some(match sum.take() {
                     Some(sum) => sum + gradient,
                     None => gradient,

@@ -32,6 +32,37 @@ const KNOWN: [&str; 14] = [
     "LCMScheduler",
 ];
 
+/// Fields that say how one of the [`KNOWN`] schedulers goes about its steps, and nothing about the model. The samplers of this
+/// crate have no use for them, and diffusers' `from_config` of these samplers drops them, too.
+const OF_OTHER_SAMPLERS: [&str; 26] = [
+    "algorithm_type",
+    "disable_corrector",
+    "dynamic_thresholding_ratio",
+    "euler_at_final",
+    "final_sigmas_type",
+    "flow_shift",
+    "interpolation_type",
+    "lambda_min_clipped",
+    "lower_order_final",
+    "original_inference_steps",
+    "predict_x0",
+    "sample_max_value",
+    "sigma_max",
+    "sigma_min",
+    "skip_prk_steps",
+    "solver_order",
+    "solver_p",
+    "solver_type",
+    "time_shift_type",
+    "timestep_scaling",
+    "timestep_type",
+    "use_beta_sigmas",
+    "use_dynamic_shifting",
+    "use_exponential_sigmas",
+    "use_karras_sigmas",
+    "use_lu_lambdas",
+];
+
 /// A way to sample a model, whichever its own file names.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Sampler {
@@ -94,7 +125,7 @@ impl Default for SchedulerConfig {
 
 impl SchedulerConfig {
     /// Reads a `scheduler_config.json` as diffusers' `DDIMScheduler.from_config` does: what another scheduler's file leaves
-    /// out has DDIM's default, and what DDIM has no use for is ignored.
+    /// out has DDIM's default, and what only that scheduler has a use for is passed over. A field of no scheduler is refused.
     ///
     /// # Errors
     ///
@@ -121,10 +152,12 @@ impl SchedulerConfig {
             rescale_betas_zero_snr: fields.take("rescale_betas_zero_snr", false)?,
             variance_type: fields.optional("variance_type")?,
         };
-        if class == "DDIMScheduler" {
-            fields.ignore(&["dynamic_thresholding_ratio", "sample_max_value", "skip_prk_steps"]);
-            fields.finish()?;
-        }
+        // A model of a flow, whatever its prediction is called, is another kind of model.
+        fields.fixed("use_flow_sigmas", &[false.into()])?;
+        // What became `prediction_type` in release 0.10 of diffusers.
+        fields.fixed("predict_epsilon", &[true.into()])?;
+        fields.ignore(&OF_OTHER_SAMPLERS);
+        fields.finish()?;
         config.schedule()?;
         Ok(config)
     }
@@ -328,6 +361,17 @@ mod tests {
             error,
             "`scheduler` config field `variance_type` is learned_range, wanted fixed_small, to sample with DDPM"
         );
+    }
+
+    #[test]
+    fn a_field_of_no_scheduler_is_refused_whatever_the_class() {
+        for class in ["DDIMScheduler", "DPMSolverMultistepScheduler"] {
+            let json = format!(r#"{{"_class_name": "{class}", "use_karras_sigmas": true, "shift_terminal": 0.1}}"#);
+            let error = SchedulerConfig::from_json(json.as_bytes()).unwrap_err().to_string();
+            assert_eq!(error, "`scheduler` config field `shift_terminal` is 0.1, wanted no such field, or null");
+        }
+        let error = SchedulerConfig::from_json(br#"{"use_flow_sigmas": true}"#).unwrap_err().to_string();
+        assert!(error.contains("`use_flow_sigmas` is true"), "{error}");
     }
 
     #[test]

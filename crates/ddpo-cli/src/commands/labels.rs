@@ -14,11 +14,12 @@ use crate::progress::{line, stage_bar};
 /// Samples of each label.
 const COUNT: usize = 8;
 
-/// Prints a line a label and the share over all, and writes `labels.png`, a row a label.
+/// Prints a line a label and the share over all, and writes the samples to `to`, a row a label, if they are wanted.
 pub fn run(
     studio: &Studio,
     adapter: Option<&Product>,
     folder: &Path,
+    to: Option<&Path>,
     config: &RunConfig,
     stop: &StopFlag,
 ) -> Result<()> {
@@ -49,7 +50,9 @@ pub fn run(
         "nearest picture has the label: {hits} of {samples} ({:.1} %)",
         100.0 * hits as f64 / samples as f64
     ));
-    write_png(Path::new("labels.png"), &grid(&drawn.images, COUNT)?)?;
-    line("wrote labels.png");
+    if let Some(path) = to {
+        write_png(path, &grid(&drawn.images, COUNT)?)?;
+        line(&format!("wrote {}", path.display()));
+    }
     Ok(())
 }

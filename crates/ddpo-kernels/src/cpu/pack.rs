@@ -23,12 +23,24 @@ pub(crate) struct Panels {
 pub(crate) struct Panel<'a> {
     /// Rows of `width` values.
     pub values: &'a [f32],
-    /// 32 or 16.
+    /// 32 or 16, if the matrix is packed.
     pub width: usize,
     /// The matrix column of the first value.
     pub column: usize,
     /// How many columns belong to the matrix.
     pub valid: usize,
+}
+
+impl<'a> Panel<'a> {
+    /// A row-major matrix as a single panel of its own width.
+    pub(crate) fn whole(matrix: &'a [f32], columns: usize) -> Self {
+        Self { values: matrix, width: columns, column: 0, valid: columns }
+    }
+
+    /// The rows `range` alone, as a panel of a matrix that has no other columns.
+    pub(super) fn alone(self, range: Range<usize>) -> Self {
+        Self { values: &self.values[range.start * self.width..range.end * self.width], column: 0, ..self }
+    }
 }
 
 impl Panels {
@@ -41,13 +53,15 @@ impl Panels {
         })
     }
 
-    /// Packs a matrix `[positions, in, out]` as `[taps, out, in]`, for the positions `taps` of the
-    /// kernel in that order. With one position this is the transpose.
-    pub(crate) fn pack_adjoint(matrix: &[f32], taps: &[usize], inputs: usize, outputs: usize) -> Self {
+    /// Packs a matrix `[positions, in, out]`, given in `blocks` of columns, as `[taps, out, in]`, for
+    /// the positions `taps` of the kernel in that order. With one position this is the transpose.
+    pub(crate) fn pack_adjoint(blocks: &[Panel<'_>], taps: &[usize], inputs: usize, outputs: usize) -> Self {
         Self::build(taps.len() * outputs, inputs, |column, width, valid, panel| {
             for (tap, to) in taps.iter().zip(panel.chunks_exact_mut((outputs * width).max(1))) {
-                let from = &matrix[(tap * inputs + column) * outputs..];
-                transpose(from, outputs, valid, to, width);
+                for block in blocks {
+                    let from = &block.values[(tap * inputs + column) * block.width..];
+                    transpose(from, block.width, [valid, block.valid], &mut to[block.column * width..], width);
+                }
             }
         })
     }
@@ -55,6 +69,27 @@ impl Panels {
     /// Another matrix of as many columns, made panel by panel: `fill` is given a panel of this one and the one to write.
     pub(super) fn derive(&self, rows: usize, fill: impl Fn(Panel<'_>, &mut [f32]) + Sync + Send) -> Self {
         Self::build(rows, self.columns, |column, _, _, to| fill(self.panel(column / PANEL), to))
+    }
+
+    /// The matrix in row-major order.
+    pub(crate) fn unpack(&self) -> Vec<f32> {
+        let blocks = self.blocks();
+        let mut matrix = vec![0.0; self.rows * self.columns];
+        let shared = Shared::new(&mut matrix);
+        // Rows are the tasks, so that each writes a part of its own.
+        memory::for_each(self.rows, self.rows * self.columns * 8, |row| {
+            // SAFETY: rows are disjoint ranges of the matrix, which outlives the loop.
+            let to = unsafe { shared.slice(row * self.columns..(row + 1) * self.columns) };
+            for Panel { values, width, column, valid } in &blocks {
+                to[*column..column + valid].copy_from_slice(&values[row * width..][..*valid]);
+            }
+        });
+        matrix
+    }
+
+    /// All panels.
+    pub(crate) fn blocks(&self) -> Vec<Panel<'_>> {
+        (0..self.count()).map(|index| self.panel(index)).collect()
     }
 
     fn build(rows: usize, columns: usize, fill: impl Fn(usize, usize, usize, &mut [f32]) + Sync + Send) -> Self {
@@ -93,14 +128,6 @@ impl Panels {
         Panel { values, width, column, valid }
     }
 }
-
-impl<'a> Panel<'a> {
-    /// The rows `range` alone, as a panel of a matrix that has no other columns.
-    pub(super) fn alone(self, range: Range<usize>) -> Self {
-        Self { values: &self.values[range.start * self.width..range.end * self.width], column: 0, ..self }
-    }
-}
-
 /// Columns of all panels together.
 pub(crate) fn padded(columns: usize) -> usize {
     columns.next_multiple_of(HALF)
@@ -113,13 +140,13 @@ fn geometry(columns: usize, index: usize) -> (usize, usize, usize) {
     (column, if valid <= HALF { HALF } else { PANEL }, valid)
 }
 
-/// `to[j][i] = from[i][j]` for `i < count`, rows of `from` being `length` long and of `to` `width`.
-fn transpose(from: &[f32], length: usize, count: usize, to: &mut [f32], width: usize) {
+/// `to[j][i] = from[i][j]` for `i < rows` and `j < columns`, rows of `from` being `pitch` apart and of `to` `width`.
+fn transpose(from: &[f32], pitch: usize, [rows, columns]: [usize; 2], to: &mut [f32], width: usize) {
     const BLOCK: usize = 16;
-    for start in (0..length).step_by(BLOCK) {
-        let end = (start + BLOCK).min(length);
-        for i in 0..count {
-            let row = &from[i * length + start..i * length + end];
+    for start in (0..columns).step_by(BLOCK) {
+        let end = (start + BLOCK).min(columns);
+        for i in 0..rows {
+            let row = &from[i * pitch + start..i * pitch + end];
             for (j, &value) in row.iter().enumerate() {
                 to[(start + j) * width + i] = value;
             }

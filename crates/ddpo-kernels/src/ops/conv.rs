@@ -27,7 +27,7 @@ pub(crate) fn conv2d(
         return None;
     }
     let matrix = Matrix::of(weight)?;
-    let value = matches!(matrix, Matrix::Input).then(|| weight.value().clone());
+    let value = matches!(matrix, Matrix::Input).then(|| weight.value());
     let [batch, height, width, channels] = x.dims();
     let images = Images { batch, height, width, channels };
     let output = options.output(height, width);

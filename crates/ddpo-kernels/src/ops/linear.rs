@@ -16,7 +16,7 @@ pub(crate) fn linear<const D: usize>(x: &Tensor<D>, weight: &Weight, bias: Optio
         return None;
     }
     let matrix = Matrix::of(weight)?;
-    let value = matches!(matrix, Matrix::Input).then(|| weight.value().clone());
+    let value = matches!(matrix, Matrix::Input).then(|| weight.value());
     let op = Linear { level: Level::current(), matrix, bias: bias.is_some() };
     Some(apply(x.clone(), value, bias.cloned(), op))
 }

@@ -1,30 +1,23 @@
 //! The matrix of a product: a constant packed once, or an input packed at each use.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use super::frozen::Frozen;
 use crate::{
-    cpu::{pack::Panels, winograd::Tiles},
-    graph::{Array, constant, on_cpu},
+    cpu::{
+        pack::{Panel, Panels},
+        winograd::Tiles,
+    },
+    graph::{Array, on_cpu},
     simd::Level,
-    weight::Weight,
+    weight::{Form, Weight},
 };
-
-/// How a matrix is packed: as it is, or carried to the positions of Winograd's tiles.
-pub(super) type Form = Option<Tiles>;
-
-/// The packed forms of a frozen weight, computed when first asked for and kept with what was asked: whoever asks for
-/// another form, as images of another size may, packs at each use.
-#[derive(Debug, Default)]
-pub(crate) struct Cache {
-    forward: OnceLock<(Form, Panels)>,
-    adjoint: OnceLock<(Form, Vec<Vec<usize>>, Vec<Panels>)>,
-}
 
 /// Where an operation finds its matrix.
 #[derive(Clone, Debug)]
 pub(super) enum Matrix {
-    /// A constant, and its packed forms.
-    Frozen(Array, Arc<Cache>),
+    /// A constant, and its packed form.
+    Frozen(Arc<Frozen>, Arc<Panels>),
     /// The operation's second input.
     Input,
 }
@@ -32,24 +25,20 @@ pub(super) enum Matrix {
 impl Matrix {
     /// The matrix of a weight, if it is on the CPU.
     pub(super) fn of(weight: &Weight) -> Option<Self> {
-        match weight.cache() {
-            Some(cache) => Some(Self::Frozen(constant(weight.value())?, cache.clone())),
-            None => on_cpu(weight.value()).then_some(Self::Input),
+        match weight.form() {
+            Form::Frozen(frozen) => Some(Self::Frozen(frozen.clone(), frozen.panels()?)),
+            Form::Trainable(value) => on_cpu(value).then_some(Self::Input),
         }
     }
 
-    /// Calls `body` with the matrix packed for `x · matrix`.
-    pub(super) fn forward<R>(&self, inputs: &[Array], form: Form, body: impl FnOnce(&Panels) -> R) -> R {
-        let pack = |value: &Array| {
-            let [rows, columns] = dims(value);
-            shape(Panels::pack(value.values(), rows, columns), form)
-        };
+    /// Calls `body` with the matrix packed for `x · matrix`, and carried to the positions of `tiles` if there are any.
+    pub(super) fn forward<R>(&self, inputs: &[Array], tiles: Option<Tiles>, body: impl FnOnce(&Panels) -> R) -> R {
         match self {
-            Self::Frozen(value, cache) => {
-                let (packed, panels) = cache.forward.get_or_init(|| (form, pack(value)));
-                if *packed == form { body(panels) } else { body(&pack(value)) }
+            Self::Frozen(frozen, panels) => frozen.forward(panels, tiles, body),
+            Self::Input => {
+                let [rows, columns] = dims(&inputs[1]);
+                body(&carry(Panels::pack(inputs[1].values(), rows, columns), tiles))
             }
-            Self::Input => body(&pack(&inputs[1])),
         }
     }
 
@@ -60,22 +49,18 @@ impl Matrix {
         value: Option<&Array>,
         positions: usize,
         taps: Vec<Vec<usize>>,
-        form: Form,
+        tiles: Option<Tiles>,
         body: impl FnOnce(&[Panels]) -> R,
     ) -> Option<R> {
-        let pack = |value: &Array, taps: &[Vec<usize>]| -> Vec<Panels> {
-            let [rows, columns] = dims(value);
-            let one =
-                |taps: &Vec<usize>| shape(Panels::pack_adjoint(value.values(), taps, rows / positions, columns), form);
-            taps.iter().map(one).collect()
-        };
         match self {
-            Self::Frozen(value, cache) => {
-                let make = || (form, taps.clone(), pack(value, &taps));
-                let (packed, of, panels) = cache.adjoint.get_or_init(make);
-                Some(if *packed == form && *of == taps { body(panels) } else { body(&pack(value, &taps)) })
-            }
-            Self::Input => value.map(|value| body(&pack(value, &taps))),
+            Self::Frozen(frozen, panels) => Some(frozen.adjoint(panels, positions, taps, tiles, body)),
+            Self::Input => value.map(|value| {
+                let [rows, columns] = dims(value);
+                let block = [Panel::whole(value.values(), columns)];
+                let one =
+                    |taps: &Vec<usize>| carry(Panels::pack_adjoint(&block, taps, rows / positions, columns), tiles);
+                body(&taps.iter().map(one).collect::<Vec<_>>())
+            }),
         }
     }
 
@@ -90,15 +75,15 @@ impl Matrix {
     /// Columns of the matrix.
     pub(super) fn columns(&self, inputs: &[Array]) -> usize {
         match self {
-            Self::Frozen(value, _) => value.last(),
+            Self::Frozen(_, panels) => panels.columns(),
             Self::Input => inputs[1].last(),
         }
     }
 }
 
-/// A packed matrix in the form wanted.
-fn shape(panels: Panels, form: Form) -> Panels {
-    match form {
+/// A packed matrix, carried to the positions of tiles if there are any.
+pub(super) fn carry(panels: Panels, tiles: Option<Tiles>) -> Panels {
+    match tiles {
         Some(tiles) => tiles.carry(Level::current(), &panels),
         None => panels,
     }

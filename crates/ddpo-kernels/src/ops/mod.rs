@@ -2,6 +2,7 @@
 
 mod attention;
 mod conv;
+mod frozen;
 mod linear;
 mod matrix;
 mod norm;
@@ -9,7 +10,7 @@ mod pointwise;
 
 pub(crate) use attention::{attention, distinct};
 pub(crate) use conv::conv2d;
+pub(crate) use frozen::Frozen;
 pub(crate) use linear::linear;
-pub(crate) use matrix::Cache;
 pub(crate) use norm::{group_norm, layer_norm};
 pub(crate) use pointwise::{Function, geglu, map, upsample_nearest_2x};

@@ -6,3 +6,4 @@ mod linear;
 mod norm;
 mod pointwise;
 mod support;
+mod weight;

@@ -19,8 +19,14 @@ pub(crate) const COMPONENTS: [(&str, WeightNames); 3] =
     [("unet", WeightNames::DIFFUSERS), ("vae", WeightNames::DIFFUSERS), ("text_encoder", WeightNames::TRANSFORMERS)];
 
 /// Files of a tokenizer; those that are there are read.
-const TOKENIZER: [&str; 5] =
-    ["vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"];
+const TOKENIZER: [&str; 6] = [
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
 
 /// Picks the files out of a repository's `listing`. `variant` names half-precision weights such as `fp16`; without it the
 /// plain ones are taken where there are any.

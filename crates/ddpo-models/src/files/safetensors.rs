@@ -88,8 +88,12 @@ impl TensorFile {
     /// The elements of a tensor.
     pub(crate) fn read(&self, tensor: &str) -> Result<Vec<f32>> {
         let entry = self.entry(tensor)?;
-        let data = self.parts.get(entry.part).and_then(|part| part.get(entry.range.clone())).unwrap_or_default();
-        match entry.dtype {
+        let Some(part) = self.parts.get(entry.part) else { return Ok(Vec::new()) };
+        part.with_part(entry.range.clone(), |data| self.decode(tensor, entry.dtype, data))?
+    }
+
+    fn decode(&self, tensor: &str, dtype: Dtype, data: &[u8]) -> Result<Vec<f32>> {
+        match dtype {
             Dtype::F32 => Ok(words(data).map(f32::from_le_bytes).collect()),
             Dtype::F16 => Ok(words(data).map(|word| f16::from_le_bytes(word).to_f32()).collect()),
             Dtype::BF16 => Ok(words(data).map(|word| bf16::from_le_bytes(word).to_f32()).collect()),

@@ -4,12 +4,12 @@ use std::{
     collections::BTreeMap,
     fs::File,
     io::Read,
-    ops::Deref,
+    ops::{Deref, Range},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapOptions};
 
 use crate::error::{Error, Result};
 
@@ -26,9 +26,34 @@ pub enum ModelFiles {
 
 /// The content of a file.
 pub(crate) enum Bytes {
-    Mapped(Mmap),
+    Mapped(MappedFile),
     Static(&'static [u8]),
     Shared(Arc<[u8]>),
+}
+
+/// A memory-mapped file.
+pub(crate) struct MappedFile {
+    path: PathBuf,
+    file: File,
+    whole: Mmap,
+}
+
+impl Bytes {
+    /// Calls `body` with a part of the content, empty if there is no such part.
+    ///
+    /// Of a file, the part is mapped for the while only: the pages of weights that have been read do not stay with the
+    /// process beside the weights.
+    pub(crate) fn with_part<R>(&self, range: Range<usize>, body: impl FnOnce(&[u8]) -> R) -> Result<R> {
+        let Self::Mapped(mapped) = self else { return Ok(body(self.get(range).unwrap_or_default())) };
+        if range.is_empty() || range.end > mapped.whole.len() {
+            return Ok(body(&[]));
+        }
+        let mut options = MmapOptions::new();
+        options.offset(range.start as u64).len(range.len());
+        // SAFETY: as in `map`.
+        let part = unsafe { options.map(&mapped.file) }.map_err(read_error(&mapped.path))?;
+        Ok(body(&part))
+    }
 }
 
 impl Deref for Bytes {
@@ -36,7 +61,7 @@ impl Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Mapped(map) => map,
+            Self::Mapped(mapped) => &mapped.whole,
             Self::Static(bytes) => bytes,
             Self::Shared(bytes) => bytes,
         }
@@ -111,8 +136,8 @@ pub(crate) fn map(path: &Path) -> Result<Bytes> {
     }
     // SAFETY: the map is private to this crate and read once, while weights are loaded. A process that truncates the file in
     // that moment ends this one with SIGBUS; model files are not written in place by anything that follows the rules here.
-    let map = unsafe { Mmap::map(&file) }.map_err(read_error(path))?;
-    Ok(Bytes::Mapped(map))
+    let whole = unsafe { Mmap::map(&file) }.map_err(read_error(path))?;
+    Ok(Bytes::Mapped(MappedFile { path: path.to_owned(), file, whole }))
 }
 
 fn read_error(path: &Path) -> impl FnOnce(std::io::Error) -> Error + use<'_> {

@@ -144,15 +144,14 @@ impl Lora {
     /// If the weights are of another model.
     pub fn merge(&self, weights: &Weights) -> Result<Weights> {
         self.check(weights)?;
-        let mut values: Vec<Tensor<1>> = weights.values().into_iter().map(Tensor::inner).collect();
-        for layer in &self.layers {
+        let merged = |layer: &Layer| {
             let [inputs, outputs] = self.specs[layer.id.0].matrix_shape();
             let down = layer.down.clone().inner().reshape([inputs, layer.rank]);
             let up = layer.up.clone().inner().reshape([layer.rank, outputs]);
             let change: Tensor<1> = down.matmul(up).mul_scalar(layer.scale()).flatten(0, 1);
-            values[layer.id.0] = values[layer.id.0].clone() + change;
-        }
-        Weights::frozen(&self.specs, values)
+            (layer.id, weights.value(layer.id).flat().inner() + change)
+        };
+        Ok(weights.replaced(self.layers.iter().map(merged).collect()))
     }
 
     fn map(&self, change: impl Fn(Tensor<1>) -> Tensor<1>) -> Self {

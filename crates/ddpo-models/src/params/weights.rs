@@ -7,7 +7,7 @@ use ddpo_kernels::Weight;
 
 use super::{
     init, layout,
-    spec::{ParamId, ParamSpec, Specs},
+    spec::{Layout, ParamId, ParamSpec, Specs},
 };
 use crate::error::{Error, Result};
 
@@ -61,10 +61,18 @@ impl Value {
         }
     }
 
+    /// Where the value is.
+    fn device(&self) -> Device {
+        match self {
+            Self::Matrix(weight) => weight.device(),
+            Self::Vector(value) | Self::Leaf(value) => value.device(),
+        }
+    }
+
     /// All elements in memory order, tracked if the value is a leaf.
     pub(crate) fn flat(&self) -> Tensor<1> {
         match self {
-            Self::Matrix(weight) => weight.value().clone().flatten(0, 1),
+            Self::Matrix(weight) => weight.value().flatten(0, 1),
             Self::Vector(value) | Self::Leaf(value) => value.clone(),
         }
     }
@@ -100,15 +108,23 @@ impl Weights {
         Ok(Self { specs: specs.clone(), values, adapters: Arc::default() })
     }
 
-    /// Constant weights from each parameter's elements in the file's order.
+    /// Constant weights from each parameter's elements in the file's order, each in its last form before the next is read.
     pub(crate) fn from_file_order(
         specs: &Specs,
         mut read: impl FnMut(&ParamSpec) -> Result<Vec<f32>>,
         device: &Device,
     ) -> Result<Self> {
-        let values = specs.iter().map(|spec| Ok(vector(layout::to_kernel(spec, &read(spec)?), device)));
-        let values = values.collect::<Result<Vec<_>>>()?;
-        Self::frozen(specs, values)
+        let mut one = |spec: &ParamSpec| {
+            let value = vector(layout::to_kernel(spec, &read(spec)?), device);
+            check_length(spec, &value)?;
+            let value = frozen_value(spec, value);
+            if let (Value::Matrix(weight), Layout::Conv | Layout::Linear) = (&value, spec.layout) {
+                weight.pack();
+            }
+            Ok(value)
+        };
+        let values = specs.iter().map(&mut one).collect::<Result<_>>()?;
+        Ok(Self { specs: specs.clone(), values, adapters: Arc::default() })
     }
 
     fn frozen_unchecked(specs: &Specs, values: Vec<Tensor<1>>) -> Self {
@@ -162,9 +178,20 @@ impl Weights {
         Self { adapters: Arc::new(adapters), ..self.clone() }
     }
 
+    /// The same values as constants, some of them replaced, without adapters.
+    pub(crate) fn replaced(&self, mut changed: BTreeMap<ParamId, Tensor<1>>) -> Self {
+        let Self { specs, values, .. } = self.without_gradients();
+        let pick = |(i, value): (usize, &Value)| match changed.remove(&ParamId(i)) {
+            Some(changed) => frozen_value(&specs[i], changed),
+            None => value.clone(),
+        };
+        let values = values.iter().enumerate().map(pick).collect();
+        Self { specs, values, adapters: Arc::default() }
+    }
+
     /// The device of the values, without autodiff.
     pub fn device(&self) -> Device {
-        self.values.first().map_or_else(Device::default, |value| value.flat().device().inner())
+        self.values.first().map_or_else(Device::default, |value| value.device().inner())
     }
 
     /// Whether these weights were made for the model described by `specs`.
@@ -197,7 +224,7 @@ impl Weights {
 
     /// Rows `ids` of an embedding, `[ids.len(), C]`.
     pub(crate) fn rows(&self, id: ParamId, ids: &[i64]) -> Tensor<2> {
-        let table = self.matrix(id).value().clone();
+        let table = self.matrix(id).value();
         let data = TensorData::new(ids.to_vec(), [ids.len()]);
         let ids = Tensor::<1, Int>::from_data(data, &table.device());
         table.select(0, ids)
@@ -254,11 +281,13 @@ fn check(specs: &Specs, values: &[Tensor<1>]) -> Result<()> {
     if specs.len() != values.len() {
         return Err(Error::input("set weights", "number of tensors", values.len(), specs.len()));
     }
-    for (spec, value) in specs.iter().zip(values) {
-        let [found] = value.dims();
-        if found != spec.elements() {
-            return Err(Error::input("set weights", format!("length of `{}`", spec.name), found, spec.elements()));
-        }
+    specs.iter().zip(values).try_for_each(|(spec, value)| check_length(spec, value))
+}
+
+fn check_length(spec: &ParamSpec, value: &Tensor<1>) -> Result<()> {
+    let [found] = value.dims();
+    if found == spec.elements() {
+        return Ok(());
     }
-    Ok(())
+    Err(Error::input("set weights", format!("length of `{}`", spec.name), found, spec.elements()))
 }

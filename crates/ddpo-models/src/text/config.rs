@@ -79,7 +79,7 @@ impl TextEncoderConfig {
         if architectures != ["CLIPTextModel"] {
             return Err(fields.refuse("architectures", &json!(architectures), "[\"CLIPTextModel\"]"));
         }
-        ignore_defaults(&mut fields);
+        read_settings(&mut fields)?;
         let config = Self {
             vocab_size: fields.take("vocab_size", 49408)?,
             hidden_size: fields.take("hidden_size", 512)?,
@@ -94,6 +94,7 @@ impl TextEncoderConfig {
             pad_token_id: fields.take("pad_token_id", 1)?,
             projection_dim: fields.take("projection_dim", 512)?,
         };
+        fields.finish()?;
         config.validate()?;
         Ok(config)
     }
@@ -163,9 +164,103 @@ fn read_activation(fields: &mut Fields) -> Result<TextActivation> {
     }
 }
 
-/// Drops what has no part in a forward pass: training settings, and the many generation settings that older releases of
-/// transformers wrote into every config. Nothing else in such a config changes the text states, so no unknown field is
-/// refused here.
-fn ignore_defaults(fields: &mut Fields) {
-    fields.ignore(&["attention_dropout", "dropout", "initializer_factor", "initializer_range", "torch_dtype", "dtype"]);
+/// Fields without a part in the text states: how the model was made and trained, and the many settings of generation and of
+/// other heads that older releases of transformers wrote into every config.
+const WITHOUT_EFFECT: [&str; 54] = [
+    "attention_dropout",
+    "bad_words_ids",
+    "begin_suppress_tokens",
+    "chunk_size_feed_forward",
+    "decoder_start_token_id",
+    "diversity_penalty",
+    "do_sample",
+    "dropout",
+    "dtype",
+    "early_stopping",
+    "encoder_no_repeat_ngram_size",
+    "exponential_decay_length_penalty",
+    "finetuning_task",
+    "forced_bos_token_id",
+    "forced_eos_token_id",
+    "gradient_checkpointing",
+    "id2label",
+    "initializer_factor",
+    "initializer_range",
+    "is_decoder",
+    "is_encoder_decoder",
+    "label2id",
+    "length_penalty",
+    "max_length",
+    "min_length",
+    "no_repeat_ngram_size",
+    "num_beam_groups",
+    "num_beams",
+    "num_return_sequences",
+    "output_attentions",
+    "output_hidden_states",
+    "output_scores",
+    "prefix",
+    "problem_type",
+    "remove_invalid_values",
+    "repetition_penalty",
+    "return_dict",
+    "return_dict_in_generate",
+    "sep_token_id",
+    "suppress_tokens",
+    "task_specific_params",
+    "temperature",
+    "tf_legacy_loss",
+    "tie_encoder_decoder",
+    "tie_word_embeddings",
+    "tokenizer_class",
+    "top_k",
+    "top_p",
+    "torch_dtype",
+    "torchscript",
+    "transformers_version",
+    "typical_p",
+    "use_bfloat16",
+    "use_cache",
+];
+
+/// Takes the fields that say nothing about the text states, and those that are accepted at their defaults only.
+fn read_settings(fields: &mut Fields) -> Result<()> {
+    fields.ignore(&WITHOUT_EFFECT);
+    fields.fixed("add_cross_attention", &[false.into()])?;
+    fields.fixed("cross_attention_hidden_size", &[])?;
+    fields.fixed("pruned_heads", &[json!({})])?;
+    // diffusers' pipelines mask the padding if this one is set.
+    fields.fixed("use_attention_mask", &[false.into()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The file of Stable Diffusion 1.5's first release, and what transformers 4.21 wrote into a config.
+    #[test]
+    fn old_files_are_read() {
+        let json = br#"{"_name_or_path": "openai/clip-vit-large-patch14", "architectures": ["CLIPTextModel"], "attention_dropout": 0.0,
+            "bos_token_id": 0, "dropout": 0.0, "eos_token_id": 2, "hidden_act": "quick_gelu", "hidden_size": 768,
+            "initializer_factor": 1.0, "initializer_range": 0.02, "intermediate_size": 3072, "layer_norm_eps": 1e-05,
+            "max_position_embeddings": 77, "model_type": "clip_text_model", "num_attention_heads": 12, "num_hidden_layers": 12,
+            "pad_token_id": 1, "projection_dim": 768, "torch_dtype": "float32", "transformers_version": "4.22.0.dev0",
+            "vocab_size": 49408, "add_cross_attention": false, "pruned_heads": {}, "top_p": 1.0, "is_decoder": false}"#;
+        assert_eq!(TextEncoderConfig::from_json(json).unwrap().intermediate_size, 3072);
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused_by_name() {
+        let refused = |json: &str| TextEncoderConfig::from_json(json.as_bytes()).unwrap_err().to_string();
+        assert_eq!(
+            refused(r#"{"rotary_base": 10000}"#),
+            "`text_encoder` config field `rotary_base` is 10000, wanted no such field, or null"
+        );
+        assert_eq!(
+            refused(r#"{"pruned_heads": {"0": [1]}}"#),
+            "`text_encoder` config field `pruned_heads` is {\"0\":[1]}, wanted {} or null"
+        );
+        assert!(refused(r#"{"use_attention_mask": true}"#).contains("`use_attention_mask` is true"));
+        assert!(refused(r#"{"quantization_config": {"bits": 4}}"#).contains("`quantization_config`"));
+    }
 }

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use serde_json::Value;
 use tokenizers::{
     AddedToken, Tokenizer as Inner,
     models::bpe::{BPE, Vocab},
@@ -17,7 +15,7 @@ use tokenizers::{
     tokenizer::SplitDelimiterBehavior,
 };
 
-use super::Tokenizer;
+use super::{Tokenizer, settings::Settings};
 use crate::{
     error::{Error, Result},
     files::ModelFiles,
@@ -28,31 +26,11 @@ const FOLDER: &str = "tokenizer";
 /// What CLIP calls a word (`CLIPTokenizer.pat`).
 const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
-/// Longer than the context of any text encoder; transformers writes a number of this kind for "no limit".
-const LONGEST: u64 = 1 << 20;
-
-/// `tokenizer_config.json` and `special_tokens_map.json`, as far as they matter.
-#[derive(Clone, Debug, Default, Deserialize)]
-struct Settings {
-    model_max_length: Option<Value>,
-    bos_token: Option<Token>,
-    eos_token: Option<Token>,
-    unk_token: Option<Token>,
-    pad_token: Option<Token>,
-    tokenizer_class: Option<String>,
-}
-
-/// A special token, which is written as a string or as an object.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged)]
-enum Token {
-    Text(String),
-    Object { content: String },
-}
-
 impl Tokenizer {
     /// Reads the `tokenizer` folder of a pipeline: `vocab.json` and `merges.txt`, or `tokenizer.json`, with the special
-    /// tokens and the length of `tokenizer_config.json` and `special_tokens_map.json`.
+    /// tokens and the length of `tokenizer_config.json` and `special_tokens_map.json`. Every field of these is honoured, known
+    /// to be without effect, or refused, and so is a token that the vocabulary does not have, such as an embedding learnt by
+    /// textual inversion.
     ///
     /// The first form is read as diffusers reads it, with transformers' `CLIPTokenizer` (control characters dropped, CJK
     /// ideographs single words); the second says itself how to normalise.
@@ -71,7 +49,9 @@ impl Tokenizer {
             kept.push((name.to_owned(), content.clone()));
             Ok(Some(content))
         };
-        let settings = Settings::read(read("tokenizer_config.json")?, read("special_tokens_map.json")?)?;
+        let (config, special) = (read("tokenizer_config.json")?, read("special_tokens_map.json")?);
+        let added = read("added_tokens.json")?;
+        let settings = Settings::read(config.as_deref(), special.as_deref(), added.as_deref())?;
         let (inner, python) = match (read("vocab.json")?, read("merges.txt")?, read("tokenizer.json")?) {
             (Some(vocabulary), Some(merges), _) => (byte_pairs(&vocabulary, &merges, &settings)?, true),
             (_, _, Some(json)) => (Inner::from_bytes(&json).map_err(|error| damaged("tokenizer.json", error))?, false),
@@ -86,49 +66,15 @@ impl Tokenizer {
 
     /// A tokenizer from the contents of its files, by name.
     pub(super) fn from_contents(kept: Vec<(String, Vec<u8>)>) -> Result<Self> {
-        let get = |name: &str| kept.iter().find(|(file, _)| file == name).map(|(_, content)| content.clone());
-        let settings = Settings::read(get("tokenizer_config.json"), get("special_tokens_map.json"))?;
+        let get = |name: &str| kept.iter().find(|(file, _)| file == name).map(|(_, content)| content.as_slice());
+        let settings = Settings::read(get("tokenizer_config.json"), get("special_tokens_map.json"), None)?;
         let (vocabulary, merges) = (get("vocab.json").unwrap_or_default(), get("merges.txt").unwrap_or_default());
-        settings.finish(byte_pairs(&vocabulary, &merges, &settings)?, true, kept)
+        let inner = byte_pairs(vocabulary, merges, &settings)?;
+        settings.finish(inner, true, kept)
     }
 }
 
 impl Settings {
-    /// What `tokenizer_config.json` leaves open, `special_tokens_map.json` says.
-    fn read(config: Option<Vec<u8>>, special: Option<Vec<u8>>) -> Result<Self> {
-        let parse = |name: &str, json: Option<Vec<u8>>| -> Result<Self> {
-            json.map_or_else(
-                || Ok(Self::default()),
-                |json| serde_json::from_slice(&json).map_err(|error| damaged(name, error)),
-            )
-        };
-        let (config, special) = (parse("tokenizer_config.json", config)?, parse("special_tokens_map.json", special)?);
-        if let Some(class) = config.tokenizer_class.as_deref().filter(|class| !class.starts_with("CLIPTokenizer")) {
-            return Err(Error::config("tokenizer", "tokenizer_class", class, "CLIPTokenizer"));
-        }
-        Ok(Self {
-            bos_token: config.bos_token.or(special.bos_token),
-            eos_token: config.eos_token.or(special.eos_token),
-            unk_token: config.unk_token.or(special.unk_token),
-            pad_token: config.pad_token.or(special.pad_token),
-            ..config
-        })
-    }
-
-    /// The texts of the special tokens: start, end, unknown, padding.
-    fn specials(&self) -> [String; 4] {
-        let text = |token: &Option<Token>, default: &str| match token {
-            Some(Token::Text(text) | Token::Object { content: text }) => text.clone(),
-            None => default.to_owned(),
-        };
-        [
-            text(&self.bos_token, "<|startoftext|>"),
-            text(&self.eos_token, "<|endoftext|>"),
-            text(&self.unk_token, "<|endoftext|>"),
-            text(&self.pad_token, "<|endoftext|>"),
-        ]
-    }
-
     /// Finds the special tokens and the length.
     fn finish(&self, mut inner: Inner, python: bool, files: Vec<(String, Vec<u8>)>) -> Result<Tokenizer> {
         let [start, end, unknown, pad] = self.specials();
@@ -141,6 +87,7 @@ impl Settings {
             .map(|token| AddedToken::from(token.as_str(), true).normalized(!python))
             .collect();
         inner.add_special_tokens(&added);
+        self.check_added(&inner, python)?;
         let id = |token: &str| {
             inner
                 .token_to_id(token)
@@ -154,13 +101,18 @@ impl Settings {
         Ok(Tokenizer { inner, python, start, end, pad, max_length: self.length()?, files })
     }
 
-    /// `model_max_length`; CLIP's 77 if there is none or it stands for "no limit".
-    fn length(&self) -> Result<usize> {
-        let Some(value) = &self.model_max_length else { return Ok(77) };
-        match value.as_f64() {
-            Some(length) if length >= LONGEST as f64 => Ok(77),
-            Some(length) if length >= 2.0 && length.fract() == 0.0 => Ok(length as usize),
-            _ => Err(Error::config("tokenizer", "model_max_length", value, "a whole number of at least 2")),
+    /// Refuses a declared token that the tokenizer does not look for under its id.
+    fn check_added(&self, inner: &Inner, python: bool) -> Result<()> {
+        let specials = self.specials();
+        let found = |(token, id): &&(String, u32)| {
+            inner.token_to_id(token) == Some(*id) && (!python || specials.contains(token))
+        };
+        match self.added.iter().find(|token| !found(token)) {
+            Some((token, id)) => {
+                let (found, wanted) = (format!("`{token}` with id {id}"), "the special tokens of the vocabulary only");
+                Err(Error::config("tokenizer", "added_tokens_decoder", found, wanted))
+            }
+            None => Ok(()),
         }
     }
 }

@@ -4,6 +4,7 @@ mod alphabet;
 mod encode;
 mod files;
 mod python;
+mod settings;
 mod train;
 
 pub use encode::{Encoded, Tokenizer};

@@ -156,7 +156,7 @@ impl Unet {
     }
 
     /// The first convolution.
-    pub(super) fn enter(&self, weights: &Weights, sample: Tensor<4>) -> Tensor<4> {
+    pub(crate) fn enter(&self, weights: &Weights, sample: Tensor<4>) -> Tensor<4> {
         let sample = if self.config.center_input_sample { sample.mul_scalar(2.0).sub_scalar(1.0) } else { sample };
         self.conv_in.forward(weights, sample)
     }

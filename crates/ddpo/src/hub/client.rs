@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use ureq::http::Response;
-use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
+use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use ureq::{Agent, Body, config::RedirectAuthHeaders};
 
 use super::cache::{Cache, create_parent, io, is_name};
@@ -83,7 +83,7 @@ impl Client {
         let tls = TlsConfig::builder()
             .provider(TlsProvider::Rustls)
             .unversioned_rustls_crypto_provider(Arc::new(rustls_graviola::default_provider()))
-            .root_certs(RootCerts::WebPki)
+            .root_certs(root_certificates(settings)?)
             .build();
         let config = Agent::config_builder()
             .tls_config(tls)
@@ -243,6 +243,27 @@ impl Client {
             Some(token) => request.header("authorization", format!("Bearer {token}")),
             None => request,
         }
+    }
+}
+
+/// Whose word is taken for who a server is.
+fn root_certificates(settings: &HubSettings) -> Result<RootCerts, Failure> {
+    let Some(path) = settings.certificates.as_ref().filter(|_| settings.endpoint.starts_with("https:")) else {
+        return Ok(RootCerts::WebPki);
+    };
+    let refuse = |reason: &dyn std::fmt::Display| {
+        Failure::Protocol(format!("the trusted certificates `{}` cannot be read: {reason}", path.display()))
+    };
+    let pem = fs::read(path).map_err(|error| refuse(&error))?;
+    let mut trusted = Vec::new();
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| refuse(&error))? {
+            trusted.push(certificate);
+        }
+    }
+    match trusted.is_empty() {
+        true => Err(refuse(&"no certificate found, at least one in PEM form wanted")),
+        false => Ok(RootCerts::Specific(Arc::new(trusted))),
     }
 }
 

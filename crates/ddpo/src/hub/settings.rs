@@ -14,13 +14,16 @@ pub struct HubSettings {
     pub token: Option<String>,
     /// Whether nothing may be asked at all.
     pub offline: bool,
+    /// A PEM file of the certificates that are trusted instead of Mozilla's list.
+    pub certificates: Option<PathBuf>,
 }
 
 impl HubSettings {
     /// The public hub.
     pub const ENDPOINT: &'static str = "https://huggingface.co";
 
-    /// The settings of the environment and of the token file in `HF_HOME`.
+    /// The settings of the environment and of the token file in `HF_HOME`. Trusted certificates are where Python's clients look
+    /// for them, in `REQUESTS_CA_BUNDLE` or `SSL_CERT_FILE`.
     pub fn from_env() -> Self {
         Self::from_variables(&|name| std::env::var(name).ok(), std::env::home_dir().as_deref())
     }
@@ -41,6 +44,7 @@ impl HubSettings {
             cache: get("HF_HUB_CACHE").map_or_else(|| hf_home.join("hub"), PathBuf::from),
             token,
             offline: get("HF_HUB_OFFLINE").is_some_and(|value| is_true(&value)),
+            certificates: get("REQUESTS_CA_BUNDLE").or_else(|| get("SSL_CERT_FILE")).map(PathBuf::from),
         }
     }
 }
@@ -64,6 +68,7 @@ impl fmt::Debug for HubSettings {
             .field("cache", &self.cache)
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("offline", &self.offline)
+            .field("certificates", &self.certificates)
             .finish()
     }
 }
@@ -82,7 +87,7 @@ mod tests {
         let plain = settings(&[]);
         assert_eq!(plain.endpoint, "https://huggingface.co");
         assert_eq!(plain.cache, Path::new("/h/.cache/huggingface/hub"));
-        assert_eq!((plain.token, plain.offline), (None, false));
+        assert_eq!((plain.token, plain.offline, plain.certificates), (None, false, None));
         let set = settings(&[
             ("HF_HOME", "/data/hf"),
             ("HF_TOKEN", "secret"),
@@ -94,6 +99,8 @@ mod tests {
         assert!(!format!("{set:?}").contains("secret"));
         assert_eq!(settings(&[("HF_HUB_CACHE", "/c"), ("HF_HOME", "/data/hf")]).cache, Path::new("/c"));
         assert!(!settings(&[("HF_HUB_OFFLINE", "0")]).offline);
+        let trusting = settings(&[("SSL_CERT_FILE", "/b"), ("REQUESTS_CA_BUNDLE", "/a")]);
+        assert_eq!(trusting.certificates.as_deref(), Some(Path::new("/a")));
     }
 
     #[test]

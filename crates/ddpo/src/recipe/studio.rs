@@ -156,7 +156,8 @@ impl Studio {
     /// Fails when the adapter to start from cannot be read, or its targets name no layer.
     pub(super) fn policy(&self, plan: &RunPlan) -> Result<DiffusionPolicy> {
         if plan.config.train.parameters == Parameters::Full {
-            return Ok(DiffusionPolicy::full(self.pipeline.denoiser(), &self.device.clone().autodiff())?);
+            let policy = DiffusionPolicy::full(self.pipeline.denoiser(), &self.device.clone().autodiff())?;
+            return Ok(policy.recomputing(plan.config.train.gradient_checkpointing));
         }
         let lora = &plan.config.lora;
         let adapter = match &lora.path {

@@ -1,6 +1,6 @@
 //! A server in this process that speaks as much of the hub's protocol as a download needs.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -19,7 +19,14 @@ pub struct Behaviour {
     pub commit: Option<String>,
     /// The checksum it tells of every file.
     pub checksum: Option<String>,
+    /// What encrypts a connection; without it the server speaks plain HTTP.
+    pub encrypt: Option<fn(TcpStream) -> Box<dyn Connection>>,
 }
+
+/// A connection with a client, encrypted or not.
+pub trait Connection: Read + Write {}
+
+impl<T: Read + Write> Connection for T {}
 
 /// The model `org/tiny` from a directory.
 pub struct HubServer {
@@ -33,8 +40,10 @@ impl HubServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let requests = Arc::new(Mutex::new(Vec::new()));
+        let scheme = if behaviour.encrypt.is_some() { "https" } else { "http" };
         let service = Arc::new(Service {
             root: root.to_owned(),
+            scheme,
             port,
             requests: requests.clone(),
             cut: Mutex::new(behaviour.cut.clone()),
@@ -43,10 +52,13 @@ impl HubServer {
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let service = service.clone();
-                std::thread::spawn(move || service.answer(stream));
+                std::thread::spawn(move || match service.behaviour.encrypt {
+                    None => service.answer(stream),
+                    Some(encrypt) => service.answer(encrypt(stream)),
+                });
             }
         });
-        Self { endpoint: format!("http://127.0.0.1:{port}"), requests }
+        Self { endpoint: format!("{scheme}://127.0.0.1:{port}"), requests }
     }
 
     /// The requests so far, as `METHOD path`, a `+token` behind those that told one.
@@ -57,6 +69,7 @@ impl HubServer {
 
 struct Service {
     root: PathBuf,
+    scheme: &'static str,
     port: u16,
     requests: Arc<Mutex<Vec<String>>>,
     cut: Mutex<Option<(String, usize)>>,
@@ -72,7 +85,7 @@ struct Request {
 }
 
 impl Request {
-    fn read(stream: &TcpStream) -> Option<Self> {
+    fn read(stream: impl Read) -> Option<Self> {
         let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
         let first = lines.next()?;
         let mut words = first.split(' ');
@@ -91,14 +104,14 @@ impl Request {
 }
 
 impl Service {
-    fn answer(&self, mut stream: TcpStream) {
-        let Some(request) = Request::read(&stream) else { return };
+    fn answer(&self, mut stream: impl Read + Write) {
+        let Some(request) = Request::read(&mut stream) else { return };
         let told = if request.token.is_some() { "+token" } else { "" };
         self.requests.lock().unwrap().push(format!("{} {}{told}", request.method, request.path));
         let (head, body) = self.response(&request);
         let body = if request.method == "HEAD" { &[] } else { body.as_slice() };
         // A client that has heard enough may be gone.
-        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body));
+        let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).and_then(|()| stream.flush());
     }
 
     fn response(&self, request: &Request) -> (String, Vec<u8>) {
@@ -131,8 +144,9 @@ impl Service {
         }
         assert!(request.start.is_none() || request.method == "GET");
         let head = format!(
-            "HTTP/1.1 302 Found\r\nlocation: http://localhost:{}/content/{name}\r\nx-linked-etag: \"{checksum}\"\r\n\
+            "HTTP/1.1 302 Found\r\nlocation: {}://localhost:{}/content/{name}\r\nx-linked-etag: \"{checksum}\"\r\n\
              x-linked-size: {}\r\nx-repo-commit: {commit}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+            self.scheme,
             self.port,
             body.len()
         );

@@ -1,0 +1,117 @@
+//! A constant matrix, which is in memory once.
+
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::matrix::carry;
+use crate::{
+    cpu::{pack::Panels, winograd::Tiles},
+    graph::constant,
+    simd::Level,
+};
+
+/// A constant matrix `[K, N]`: as it was made, or, once a CPU kernel has used it, packed.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    device: Device,
+    form: RwLock<Form>,
+    carried: OnceLock<(Tiles, Panels)>,
+    adjoint: OnceLock<Adjoint>,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Plain(Tensor<2>),
+    Packed(Arc<Panels>),
+}
+
+/// The packed forms for an input gradient, and the lists of kernel positions and the tiles they are for.
+#[derive(Debug)]
+struct Adjoint {
+    taps: Vec<Vec<usize>>,
+    tiles: Option<Tiles>,
+    panels: Vec<Panels>,
+}
+
+/// Values of a matrix whose other forms are kept: its adjoint, and what is carried to the positions of tiles. Those of a larger
+/// one are made at each use: that costs as much as a few dozen rows of the product, which has thousands where there is
+/// a matrix of this size, and saves the memory of more copies of the network.
+const MOST_KEPT: usize = 1 << 20;
+
+impl Frozen {
+    pub(crate) fn new(value: Tensor<2>) -> Self {
+        let (device, form) = (value.device(), RwLock::new(Form::Plain(value)));
+        Self { device, form, carried: OnceLock::new(), adjoint: OnceLock::new() }
+    }
+
+    /// The matrix, copied out of its packed form if that is the one in memory.
+    pub(crate) fn value(&self) -> Tensor<2> {
+        match self.form() {
+            Form::Plain(value) => value,
+            Form::Packed(panels) => {
+                let data = TensorData::new(panels.unpack(), [panels.rows(), panels.columns()]);
+                Tensor::from_data(data, &self.device)
+            }
+        }
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        self.device.clone()
+    }
+
+    /// The packed form, if the matrix is on the CPU.
+    pub(crate) fn panels(&self) -> Option<Arc<Panels>> {
+        let value = match self.form() {
+            Form::Packed(panels) => return Some(panels),
+            Form::Plain(value) => value,
+        };
+        let array = constant(&value)?;
+        let [rows, columns] = value.dims();
+        // No lock is held meanwhile: packing waits for other threads, which may be here as well.
+        let panels = Arc::new(Panels::pack(array.values(), rows, columns));
+        let mut form = self.form.write().unwrap_or_else(PoisonError::into_inner);
+        if let Form::Packed(first) = &*form {
+            return Some(first.clone());
+        }
+        *form = Form::Packed(panels.clone());
+        Some(panels)
+    }
+
+    /// Calls `body` with the packed form `panels`, carried to the positions of `tiles` if there are any.
+    pub(super) fn forward<R>(&self, panels: &Panels, tiles: Option<Tiles>, body: impl FnOnce(&Panels) -> R) -> R {
+        let Some(tiles) = tiles else { return body(panels) };
+        let carry = || tiles.carry(Level::current(), panels);
+        if panels.rows() * panels.columns() > MOST_KEPT {
+            return body(&carry());
+        }
+        let (of, kept) = self.carried.get_or_init(|| (tiles, carry()));
+        if *of == tiles { body(kept) } else { body(&carry()) }
+    }
+
+    /// Calls `body` with the packed form for the input gradient of `positions` kernel positions, once for each list
+    /// in `taps`. `forward` is [`Frozen::panels`].
+    pub(super) fn adjoint<R>(
+        &self,
+        forward: &Panels,
+        positions: usize,
+        taps: Vec<Vec<usize>>,
+        tiles: Option<Tiles>,
+        body: impl FnOnce(&[Panels]) -> R,
+    ) -> R {
+        let pack = |taps: &[Vec<usize>]| {
+            let (blocks, inputs) = (forward.blocks(), forward.rows() / positions);
+            let one = |taps: &Vec<usize>| carry(Panels::pack_adjoint(&blocks, taps, inputs, forward.columns()), tiles);
+            taps.iter().map(one).collect::<Vec<_>>()
+        };
+        if forward.rows() * forward.columns() > MOST_KEPT {
+            return body(&pack(&taps));
+        }
+        let kept = self.adjoint.get_or_init(|| Adjoint { panels: pack(&taps), taps: taps.clone(), tiles });
+        if kept.taps == taps && kept.tiles == tiles { body(&kept.panels) } else { body(&pack(&taps)) }
+    }
+
+    fn form(&self) -> Form {
+        self.form.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
