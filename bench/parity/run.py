@@ -5,12 +5,14 @@ usage: run.py DDPO OUT        (DDPO: the program; OUT: a directory for models, a
 import os, subprocess, sys
 import torch
 import transformers
+import diffusers
 from diffusers import StableDiffusionPipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
 # A long prompt is among the cases, and what is cut off it is none of the output.
 transformers.logging.set_verbosity_error()
+diffusers.utils.logging.set_verbosity_error()
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from random_pipeline import make
 from recompute import check
