@@ -16,7 +16,7 @@ pub(crate) struct Frozen {
 
 #[derive(Clone, Debug)]
 enum Form {
-    Plain(Tensor<2>),
+    Plain(Box<Tensor<2>>),
     Packed(Arc<Panels>),
 }
 
@@ -34,13 +34,13 @@ const MOST_KEPT: usize = 1 << 20;
 
 impl Frozen {
     pub(crate) fn new(value: Tensor<2>) -> Self {
-        Self { device: value.device(), form: RwLock::new(Form::Plain(value)), adjoint: OnceLock::new() }
+        Self { device: value.device(), form: RwLock::new(Form::Plain(Box::new(value))), adjoint: OnceLock::new() }
     }
 
     /// The matrix, copied out of its packed form if that is the one in memory.
     pub(crate) fn value(&self) -> Tensor<2> {
         match self.form() {
-            Form::Plain(value) => value,
+            Form::Plain(value) => *value,
             Form::Packed(panels) => {
                 let data = TensorData::new(panels.unpack(), [panels.rows(), panels.columns()]);
                 Tensor::from_data(data, &self.device)
