@@ -22,7 +22,7 @@ pub(crate) enum Form {
     /// A constant of every graph, shared by all clones.
     Frozen(Arc<Frozen>),
     /// An input of every graph.
-    Trainable(Tensor<2>),
+    Trainable(Box<Tensor<2>>),
 }
 
 impl Weight {
@@ -34,7 +34,7 @@ impl Weight {
 
     /// A weight that receives a gradient when `value` is tracked. It is packed at every use.
     pub fn trainable(value: Tensor<2>) -> Self {
-        Self { dims: value.dims(), form: Form::Trainable(value) }
+        Self { dims: value.dims(), form: Form::Trainable(Box::new(value)) }
     }
 
     /// Packs a frozen weight on the CPU at once instead of at its first use, so that a network that is
@@ -54,7 +54,7 @@ impl Weight {
     pub fn value(&self) -> Tensor<2> {
         match &self.form {
             Form::Frozen(frozen) => frozen.value(),
-            Form::Trainable(value) => value.clone(),
+            Form::Trainable(value) => value.as_ref().clone(),
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct Frozen {
 
 #[derive(Clone, Debug)]
 enum Form {
-    Plain(Tensor<2>),
+    Plain(Box<Tensor<2>>),
     Packed(Arc<Panels>),
 }
 
@@ -41,14 +41,14 @@ const MOST_KEPT: usize = 1 << 20;
 
 impl Frozen {
     pub(crate) fn new(value: Tensor<2>) -> Self {
-        let (device, form) = (value.device(), RwLock::new(Form::Plain(value)));
+        let (device, form) = (value.device(), RwLock::new(Form::Plain(Box::new(value))));
         Self { device, form, carried: OnceLock::new(), adjoint: OnceLock::new() }
     }
 
     /// The matrix, copied out of its packed form if that is the one in memory.
     pub(crate) fn value(&self) -> Tensor<2> {
         match self.form() {
-            Form::Plain(value) => value,
+            Form::Plain(value) => *value,
             Form::Packed(panels) => {
                 let data = TensorData::new(panels.unpack(), [panels.rows(), panels.columns()]);
                 Tensor::from_data(data, &self.device)
