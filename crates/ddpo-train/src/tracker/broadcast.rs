@@ -33,24 +33,32 @@ impl Broadcast {
     /// Tells every tracker; failures become warnings.
     pub fn record(&mut self, event: &Event<'_>) {
         let mut warnings = Vec::new();
+        // Most trackers pass over progress, which says nothing of whether they work again.
+        let tells = !matches!(event, Event::Progress(_));
         for member in &mut self.members {
-            warnings.extend(member.run(|tracker| tracker.record(event)).err().flatten());
+            warnings.extend(member.run(tells, |tracker| tracker.record(event)).err().flatten());
         }
         self.warn(&warnings);
     }
 
-    /// Syncs every tracker and returns the lengths of the growing files by name; failures become warnings.
-    pub fn sync(&mut self) -> BTreeMap<String, u64> {
-        let (mut lengths, mut warnings) = (BTreeMap::new(), Vec::new());
+    /// Syncs every tracker and returns the lengths of the growing files by name; failures become warnings, too.
+    ///
+    /// # Errors
+    /// The first failure: what was recorded is not all on the disk, and no checkpoint may say that it is.
+    pub fn sync(&mut self) -> Result<BTreeMap<String, u64>, Error> {
+        let (mut lengths, mut warnings, mut failure) = (BTreeMap::new(), Vec::new(), None);
         for member in &mut self.members {
-            match member.run(|tracker| tracker.sync()) {
-                Ok(Some(length)) => _ = lengths.insert(member.tracker.name().to_owned(), length),
-                Ok(None) => {}
-                Err(warning) => warnings.extend(warning),
+            let name = member.tracker.name().to_owned();
+            match member.run(true, |tracker| tracker.sync()) {
+                Ok(length) => lengths.extend(length.map(|length| (name, length))),
+                Err(warning) => {
+                    failure.get_or_insert(Error::Unrecorded { tracker: name });
+                    warnings.extend(warning);
+                }
             }
         }
         self.warn(&warnings);
-        lengths
+        failure.map_or(Ok(lengths), Err)
     }
 
     /// A warning that cannot be delivered has nowhere else to go.
@@ -64,10 +72,17 @@ impl Broadcast {
 }
 
 impl Member {
-    /// Runs `f`; a failure is worth a warning (`Some`) if the last call went well.
-    fn run<T>(&mut self, f: impl FnOnce(&mut dyn Tracker) -> crate::Result<T>) -> Result<T, Option<Error>> {
+    /// Runs `f`; a failure is worth a warning (`Some`) if the last call that tells anything went well.
+    fn run<T>(
+        &mut self,
+        tells: bool,
+        f: impl FnOnce(&mut dyn Tracker) -> crate::Result<T>,
+    ) -> Result<T, Option<Error>> {
         let outcome = f(self.tracker.as_mut());
-        let failed_before = std::mem::replace(&mut self.failing, outcome.is_err());
+        let failed_before = self.failing;
+        if tells || outcome.is_err() {
+            self.failing = outcome.is_err();
+        }
         outcome.map_err(|error| {
             let tracker = self.tracker.name().to_owned();
             (!failed_before).then(|| Error::Tracker { tracker, source: Box::new(error) })

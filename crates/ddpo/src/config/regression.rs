@@ -3,7 +3,7 @@
 use crate::error::Result;
 
 use super::choices::Algorithm;
-use super::plan::{at_least_one, invalid, within};
+use super::plan::{at_least_one, at_most, invalid, within};
 use super::run::RunConfig;
 
 /// The numbers of reward-weighted regression that follow from a configuration.
@@ -54,6 +54,8 @@ impl RegressionPlan {
         let options = &config.rwr;
         at_least_one("rwr.updates-per-round", options.updates_per_round)?;
         at_least_one("rwr.batch-size", options.batch_size)?;
+        at_most("rwr.batch-size", options.batch_size, 1 << 20)?;
+        at_most("rwr.updates-per-round", options.updates_per_round, 1 << 20)?;
         let batch = config.train.batch_size.min(options.batch_size);
         if !options.batch_size.is_multiple_of(batch) {
             let expected = format!("a multiple of {batch}, the train.batch-size");
