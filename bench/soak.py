@@ -3,7 +3,7 @@
 usage: soak.py DDPO OUT [SECONDS]     (DDPO: the program; OUT: a new directory; SECONDS: an hour without it)
 
 Every ten seconds the resident memory goes into OUT/memory.csv. At the end the run is stopped by SIGTERM, as a machine
-that shuts down would, and the slope of a line through all samples but those of the first tenth is printed beside the
+that shuts down would, and the slope of a line through all samples but those of the first quarter is printed beside the
 deviation of the samples from it. Linux only: it reads /proc.
 """
 import csv, os, re, signal, subprocess, sys, time
@@ -46,7 +46,7 @@ def main(program, out, seconds="3600"):
         code = process.wait()
     epochs = sum(record.startswith("epoch ") for record in open(f"{out}/log.txt"))
     hours = points[-1][0] / 3600
-    slope, error, deviation = line(points[len(points) // 10 :])
+    slope, error, deviation = line(points[len(points) // 4 :])
     print(f"{hours:.2f} hours, {epochs} epochs with a checkpoint each, exit code {code}")
     print(f"resident memory {points[0][1]:.1f} MiB at first, {points[-1][1]:.1f} at last, {max(y for _, y in points):.1f} at most")
     print(f"slope {slope * 3600:+.3f} ± {1.96 * error * 3600:.3f} MiB an hour; samples deviate from it by {deviation:.3f} MiB")

@@ -146,12 +146,6 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
-    /// What a tracker has recorded is not on the disk.
-    #[error("tracker `{tracker}` has records which are not on the disk")]
-    Unrecorded {
-        /// The tracker's name.
-        tracker: String,
-    },
     /// A run which has no checkpoint yet goes on from its beginning.
     #[error("there is no checkpoint in `{}` yet, so the run starts again from its beginning", path.display())]
     NoCheckpoint {

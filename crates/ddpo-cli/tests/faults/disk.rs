@@ -28,17 +28,19 @@ fn faulty(algorithm: &str, run: &Path, at: u64, count: u64, errno: u64) -> Comma
     command
 }
 
-/// How many calls a run makes.
-fn calls(algorithm: &str) -> u64 {
-    let run = PLACE.path().join(format!("counted-{algorithm}"));
-    let report = PLACE.path().join(format!("calls-{algorithm}"));
-    check_done(&faulty(algorithm, &run, 0, 0, 0).env("FAULT_REPORT", &report).output().unwrap());
-    std::fs::read_to_string(report).unwrap().parse().unwrap()
-}
+/// How many calls a run of each algorithm makes.
+static CALLS: LazyLock<[u64; 4]> = LazyLock::new(|| {
+    ALGORITHMS.map(|algorithm| {
+        let run = PLACE.path().join(format!("counted-{algorithm}"));
+        let report = PLACE.path().join(format!("calls-{algorithm}"));
+        check_done(&faulty(algorithm, &run, 0, 0, 0).env("FAULT_REPORT", &report).output().unwrap());
+        std::fs::read_to_string(report).unwrap().parse().unwrap()
+    })
+});
 
 #[test]
 fn a_failing_disk_costs_no_byte() {
-    let calls = ALGORITHMS.map(calls);
+    let calls = *CALLS;
     assert!(calls.iter().all(|&calls| calls > 50), "{calls:?}");
     let (tries, mut finished) = (tries("FAULT_WRITES", 6), 0);
     for seed in 0..tries {
@@ -75,8 +77,7 @@ fn a_failing_disk_costs_no_byte() {
 #[test]
 fn a_full_disk_is_warned_of_while_the_run_goes_on_and_ends_it_with_a_hint() {
     let run = PLACE.path().join("full");
-    let half = calls("ddpo-is") / 2;
-    let output = faulty("ddpo-is", &run, half, 0, ENOSPC).output().unwrap();
+    let output = faulty("ddpo-is", &run, CALLS[0] / 2, 0, ENOSPC).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("warning: ") && text.contains("No space left on device"), "{text}");
     assert!(text.contains("hint: free some space, then go on with `ddpo train --resume --run-dir DIR`"), "{text}");

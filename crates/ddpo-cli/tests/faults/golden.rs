@@ -5,7 +5,8 @@ use super::*;
 /// Checksums of the adapters of [`ALGORITHMS`]. Sums are added up in the order of the vector unit, so each has its own; the
 /// exponential and its kin are the system's, hence the system's name. A change of kernels changes these numbers, and a
 /// line in the changelog says so.
-const GOLDEN: [(&str, [u32; 4]); 1] = [("linux-gnu x86_64 avx512f", [0, 0, 0, 0])];
+const GOLDEN: [(&str, [u32; 4]); 1] =
+    [("linux-gnu x86_64 avx512f", [4_074_823_384, 1_112_700_829, 2_465_973_729, 18_139_422])];
 
 fn machine() -> &'static str {
     #[cfg(all(target_os = "linux", target_env = "gnu", target_arch = "x86_64"))]

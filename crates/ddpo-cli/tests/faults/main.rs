@@ -38,7 +38,7 @@ fn train(algorithm: &str, run: &Path) -> Command {
         "sample.steps=2",
         "sample.batch-size=4",
         "sample.batches-per-epoch=1",
-        "train.batch-size=4",
+        "train.batch-size=2",
         "train.learning-rate=1e-2",
         "advantage.kind=per-prompt",
         "rwr.batch-size=4",

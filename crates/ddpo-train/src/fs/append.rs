@@ -118,6 +118,24 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"one\n2\n");
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_full_disk_does_not_take_is_written_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("metrics.jsonl");
+        let mut file = LineFile::create(&path).unwrap();
+        file.append(b"one\n").unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let disk = std::mem::replace(&mut file.file, full);
+        let message = file.append(b"two\n").unwrap_err().to_string();
+        assert!(message.contains("metrics.jsonl"), "{message}");
+        assert!(file.sync().is_err());
+        file.file = disk;
+        file.append(b"three\n").unwrap();
+        assert_eq!(file.sync().unwrap(), 14);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\nthree\n");
+    }
+
     #[test]
     fn lost_bytes_are_an_error_with_both_lengths() {
         let directory = tempfile::tempdir().unwrap();

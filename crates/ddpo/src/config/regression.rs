@@ -48,10 +48,13 @@ impl RegressionPlan {
     /// # Errors
     /// Names the first option that does not fit.
     pub(super) fn new(config: &RunConfig) -> Result<Option<Self>> {
+        let options = &config.rwr;
+        // Also where nothing uses them: what is no number does not equal itself, and no configuration would equal its file.
+        within("rwr.beta", options.beta, 0.0, f64::MAX)?;
+        within("rwr.percentile", options.percentile, 0.0, 100.0)?;
         if !config.train.algorithm.is_regression() {
             return Ok(None);
         }
-        let options = &config.rwr;
         at_least_one("rwr.updates-per-round", options.updates_per_round)?;
         at_least_one("rwr.batch-size", options.batch_size)?;
         at_most("rwr.batch-size", options.batch_size, 1 << 20)?;
@@ -77,10 +80,8 @@ impl RegressionPlan {
 fn weights(config: &RunConfig) -> Result<WeightPlan> {
     let options = &config.rwr;
     if config.train.algorithm == Algorithm::Rwr {
-        within("rwr.beta", options.beta, 0.0, f64::MAX)?;
         return Ok(WeightPlan::Softmax { beta: options.beta, per_prompt: options.per_prompt.unwrap_or(false) });
     }
-    within("rwr.percentile", options.percentile, 0.0, 100.0)?;
     at_least_one("rwr.min-count", options.min_count)?;
     if options.buffer_size < options.min_count {
         let expected = format!("at least {}, the min-count", options.min_count);
