@@ -75,6 +75,9 @@ fn hint_of_recipe(error: &Error) -> Option<String> {
 fn hint_of_training(error: &ddpo::train::Error) -> Option<String> {
     let hint = match error {
         ddpo::train::Error::Locked { .. } => "wait for it to end, or choose another --run-dir",
+        ddpo::train::Error::NonFinite { .. } => {
+            "its batch is in non-finite/ of the run directory; to go on without what is not finite: ddpo train --resume --run-dir DIR --set train.non-finite=skip"
+        }
         ddpo::train::Error::ChangedSetting { .. } => {
             "a resumed run keeps its settings, except for epochs, threads and how often it evaluates or saves; start a new run for others"
         }

@@ -29,6 +29,7 @@ mod error;
 mod guidance;
 mod image;
 mod index;
+mod latest;
 mod noise;
 mod parameter;
 mod policy;

@@ -19,5 +19,5 @@ pub use checked::Checked;
 pub use error::{Error, Result};
 pub use exec::Exec;
 pub use jpeg::{JpegCompressibility, JpegIncompressibility, jpeg_bytes};
-pub use registry::{NAMES, by_name};
+pub use registry::{NAMES, by_name, by_name_unchecked};
 pub use weighted::Weighted;

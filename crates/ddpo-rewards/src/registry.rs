@@ -22,6 +22,18 @@ pub fn by_name(name: &str) -> Result<Box<dyn Reward>> {
     }
 }
 
+/// The same reward with its answers as they are, for a trainer that checks them itself and knows where in a run they are.
+///
+/// # Errors
+/// Those of [`by_name`].
+pub fn by_name_unchecked(name: &str) -> Result<Box<dyn Reward>> {
+    match name.strip_prefix("exec:") {
+        Some(command) => Ok(Box::new(Exec::new(command)?)),
+        // The others cannot answer anything but finite numbers.
+        None => by_name(name),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

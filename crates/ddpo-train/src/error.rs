@@ -146,6 +146,12 @@ pub enum Error {
         /// Why.
         source: Box<Error>,
     },
+    /// A run which has no checkpoint yet goes on from its beginning.
+    #[error("there is no checkpoint in `{}` yet, so the run starts again from its beginning", path.display())]
+    NoCheckpoint {
+        /// The directory of checkpoints.
+        path: PathBuf,
+    },
     /// A checkpoint could not be written; the run goes on from the last good state.
     #[error("the checkpoint of epoch {epoch} was not written")]
     Checkpoint {
@@ -201,6 +207,14 @@ impl Error {
             cause = error.source();
         }
         text
+    }
+
+    /// The same number in a place that has been found since.
+    pub(crate) fn at(self, place: Place) -> Self {
+        match self {
+            Self::NonFinite { what, value, epoch, .. } => Self::NonFinite { what, value, epoch, place },
+            other => other,
+        }
     }
 
     pub(crate) fn io(operation: &'static str, path: &Path, source: std::io::Error) -> Self {

@@ -8,6 +8,7 @@ use ddpo_core::{RgbImage, metrics};
 use serde::Serialize;
 
 use crate::error::Error;
+use crate::evidence::Evidence;
 use crate::histogram::Histogram;
 
 /// Something that happened in a run.
@@ -29,6 +30,8 @@ pub enum Event<'a> {
     },
     /// Something failed, and the run goes on.
     Warning(&'a Error),
+    /// A loss, a gradient or a reward is not finite: the batch it is of.
+    NonFinite(&'a Evidence),
     /// An evaluation has ended the run before its last epoch.
     Halted {
         /// The epochs done.
@@ -140,6 +143,14 @@ pub struct EpochRecord {
     pub images_per_second: f64,
     /// How the rewards of the epoch's samples are distributed.
     pub reward_histogram: Histogram,
+    /// Samples and optimizer steps left out because a number was not finite.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What one optimizer step saw, before it changed anything.

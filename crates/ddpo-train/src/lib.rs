@@ -13,6 +13,7 @@
 mod checkpoint;
 mod error;
 mod events;
+mod evidence;
 pub mod fs;
 mod histogram;
 mod lanes;
@@ -31,16 +32,17 @@ pub use error::{Error, Place, Result};
 pub use events::{
     EpochRecord, EvalRecord, Event, Halt, Progress, Record, RegressionRecord, Samples, Stage, UpdateRecord,
 };
+pub use evidence::{Evidence, Facts};
 pub use histogram::Histogram;
 pub use lanes::{Lanes, OnStep};
 pub use observer::Observer;
 pub use optimizer::{AdamW, AdamWConfig, GradientSum, Update, gradients_of};
-pub use plan::{DdpoPlan, RwrPlan, SamplePlan};
+pub use plan::{DdpoPlan, NonFinite, RwrPlan, SamplePlan};
 pub use prompts::PromptBook;
 pub use run::{Checkpoints, Learner, Outcome, Position, Run};
 pub use stop::StopFlag;
 pub use tensors::NamedTensor;
-pub use tracker::{Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
+pub use tracker::{Batches, Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
 pub use trainer::{
     DdpoParts, DdpoTrainer, Decoder, Diversity, Encoder, Evaluation, ForkPolicy, Parts, RwrParts, RwrTrainer, StopRule,
     mean_pairwise_distance,

@@ -39,6 +39,19 @@ pub struct DdpoPlan {
     pub reduction: Reduction,
     /// The weight of the divergence from the base model in the loss; 0 leaves it out.
     pub kl_weight: f64,
+    /// What to do about a number that is not finite.
+    pub non_finite: NonFinite,
+}
+
+/// What to do about a loss, a gradient or a reward that is NaN or infinite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NonFinite {
+    /// End the run; its last boundary is on the disk.
+    #[default]
+    Fail,
+    /// Leave out what it came of, with a warning, and go on: the optimizer's step of a loss or a gradient, the sample of
+    /// a reward.
+    Skip,
 }
 
 /// How samples are made, in every algorithm.
@@ -56,6 +69,8 @@ pub struct SamplePlan {
     pub sample_guidance: f64,
     /// How log-probabilities add up over the elements of a state.
     pub reduction: Reduction,
+    /// What to do about a number that is not finite.
+    pub non_finite: NonFinite,
 }
 
 /// The numbers of a run of reward-weighted regression. Together with the parts they determine every byte of the result.
@@ -129,6 +144,7 @@ impl Default for DdpoPlan {
             adamw: AdamWConfig::default(),
             reduction: Reduction::Mean,
             kl_weight: 0.0,
+            non_finite: NonFinite::Fail,
         }
     }
 }
@@ -143,6 +159,7 @@ impl DdpoPlan {
             samples_per_prompt: self.samples_per_prompt,
             sample_guidance: self.sample_guidance,
             reduction: self.reduction,
+            non_finite: self.non_finite,
         }
     }
 

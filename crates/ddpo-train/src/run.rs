@@ -87,6 +87,8 @@ pub struct Run<'a, L> {
     checkpoints: Option<Checkpoints>,
     /// The last boundary, where it is not on the disk.
     unsaved: Option<Snapshot>,
+    /// The best state, where it is not on the disk.
+    unsaved_best: Option<Snapshot>,
     /// The boundary which the disk has.
     saved: Option<Position>,
 }
@@ -94,7 +96,7 @@ pub struct Run<'a, L> {
 impl<'a, L: Learner> Run<'a, L> {
     /// A run which starts where `learner` is.
     pub fn new(learner: &'a mut L, trackers: &'a mut Broadcast, stop: StopFlag) -> Self {
-        Self { learner, trackers, stop, checkpoints: None, unsaved: None, saved: None }
+        Self { learner, trackers, stop, checkpoints: None, unsaved: None, unsaved_best: None, saved: None }
     }
 
     /// The same with checkpoints.
@@ -148,10 +150,15 @@ impl<'a, L: Learner> Run<'a, L> {
         if self.checkpoints.is_none() || self.saved == Some(position) {
             return Ok(());
         }
-        let lengths = self.trackers.sync();
-        self.unsaved = Some(Snapshot { lengths, ..self.learner.snapshot()? });
+        let snapshot = self.learner.snapshot()?;
         if position.is_best {
-            self.keep_best();
+            self.keep_best(&snapshot);
+        }
+        match self.trackers.sync() {
+            Ok(lengths) => self.unsaved = Some(Snapshot { lengths, ..snapshot }),
+            // The boundary before stays the last one to go back to.
+            Err(_) if !last => return Ok(()),
+            Err(error) => return Err(Error::Checkpoint { epoch: snapshot.epoch, source: Box::new(error) }),
         }
         if self.is_due(position) && !last {
             self.save_or_warn();
@@ -159,15 +166,14 @@ impl<'a, L: Learner> Run<'a, L> {
         Ok(())
     }
 
-    /// Keeps the state as the best one; a failure is a warning, since the run's own checkpoints are elsewhere.
-    fn keep_best(&mut self) {
-        let (Some(checkpoints), Some(snapshot)) = (&self.checkpoints, &self.unsaved) else { return };
-        if !checkpoints.keep_best {
-            return;
-        }
+    /// Keeps the state as the best one; where it cannot be written, the next checkpoint tries again first.
+    fn keep_best(&mut self, snapshot: &Snapshot) {
+        let Some(checkpoints) = self.checkpoints.as_ref().filter(|checkpoints| checkpoints.keep_best) else { return };
+        self.unsaved_best = None;
         if let Err(error) = checkpoints.store.save_best(&checkpoints.identity, snapshot) {
             let warning = Error::Checkpoint { epoch: snapshot.epoch, source: Box::new(error) };
             self.trackers.record(&Event::Warning(&warning));
+            self.unsaved_best = Some(snapshot.clone());
         }
     }
 
@@ -184,13 +190,17 @@ impl<'a, L: Learner> Run<'a, L> {
         }
     }
 
+    /// Writes the last boundary, and before it the best state: a checkpoint says which one that was, and a run which
+    /// resumes from it relies on finding it.
     fn save_unsaved(&mut self) -> Result<()> {
         let (Some(checkpoints), Some(snapshot)) = (&self.checkpoints, &self.unsaved) else { return Ok(()) };
         let epoch = snapshot.epoch;
-        let path: PathBuf = checkpoints
-            .store
-            .save(&checkpoints.identity, snapshot)
-            .map_err(|error| Error::Checkpoint { epoch, source: Box::new(error) })?;
+        let failed = |error| Error::Checkpoint { epoch, source: Box::new(error) };
+        if let Some(best) = &self.unsaved_best {
+            checkpoints.store.save_best(&checkpoints.identity, best).map_err(failed)?;
+        }
+        self.unsaved_best = None;
+        let path: PathBuf = checkpoints.store.save(&checkpoints.identity, snapshot).map_err(failed)?;
         self.unsaved = None;
         self.saved = Some(self.learner.position());
         self.trackers.record(&Event::Saved { epoch, path: &path });

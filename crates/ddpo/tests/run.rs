@@ -120,6 +120,123 @@ fn a_resumed_run_ends_with_the_same_bytes() {
 }
 
 #[test]
+fn a_run_of_the_score_function_resumes_to_the_same_bytes() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let (whole, parts) = (parent.path().join("whole"), parent.path().join("parts"));
+    let plan = |epochs: &str| plan(&model, &["train.algorithm=ddpo-sf", epochs]);
+    quiet(&plan("run.epochs=4"), &whole, false).unwrap();
+    quiet(&plan("run.epochs=2"), &parts, false).unwrap();
+    quiet(&plan("run.epochs=4"), &parts, true).unwrap();
+    check_same(&whole, &parts);
+}
+
+/// Listens for warnings.
+#[derive(Clone, Default)]
+struct Warnings(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+
+impl Tracker for Warnings {
+    fn name(&self) -> &str {
+        "warnings"
+    }
+
+    fn record(&mut self, event: &Event<'_>) -> ddpo::train::Result<()> {
+        if let Event::Warning(warning) = event {
+            self.0.lock().unwrap().push(warning.chain());
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_gives_way_with_a_warning_and_costs_no_byte() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let (whole, parts) = (parent.path().join("whole"), parent.path().join("parts"));
+    quiet(&plan(&model, &[]), &whole, false).unwrap();
+    for part in ["state.safetensors", "manifest.json"] {
+        let warnings = Warnings::default();
+        quiet(&plan(&model, &["run.epochs=3"]), &parts, false).unwrap();
+        std::fs::write(parts.join("checkpoints/epoch_0003").join(part), b"half of it").unwrap();
+        run(&plan(&model, &[]), &parts, true, Broadcast::new().with(warnings.clone()), StopFlag::new()).unwrap();
+        let warnings = warnings.0.lock().unwrap().clone();
+        assert!(warnings.len() == 1 && warnings[0].contains("epoch_0003` is damaged: "), "{warnings:?}");
+        check_same(&whole, &parts);
+        std::fs::remove_dir_all(&parts).unwrap();
+    }
+}
+
+#[test]
+fn a_resume_without_a_checkpoint_says_that_it_starts_again() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let (whole, parts) = (parent.path().join("whole"), parent.path().join("parts"));
+    quiet(&plan(&model, &[]), &whole, false).unwrap();
+    quiet(&plan(&model, &["run.epochs=2"]), &parts, false).unwrap();
+    std::fs::remove_dir_all(parts.join("checkpoints")).unwrap();
+    let warnings = Warnings::default();
+    run(&plan(&model, &[]), &parts, true, Broadcast::new().with(warnings.clone()), StopFlag::new()).unwrap();
+    let warnings = warnings.0.lock().unwrap().clone();
+    assert!(warnings[0].starts_with("there is no checkpoint in `"), "{warnings:?}");
+    check_same(&whole, &parts);
+}
+
+#[test]
+fn a_checkpoint_of_another_model_or_a_later_version_is_refused_and_kept() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let path = parent.path().join("run");
+    quiet(&plan(&model, &["run.epochs=1"]), &path, false).unwrap();
+    let manifest = path.join("checkpoints/epoch_0001/manifest.json");
+    let text = std::fs::read_to_string(&manifest).unwrap();
+
+    // The same architecture with other weights.
+    let weights = model.join("vae/diffusion_pytorch_model.safetensors");
+    let (original, mut other) = (std::fs::read(&weights).unwrap(), std::fs::read(&weights).unwrap());
+    *other.last_mut().unwrap() ^= 1;
+    std::fs::write(&weights, other).unwrap();
+    let error = quiet(&plan(&model, &[]), &path, true).unwrap_err().to_string();
+    assert!(error.starts_with("the checkpoint was trained from model `"), "{error}");
+    std::fs::write(&weights, original).unwrap();
+
+    std::fs::write(&manifest, text.replace("\"format\": 1", "\"format\": 2")).unwrap();
+    let error = quiet(&plan(&model, &[]), &path, true).unwrap_err().to_string();
+    assert!(error.ends_with("has format 2, but this version reads formats up to 1"), "{error}");
+    std::fs::write(&manifest, text).unwrap();
+    quiet(&plan(&model, &[]), &path, true).unwrap();
+}
+
+/// Fails at everything, also at putting its records on the disk.
+struct Broken;
+
+impl Tracker for Broken {
+    fn name(&self) -> &str {
+        "broken"
+    }
+
+    fn record(&mut self, event: &Event<'_>) -> ddpo::train::Result<()> {
+        match event {
+            Event::Progress(_) => Ok(()),
+            _ => Err(ddpo::train::Error::Encoding("it is broken".into())),
+        }
+    }
+}
+
+#[test]
+fn a_tracker_that_fails_costs_a_warning_and_no_byte() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let (whole, beside) = (parent.path().join("whole"), parent.path().join("beside"));
+    quiet(&plan(&model, &[]), &whole, false).unwrap();
+    let warnings = Warnings::default();
+    let trackers = Broadcast::new().with(Broken).with(warnings.clone());
+    run(&plan(&model, &[]), &beside, false, trackers, StopFlag::new()).unwrap();
+    let warnings = warnings.0.lock().unwrap().clone();
+    assert_eq!(warnings[0], "tracker `broken` failed: cannot encode a record: it is broken");
+    check_same(&whole, &beside);
+}
+
+#[test]
 fn a_run_stopped_anywhere_resumes_to_the_same_bytes() {
     let parent = tempfile::tempdir().unwrap();
     let model = common::tiny_model(parent.path());

@@ -5,7 +5,7 @@ use burn::tensor::TensorData;
 
 use super::minibatch::Minibatch;
 use crate::error::check_count;
-use crate::{Address, Error, Noise, Result, Rollout, StepIndex, Stream};
+use crate::{Address, Error, Noise, PromptId, Result, Rollout, StepIndex, Stream};
 
 /// One action of one chain: what a policy gradient sums over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +37,11 @@ impl<const D: usize> TrainingSet<D> {
     /// Whether there are no chains.
     pub fn is_empty(&self) -> bool {
         self.rollout.is_empty()
+    }
+
+    /// The prompt of each chain.
+    pub fn prompts(&self) -> &[PromptId] {
+        self.rollout.prompts()
     }
 
     /// The steps that can be trained on, in order.

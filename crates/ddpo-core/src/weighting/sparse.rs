@@ -1,8 +1,7 @@
 //! Weights of one for the best samples, and of none for the others.
 
-use std::collections::{BTreeMap, VecDeque};
-
 use super::contract::{Scope, Weighting, WeightingState, check};
+use crate::latest::LatestRewards;
 use crate::{Error, PromptId, Result};
 
 /// Sparse reward-weighted regression (Black et al., arXiv 2305.13301, section 4.2): weight 1 for a reward of at least the
@@ -15,10 +14,8 @@ use crate::{Error, PromptId, Result};
 pub struct SparseWeights {
     percentile: f64,
     scope: Scope,
-    buffer_size: usize,
-    min_count: usize,
-    /// Invariant: no deque is longer than `buffer_size`; empty for [`Scope::Round`].
-    latest: BTreeMap<PromptId, VecDeque<f32>>,
+    /// Empty for [`Scope::Round`].
+    memory: LatestRewards,
 }
 
 impl SparseWeights {
@@ -30,29 +27,12 @@ impl SparseWeights {
         if !(0.0..=100.0).contains(&percentile) {
             return Err(Error::parameter("percentile", percentile, "a number from 0 to 100"));
         }
-        if buffer_size == 0 {
-            return Err(Error::parameter("buffer size", buffer_size, "at least 1"));
-        }
-        if min_count > buffer_size {
-            return Err(Error::parameter("minimum count", min_count, format!("at most the buffer size {buffer_size}")));
-        }
-        Ok(Self { percentile, scope, buffer_size, min_count, latest: BTreeMap::new() })
-    }
-
-    fn extend(&mut self, prompt: PromptId, reward: f32) {
-        let latest = self.latest.entry(prompt).or_default();
-        latest.push_back(reward);
-        if latest.len() > self.buffer_size {
-            latest.pop_front();
-        }
+        Ok(Self { percentile, scope, memory: LatestRewards::new(buffer_size, min_count)? })
     }
 
     /// The least reward of a prompt that is kept.
     fn threshold(&self, prompt: PromptId, round: f64) -> f64 {
-        match self.latest.get(&prompt) {
-            Some(latest) if latest.len() >= self.min_count => percentile(latest.iter().copied(), self.percentile),
-            _ => round,
-        }
+        self.memory.of(prompt).map_or(round, |latest| percentile(latest.iter().copied(), self.percentile))
     }
 }
 
@@ -61,7 +41,7 @@ impl Weighting for SparseWeights {
     fn weights(&mut self, prompts: &[PromptId], rewards: &[f32]) -> Result<Vec<f32>> {
         check(prompts, rewards)?;
         if self.scope == Scope::Prompt {
-            prompts.iter().zip(rewards).for_each(|(&prompt, &reward)| self.extend(prompt, reward));
+            self.memory.extend(prompts, rewards);
         }
         let round = percentile(rewards.iter().copied(), self.percentile);
         let kept = |(&prompt, &reward)| f64::from(reward) >= self.threshold(prompt, round);
@@ -69,14 +49,11 @@ impl Weighting for SparseWeights {
     }
 
     fn state(&self) -> WeightingState {
-        self.latest.iter().map(|(&prompt, latest)| (prompt, latest.iter().copied().collect())).collect()
+        self.memory.state()
     }
 
     fn restore(&mut self, state: WeightingState) -> Result<()> {
-        self.latest.clear();
-        for (prompt, rewards) in state {
-            rewards.into_iter().for_each(|reward| self.extend(prompt, reward));
-        }
+        self.memory.restore(state);
         Ok(())
     }
 }

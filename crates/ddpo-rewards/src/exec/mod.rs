@@ -22,4 +22,5 @@ mod process;
 mod protocol;
 mod reward;
 
+pub use protocol::answer;
 pub use reward::Exec;

@@ -6,15 +6,23 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// An append-only file whose content is known to its last byte.
+/// An append-only file whose content is known to its last byte, and of which no byte is lost to a disk that is full for
+/// a while.
 ///
-/// Each [`append`](Self::append) writes at the known length and nowhere else, so a part left by a failed write (a full
-/// disk) is overwritten by the next one, never glued to it.
+/// Each [`append`](Self::append) writes at the known length and nowhere else, so a part left by a failed write is
+/// overwritten by the next one, never glued to it. What came after the last [`sync`](Self::sync) that worked is kept in
+/// memory: a write that failed is made up for by the next, and so is everything since that sync if one fails, because
+/// an operating system may forget pages which it could not write.
 #[derive(Debug)]
 pub struct LineFile {
     file: File,
     path: PathBuf,
-    length: u64,
+    /// Bytes which are on the disk.
+    synced: u64,
+    /// The bytes after these.
+    recent: Vec<u8>,
+    /// How many of the recent bytes the operating system has taken.
+    written: usize,
 }
 
 impl LineFile {
@@ -24,7 +32,7 @@ impl LineFile {
     /// [`Error::Io`] with the path.
     pub fn create(path: &Path) -> Result<Self> {
         let file = File::create(path).map_err(|e| Error::io("create", path, e))?;
-        Ok(Self { file, path: path.to_path_buf(), length: 0 })
+        Ok(Self::at(file, path, 0))
     }
 
     /// Opens the file and cuts it to the `length` bytes a checkpoint recorded.
@@ -41,22 +49,20 @@ impl LineFile {
             return Err(Error::FileTooShort { path: path.to_path_buf(), found, wanted: length });
         }
         file.set_len(length).map_err(|e| Error::io("truncate", path, e))?;
-        Ok(Self { file, path: path.to_path_buf(), length })
+        Ok(Self::at(file, path, length))
+    }
+
+    fn at(file: File, path: &Path, synced: u64) -> Self {
+        Self { file, path: path.to_path_buf(), synced, recent: Vec::new(), written: 0 }
     }
 
     /// Appends `bytes`: a whole line with its newline, or a whole record.
     ///
     /// # Errors
-    /// [`Error::Io`] with the path; the file then counts as it was before.
+    /// [`Error::Io`] with the path; the next call writes these bytes, too.
     pub fn append(&mut self, bytes: &[u8]) -> Result<()> {
-        let outcome = self.file.seek(SeekFrom::Start(self.length)).and_then(|_| self.file.write_all(bytes));
-        if let Err(e) = outcome {
-            // Best effort: where this fails too, the next append overwrites the part.
-            let _ = self.file.set_len(self.length);
-            return Err(Error::io("append to", &self.path, e));
-        }
-        self.length += bytes.len() as u64;
-        Ok(())
+        self.recent.extend(bytes);
+        self.write()
     }
 
     /// Syncs to the disk and returns the length in bytes, which a checkpoint may then record.
@@ -64,8 +70,28 @@ impl LineFile {
     /// # Errors
     /// [`Error::Io`] with the path.
     pub fn sync(&mut self) -> Result<u64> {
-        self.file.sync_all().map_err(|e| Error::io("sync", &self.path, e))?;
-        Ok(self.length)
+        self.write()?;
+        if let Err(e) = self.file.sync_all() {
+            self.written = 0;
+            return Err(Error::io("sync", &self.path, e));
+        }
+        self.synced += self.recent.len() as u64;
+        self.recent.clear();
+        self.written = 0;
+        Ok(self.synced)
+    }
+
+    fn write(&mut self) -> Result<()> {
+        let end = self.synced + self.written as u64;
+        let outcome =
+            self.file.seek(SeekFrom::Start(end)).and_then(|_| self.file.write_all(&self.recent[self.written..]));
+        if let Err(e) = outcome {
+            // Best effort: where this fails too, the next write overwrites the part.
+            let _ = self.file.set_len(end);
+            return Err(Error::io("append to", &self.path, e));
+        }
+        self.written = self.recent.len();
+        Ok(())
     }
 
     /// Where the file is.
@@ -90,6 +116,24 @@ mod tests {
         let mut file = LineFile::resume(&path, length).unwrap();
         file.append(b"2\n").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"one\n2\n");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_full_disk_does_not_take_is_written_later() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("metrics.jsonl");
+        let mut file = LineFile::create(&path).unwrap();
+        file.append(b"one\n").unwrap();
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let disk = std::mem::replace(&mut file.file, full);
+        let message = file.append(b"two\n").unwrap_err().to_string();
+        assert!(message.contains("metrics.jsonl"), "{message}");
+        assert!(file.sync().is_err());
+        file.file = disk;
+        file.append(b"three\n").unwrap();
+        assert_eq!(file.sync().unwrap(), 14);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\nthree\n");
     }
 
     #[test]

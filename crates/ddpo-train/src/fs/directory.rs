@@ -74,7 +74,11 @@ fn fill_and_rename(temporary: &Path, path: &Path, files: &[(&str, &[u8])]) -> Re
     if path.exists() {
         std::fs::rename(path, &aside).map_err(|e| Error::io("move aside", path, e))?;
     }
-    std::fs::rename(temporary, path).map_err(|e| Error::io("replace", path, e))?;
+    if let Err(e) = std::fs::rename(temporary, path) {
+        // What was there is better than nothing; where it cannot be put back it is still under its other name.
+        let _ = std::fs::rename(&aside, path);
+        return Err(Error::io("replace", path, e));
+    }
     sync_parent(path)?;
     remove_directory(&aside)
 }

@@ -6,7 +6,7 @@ use super::Tracker;
 use crate::error::Error;
 use crate::events::Event;
 
-/// All trackers of a run. The failure of one is a warning to the others, once until it works again.
+/// All trackers of a run. The failure of one is a warning to the others, once until it has been synced.
 #[derive(Default)]
 pub struct Broadcast {
     members: Vec<Member>,
@@ -32,45 +32,56 @@ impl Broadcast {
 
     /// Tells every tracker; failures become warnings.
     pub fn record(&mut self, event: &Event<'_>) {
-        let mut warnings = Vec::new();
-        for member in &mut self.members {
-            warnings.extend(member.run(|tracker| tracker.record(event)).err().flatten());
-        }
-        self.warn(&warnings);
+        let run = |member: &mut Member| member.run(|tracker| tracker.record(event)).err();
+        let failures: Vec<Failure> = self.members.iter_mut().filter_map(run).collect();
+        self.warn(&failures);
     }
 
-    /// Syncs every tracker and returns the lengths of the growing files by name; failures become warnings.
-    pub fn sync(&mut self) -> BTreeMap<String, u64> {
-        let (mut lengths, mut warnings) = (BTreeMap::new(), Vec::new());
+    /// Syncs every tracker and returns the lengths of the growing files by name; failures become warnings, too.
+    ///
+    /// # Errors
+    /// The first failure: what was recorded is not all on the disk, and no checkpoint may say that it is.
+    pub fn sync(&mut self) -> Result<BTreeMap<String, u64>, Error> {
+        let (mut lengths, mut failures) = (BTreeMap::new(), Vec::new());
         for member in &mut self.members {
             match member.run(|tracker| tracker.sync()) {
-                Ok(Some(length)) => _ = lengths.insert(member.tracker.name().to_owned(), length),
-                Ok(None) => {}
-                Err(warning) => warnings.extend(warning),
+                Ok(length) => {
+                    // An event that went well may be one that the tracker passes over; this is work.
+                    member.failing = false;
+                    lengths.extend(length.map(|length| (member.tracker.name().to_owned(), length)));
+                }
+                Err(failure) => failures.push(failure),
             }
         }
-        self.warn(&warnings);
-        lengths
+        self.warn(&failures);
+        failures.into_iter().next().map_or(Ok(lengths), |failure| Err(failure.error))
     }
 
     /// A warning that cannot be delivered has nowhere else to go.
-    fn warn(&mut self, warnings: &[Error]) {
-        for warning in warnings {
+    fn warn(&mut self, failures: &[Failure]) {
+        for failure in failures.iter().filter(|failure| failure.is_new) {
             for member in self.members.iter_mut().filter(|m| !m.failing) {
-                let _ = member.tracker.record(&Event::Warning(warning));
+                let _ = member.tracker.record(&Event::Warning(&failure.error));
             }
         }
     }
 }
 
+/// Why a tracker failed.
+struct Failure {
+    error: Error,
+    /// Whether there has been none since the tracker was last synced.
+    is_new: bool,
+}
+
 impl Member {
-    /// Runs `f`; a failure is worth a warning (`Some`) if the last call went well.
-    fn run<T>(&mut self, f: impl FnOnce(&mut dyn Tracker) -> crate::Result<T>) -> Result<T, Option<Error>> {
+    fn run<T>(&mut self, f: impl FnOnce(&mut dyn Tracker) -> crate::Result<T>) -> Result<T, Failure> {
         let outcome = f(self.tracker.as_mut());
-        let failed_before = std::mem::replace(&mut self.failing, outcome.is_err());
+        let is_new = !self.failing;
+        self.failing |= outcome.is_err();
         outcome.map_err(|error| {
             let tracker = self.tracker.name().to_owned();
-            (!failed_before).then(|| Error::Tracker { tracker, source: Box::new(error) })
+            Failure { error: Error::Tracker { tracker, source: Box::new(error) }, is_new }
         })
     }
 }

@@ -1,11 +1,13 @@
 //! Trackers: where events go. A tracker that fails is reported, and the run goes on.
 
+mod batches;
 mod broadcast;
 mod csv;
 mod jsonl;
 mod memory;
 mod tensorboard;
 
+pub use batches::Batches;
 pub use broadcast::Broadcast;
 pub use csv::Csv;
 pub use jsonl::JsonLines;
@@ -36,7 +38,7 @@ pub trait Tracker {
     /// number, and a resumed run cuts the file back to it.
     ///
     /// # Errors
-    /// Whatever kept it from the disk.
+    /// Whatever kept it from the disk; until it is there, no checkpoint is written.
     fn sync(&mut self) -> Result<Option<u64>> {
         Ok(None)
     }

@@ -56,7 +56,8 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
 
     /// How much better than its peers each chain was.
     fn advantages(&mut self, scored: ScoredRollout<D>) -> Result<TrainingSet<D>> {
-        let advantages = self.advantage.advantages(scored.prompts(), scored.rewards())?;
+        let mut advantages = self.advantage.advantages(scored.prompts(), scored.rewards())?;
+        self.shop.leave_out_samples(&mut advantages);
         Ok(scored.into_training_set(advantages)?)
     }
 

@@ -6,7 +6,6 @@ use ddpo_core::{Domain, Epoch, Guided, Noise, PromptId, Reward, RgbImage, Rollou
 
 use super::fork::ForkPolicy;
 use super::memory::Remembering;
-use super::score::Scoring;
 use super::watch::StopRule;
 use super::workshop::Workshop;
 use crate::error::Result;
@@ -64,8 +63,9 @@ impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
         let ids = evaluation.prompt_ids();
         let sampled = self.sample_evaluation(evaluation, &ids, observer)?;
         let prompts = evaluation.prompts.texts(&ids);
-        let mut score = |reward: &dyn Reward| {
-            Scoring { reward, epoch, batch: evaluation.batch.max(1) }.score(&sampled.images, &prompts, observer)
+        let mut score = |reward: &dyn Reward| -> Result<Vec<f32>> {
+            let scores = self.scoring(reward, epoch, evaluation.batch).score(&sampled.images, &prompts, observer)?;
+            Ok(scores.rewards)
         };
         let rewards = score(&*self.parts.reward)?;
         let mut held_out = BTreeMap::new();

@@ -2,6 +2,7 @@
 
 mod ddpo;
 mod evaluation;
+mod failed;
 mod fork;
 mod memory;
 mod parts;

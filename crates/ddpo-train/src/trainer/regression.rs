@@ -3,16 +3,20 @@
 use burn::tensor::{Int, Tensor, TensorData};
 use ddpo_core::{Address, Epoch, Guided, Noise, PromptId, SampleId, Stream, denoising_error};
 
+use super::failed::Failed;
 use super::fork::ForkPolicy;
 use super::rwr::RwrTrainer;
 use crate::error::{Error, Place, Result};
 use crate::events::{Progress, Record, RegressionRecord, Stage};
+use crate::evidence::{Evidence, Facts};
 use crate::observer::Observer;
 use crate::optimizer::{GradientSum, gradients_of};
 
 /// What a round regresses on: clean states `[N, ..]` with the prompt and the weight of each, N at least 1.
 pub(super) struct Corpus<const D: usize> {
     pub states: Tensor<D>,
+    /// The number of each within the round.
+    pub samples: Vec<usize>,
     pub prompts: Vec<PromptId>,
     /// All above 0.
     pub weights: Vec<f32>,
@@ -50,7 +54,8 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
         Ok(())
     }
 
-    /// One step of the optimizer against the mean gradient over the update's rows.
+    /// One step of the optimizer against the mean gradient over the update's rows, unless a number of them is not finite
+    /// and the plan says to leave the step out.
     fn regression_step(
         &mut self,
         corpus: &Corpus<D>,
@@ -59,13 +64,42 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
         observer: &mut Observer<'_>,
     ) -> Result<()> {
         let slots = self.slots(corpus, round, update);
+        let outcome =
+            self.mean_error_gradient(corpus, &slots, round, update, observer).and_then(|(gradients, means)| {
+                let (step, grad_norm) = self.shop.step(gradients, round)?;
+                Ok(RegressionRecord { step, grad_norm, ..means })
+            });
+        match outcome {
+            Ok(record) => observer.record(&Record::Regression(record)),
+            Err(failed) if failed.is_non_finite() => {
+                let rows = failed.piece.and_then(|piece| slots.chunks(self.plan.train_batch).nth(piece));
+                let evidence = self.evidence(&failed.error, corpus, rows.unwrap_or(&slots), round)?;
+                self.shop.leave_out_update(failed.error, &evidence, observer)?;
+            }
+            Err(failed) => return Err(failed.error),
+        }
+        Ok(())
+    }
+
+    /// The gradient over the update's rows, summed in their order, and a record of all but the optimizer's part.
+    fn mean_error_gradient(
+        &self,
+        corpus: &Corpus<D>,
+        slots: &[Slot],
+        round: Epoch,
+        update: u64,
+        observer: &mut Observer<'_>,
+    ) -> Result<(GradientSum, RegressionRecord), Failed> {
         let (mut gradients, mut loss, mut error) = (GradientSum::new(), 0.0, 0.0);
         let policies = self.shop.policies()?;
         let total = self.plan.updates_per_round * self.plan.accumulation;
         let mut done = update as usize * self.plan.accumulation;
         self.shop.lanes.each(
-            slots.chunks(self.plan.train_batch).collect(),
-            |lane, slots: &[Slot], _| self.pass(&policies[lane], corpus, slots, round, update),
+            slots.chunks(self.plan.train_batch).enumerate().collect(),
+            |lane, (piece, slots): (usize, &[Slot]), _| {
+                let pass = self.pass(&policies[lane], corpus, slots, round, update);
+                pass.map_err(|error| Failed { piece: Some(piece), error })
+            },
             &mut || {},
             |pass: Pass| {
                 loss += pass.rows * pass.loss;
@@ -73,20 +107,18 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
                 gradients.add_tensors(pass.gradients, pass.rows)?;
                 done += 1;
                 observer.progress(Progress { stage: Stage::Training, epoch: round.0, done, total });
-                observer.check(round.0)
+                Ok(observer.check(round.0)?)
             },
         )?;
         let rows = slots.len() as f64;
-        let (step, grad_norm) = self.shop.step(gradients, round)?;
-        observer.record(&Record::Regression(RegressionRecord {
+        let record = RegressionRecord {
             epoch: round.0,
-            step,
             loss: loss / rows,
             error: error / rows,
             effective_samples: corpus.effective_samples(),
-            grad_norm,
-        }));
-        Ok(())
+            ..RegressionRecord::default()
+        };
+        Ok((gradients, record))
     }
 
     /// The gradient of the weighted error's sum over some rows of an update.
@@ -94,7 +126,8 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
         let rows = slots.len() as f64;
         let errors = self.errors(policy, corpus, slots, round, update)?;
         let weighted = (errors.clone() * self.weights(corpus, slots)).mean();
-        let (loss, error) = (self.finite(&weighted, round)?, self.finite(&errors.mean(), round)?);
+        self.check(&errors, corpus, slots, round)?;
+        let (loss, error) = (scalar(&weighted)?, scalar(&errors.mean())?);
         let gradients = gradients_of(&policy.parameters(), weighted.mul_scalar(rows).backward())?;
         Ok(Pass { rows, loss, error, gradients })
     }
@@ -136,16 +169,42 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
         Tensor::from_data(TensorData::new(weights, [slots.len()]), &self.shop.parts.device)
     }
 
-    /// The value of a loss, which must be finite.
-    fn finite(&self, loss: &Tensor<1>, round: Epoch) -> Result<f64> {
-        let values = loss.clone().inner().try_into_vec_as::<f32>().map_err(Error::device)?;
-        let value: f64 = values.into_iter().map(f64::from).sum();
-        if value.is_finite() {
-            return Ok(value);
-        }
-        let place = Place { update: Some(self.shop.counters.updates + 1), ..Place::default() };
-        Err(Error::NonFinite { what: "the loss", value, epoch: round.0, place })
+    /// Every row's error must be finite; the first which is not is named.
+    fn check(&self, errors: &Tensor<1>, corpus: &Corpus<D>, slots: &[Slot], round: Epoch) -> Result<()> {
+        let errors = read(errors)?;
+        let Some(i) = errors.iter().position(|error| !error.is_finite()) else { return Ok(()) };
+        let row = slots[i].row;
+        let place = Place {
+            sample: Some(corpus.samples[row]),
+            step: None,
+            update: Some(self.shop.counters.updates + 1),
+            prompt: self.shop.parts.prompts.texts(&corpus.prompts[row..=row]).pop(),
+        };
+        Err(Error::NonFinite { what: "the loss", value: errors[i].into(), epoch: round.0, place })
     }
+
+    fn evidence(&self, error: &Error, corpus: &Corpus<D>, slots: &[Slot], round: Epoch) -> Result<Evidence> {
+        let rows = || slots.iter().map(|slot| slot.row);
+        let prompts: Vec<PromptId> = rows().map(|row| corpus.prompts[row]).collect();
+        let weights: Vec<f32> = rows().map(|row| corpus.weights[row]).collect();
+        let facts = Facts {
+            error: error.to_string(),
+            epoch: round.0,
+            update: Some(self.shop.counters.updates + 1),
+            samples: rows().map(|row| corpus.samples[row]).collect(),
+            steps: Vec::new(),
+            prompts: self.shop.parts.prompts.texts(&prompts),
+        };
+        Ok(Evidence::new(facts).with("clean", &corpus.rows(slots)).with_values("weight", &weights))
+    }
+}
+
+fn read(values: &Tensor<1>) -> Result<Vec<f32>> {
+    values.clone().inner().try_into_vec_as::<f32>().map_err(Error::device)
+}
+
+fn scalar(value: &Tensor<1>) -> Result<f64> {
+    Ok(read(value)?.into_iter().map(f64::from).sum())
 }
 
 impl<const D: usize> Corpus<D> {

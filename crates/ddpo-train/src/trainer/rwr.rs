@@ -55,7 +55,8 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
 
     /// The pictures that have a weight, as clean states; none where every weight is 0.
     fn weigh(&mut self, scored: &ScoredRollout<D>, images: &[RgbImage]) -> Result<Option<Corpus<D>>> {
-        let weights = self.weighting.weights(scored.prompts(), scored.rewards())?;
+        let mut weights = self.weighting.weights(scored.prompts(), scored.rewards())?;
+        self.shop.leave_out_samples(&mut weights);
         let rows: Vec<usize> = (0..weights.len()).filter(|&row| weights[row] > 0.0).collect();
         if rows.is_empty() {
             return Ok(None);
@@ -63,7 +64,7 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
         let images: Vec<RgbImage> = rows.iter().map(|&row| images[row].clone()).collect();
         let prompts: Vec<PromptId> = rows.iter().map(|&row| scored.prompts()[row]).collect();
         let weights = rows.iter().map(|&row| weights[row]).collect();
-        Ok(Some(Corpus { states: self.encoder.encode(&images)?, prompts, weights }))
+        Ok(Some(Corpus { states: self.encoder.encode(&images)?, samples: rows, prompts, weights }))
     }
 
     /// The policy as it is now.

@@ -1,56 +1,141 @@
 //! Scoring: what a reward thinks of an epoch's pictures.
 
+use std::collections::BTreeMap;
+
 use ddpo_core::{Reward, RewardBatch, RgbImage, Rollout, ScoredRollout};
 
 use super::fork::ForkPolicy;
 use super::workshop::Workshop;
 use crate::error::{Error, Place, Result};
-use crate::events::{Progress, Stage};
+use crate::events::{Event, Progress, Stage};
+use crate::evidence::{Evidence, Facts};
 use crate::observer::Observer;
+use crate::plan::NonFinite;
 
 impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
     /// The chains with their rewards.
     pub(super) fn score(
-        &self,
+        &mut self,
         rollout: Rollout<D>,
         images: &[RgbImage],
         observer: &mut Observer<'_>,
     ) -> Result<ScoredRollout<D>> {
         let prompts = self.parts.prompts.texts(rollout.prompts());
-        let work = Scoring { reward: &*self.parts.reward, epoch: rollout.epoch().0, batch: self.plan.sample_batch };
-        let rewards = work.score(images, &prompts, observer)?;
+        let work = self.scoring(&*self.parts.reward, rollout.epoch().0, self.plan.sample_batch);
+        let Scores { rewards, left_out } = work.score(images, &prompts, observer)?;
+        self.left_out.samples = left_out;
         Ok(rollout.score(rewards)?)
+    }
+
+    /// Scoring by `reward`, so many pictures at once.
+    pub(super) fn scoring<'a>(&self, reward: &'a dyn Reward, epoch: u64, batch: usize) -> Scoring<'a> {
+        Scoring { reward, epoch, batch: batch.max(1), non_finite: self.plan.non_finite }
     }
 }
 
 /// Pictures on their way through a reward, a batch at a time.
 pub(super) struct Scoring<'a> {
-    pub reward: &'a dyn Reward,
-    pub epoch: u64,
-    pub batch: usize,
+    reward: &'a dyn Reward,
+    epoch: u64,
+    batch: usize,
+    non_finite: NonFinite,
+}
+
+/// One finite reward a picture.
+pub(super) struct Scores {
+    pub rewards: Vec<f32>,
+    /// The pictures whose own reward is not finite: theirs is the mean of the others of their prompt, or of all.
+    pub left_out: Vec<usize>,
 }
 
 impl Scoring<'_> {
-    /// One finite reward per picture.
-    pub fn score(&self, images: &[RgbImage], prompts: &[String], observer: &mut Observer<'_>) -> Result<Vec<f32>> {
-        let mut rewards = Vec::with_capacity(images.len());
+    /// A reward a picture.
+    pub fn score(&self, images: &[RgbImage], prompts: &[String], observer: &mut Observer<'_>) -> Result<Scores> {
+        let mut scores = Scores { rewards: Vec::with_capacity(images.len()), left_out: Vec::new() };
         let total = images.len().div_ceil(self.batch);
         for (i, (images, prompts)) in images.chunks(self.batch).zip(prompts.chunks(self.batch)).enumerate() {
             observer.check(self.epoch)?;
-            let values = self.reward.score(&RewardBatch { images, prompts })?;
-            self.check(&values, prompts, i * self.batch)?;
-            rewards.extend(values);
+            let batch = RewardBatch { images, prompts };
+            let values = self.reward.score(&batch)?;
+            scores.left_out.extend(self.check(&values, &batch, i * self.batch, observer)?);
+            scores.rewards.extend(values);
             observer.progress(Progress { stage: Stage::Scoring, epoch: self.epoch, done: i + 1, total });
         }
-        Ok(rewards)
+        scores.fill(prompts);
+        // Where no reward is finite there is nothing to fill with.
+        match scores.rewards.iter().position(|reward| !reward.is_finite()) {
+            Some(row) => Err(self.error(scores.rewards[row], row, &prompts[row])),
+            None => Ok(scores),
+        }
     }
 
-    fn check(&self, values: &[f32], prompts: &[String], first: usize) -> Result<()> {
-        if values.len() != prompts.len() {
-            return Err(Error::Count { what: "rewards of a batch", found: values.len(), wanted: prompts.len() });
+    /// The rows of the epoch whose reward is to be left out.
+    fn check(
+        &self,
+        values: &[f32],
+        batch: &RewardBatch<'_>,
+        first: usize,
+        observer: &mut Observer<'_>,
+    ) -> Result<Vec<usize>> {
+        let (found, wanted) = (values.len(), batch.prompts.len());
+        if found != wanted {
+            return Err(Error::Count { what: "rewards of a batch", found, wanted });
         }
-        let Some(row) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
-        let place = Place { sample: Some(first + row), prompt: prompts.get(row).cloned(), ..Place::default() };
-        Err(Error::NonFinite { what: "the reward", value: values[row].into(), epoch: self.epoch, place })
+        let rows: Vec<usize> = (0..wanted).filter(|&row| !values[row].is_finite()).collect();
+        let error = |row: usize| self.error(values[row], first + row, &batch.prompts[row]);
+        if let Some(&row) = rows.first() {
+            let facts = Facts {
+                error: error(row).to_string(),
+                epoch: self.epoch,
+                samples: (first..first + wanted).collect(),
+                prompts: batch.prompts.to_vec(),
+                ..Facts::default()
+            };
+            let evidence = Evidence::new(facts).with_values("rewards", values).with_images(batch.images);
+            observer.event(&Event::NonFinite(&evidence));
+            if self.non_finite == NonFinite::Fail {
+                return Err(error(row));
+            }
+        }
+        rows.iter().for_each(|&row| observer.event(&Event::Warning(&error(row))));
+        Ok(rows.into_iter().map(|row| first + row).collect())
+    }
+
+    fn error(&self, value: f32, sample: usize, prompt: &str) -> Error {
+        let place = Place { sample: Some(sample), prompt: Some(prompt.to_owned()), ..Place::default() };
+        Error::NonFinite { what: "the reward", value: value.into(), epoch: self.epoch, place }
+    }
+}
+
+impl Scores {
+    /// Puts a reward that moves no mean in the place of each which is left out.
+    fn fill(&mut self, prompts: &[String]) {
+        let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
+        let mut all = (0.0, 0.0);
+        for (&reward, prompt) in self.rewards.iter().zip(prompts).filter(|(reward, _)| reward.is_finite()) {
+            let sum = sums.entry(prompt).or_default();
+            for (total, count) in [sum, &mut all] {
+                *total += f64::from(reward);
+                *count += 1.0;
+            }
+        }
+        for &row in &self.left_out {
+            let (total, count) = sums.get(prompts[row].as_str()).copied().unwrap_or(all);
+            self.rewards[row] = (total / count) as f32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_moves_no_mean() {
+        let prompts = ["a", "a", "b", "a", "c"].map(String::from);
+        let rewards = vec![1.0, f32::NAN, 7.0, 3.0, f32::INFINITY];
+        let mut scores = Scores { rewards, left_out: vec![1, 4] };
+        scores.fill(&prompts);
+        assert_eq!(scores.rewards, [1.0, 2.0, 7.0, 3.0, 11.0 / 3.0]);
     }
 }

@@ -7,7 +7,7 @@ use super::ddpo::DdpoTrainer;
 use super::fork::ForkPolicy;
 use super::rwr::RwrTrainer;
 use super::watch::Watch;
-use super::workshop::{Counters, Workshop};
+use super::workshop::{Counters, LeftOut, Workshop};
 use crate::checkpoint::Snapshot;
 use crate::error::{Error, Result};
 use crate::observer::Observer;
@@ -106,6 +106,7 @@ impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
         self.optimizer = optimizer;
         self.counters = Counters::from_snapshot(snapshot);
         self.watch = Watch::read(snapshot);
+        self.left_out = LeftOut::default();
         Ok(())
     }
 }

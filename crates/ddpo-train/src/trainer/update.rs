@@ -3,13 +3,15 @@
 use burn::tensor::Tensor;
 use ddpo_core::objective::Diagnostics;
 use ddpo_core::{
-    Denoiser, Epoch, Guided, LogProbTerms, Loss, Minibatch, Pair, StepIndex, TrainingSet, Transition, propose,
+    Denoiser, Epoch, Guided, LogProbTerms, Loss, Minibatch, Pair, PromptId, StepIndex, TrainingSet, Transition, propose,
 };
 
 use super::ddpo::DdpoTrainer;
+use super::failed::Failed;
 use super::fork::ForkPolicy;
 use crate::error::{Error, Place, Result};
 use crate::events::{Progress, Record, Stage, UpdateRecord};
+use crate::evidence::{Evidence, Facts};
 use crate::observer::Observer;
 use crate::optimizer::{GradientSum, gradients_of};
 
@@ -43,7 +45,8 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
             .collect()
     }
 
-    /// One step of the optimizer against the mean gradient over all `micro_batches`.
+    /// One step of the optimizer against the mean gradient over all `micro_batches`, unless a number of them is not finite
+    /// and the plan says to leave the step out.
     fn optimizer_step(
         &mut self,
         set: &TrainingSet<D>,
@@ -52,24 +55,52 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
         done: &mut usize,
         observer: &mut Observer<'_>,
     ) -> Result<()> {
+        let end = *done + micro_batches.len();
+        let outcome = self.mean_gradient(set, micro_batches, epoch, done, observer).and_then(|(gradients, means)| {
+            let (step, grad_norm) = self.shop.step(gradients, epoch)?;
+            Ok(means.record(epoch, step, grad_norm))
+        });
+        *done = end;
+        match outcome {
+            Ok(record) => observer.record(&Record::Update(record)),
+            Err(failed) if failed.is_non_finite() => {
+                let (error, pairs) = self.accuse(failed, set, micro_batches, epoch);
+                let evidence = self.evidence(&error, set, &pairs, epoch)?;
+                self.shop.leave_out_update(error, &evidence, observer)?;
+            }
+            Err(failed) => return Err(failed.error),
+        }
+        Ok(())
+    }
+
+    /// The gradients of all `micro_batches`, summed in their order, and what was measured on the way.
+    fn mean_gradient(
+        &self,
+        set: &TrainingSet<D>,
+        micro_batches: &[Vec<Pair>],
+        epoch: Epoch,
+        done: &mut usize,
+        observer: &mut Observer<'_>,
+    ) -> Result<(GradientSum, Means), Failed> {
         let (mut gradients, mut means) = (GradientSum::new(), Means::default());
         let policies = self.shop.policies()?;
         let total = self.plan.updates_per_epoch() * micro_batches.len();
         self.shop.lanes.each(
-            micro_batches.iter().collect(),
-            |lane, pairs: &Vec<Pair>, _| self.micro_step(&policies[lane], set, pairs, epoch),
+            micro_batches.iter().enumerate().collect(),
+            |lane, (piece, pairs): (usize, &Vec<Pair>), _| {
+                self.micro_step(&policies[lane], set, pairs, epoch)
+                    .map_err(|error| Failed { piece: Some(piece), error })
+            },
             &mut || {},
             |step: MicroStep| {
                 means.add(&step);
                 gradients.add_tensors(step.gradients, step.rows)?;
                 *done += 1;
                 observer.progress(Progress { stage: Stage::Training, epoch: epoch.0, done: *done, total });
-                observer.check(epoch.0)
+                Ok(observer.check(epoch.0)?)
             },
         )?;
-        let (step, grad_norm) = self.shop.step(gradients, epoch)?;
-        observer.record(&Record::Update(means.record(epoch, step, grad_norm)));
-        Ok(())
+        Ok((gradients, means))
     }
 
     /// The gradient of the loss's sum over these pairs.
@@ -97,7 +128,11 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
         let value = total(&objective.value)?;
         match value.is_finite() {
             true => Ok(PairLoss { objective, value, kl_to_base }),
-            false => Err(blame(value, &read(&new)?, pairs, epoch)),
+            false => {
+                let guilty = read(&new)?.iter().position(|log_prob| !log_prob.is_finite()).and_then(|i| pairs.get(i));
+                let place = guilty.map(|pair| self.place(set, *pair)).unwrap_or_default();
+                Err(Error::NonFinite { what: "the loss", value, epoch: epoch.0, place })
+            }
         }
     }
 
@@ -106,6 +141,59 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     fn divergence(&self, policy: &P, proposal: &Transition<D>, batch: &Minibatch<D>) -> Result<Tensor<1>> {
         let base = self.propose(&*policy.reference(), batch)?;
         Ok(proposal.kl(&base, self.plan.reduction)?.mean())
+    }
+
+    /// The failure with its place, and the pairs it came of: those of the micro-batch whose loss is not finite, or the one
+    /// pair whose own gradient is not. A sum alone can overflow, too; then nobody is accused but the first micro-batch.
+    fn accuse(
+        &self,
+        failed: Failed,
+        set: &TrainingSet<D>,
+        micro_batches: &[Vec<Pair>],
+        epoch: Epoch,
+    ) -> (Error, Vec<Pair>) {
+        if let Some(piece) = failed.piece {
+            return (failed.error, micro_batches[piece].clone());
+        }
+        let policy = &self.shop.parts.policy;
+        let is_guilty = |pair: &&Pair| match self.micro_step(policy, set, &[**pair], epoch) {
+            Ok(step) => !step.gradients.iter().all(is_finite),
+            Err(_) => true,
+        };
+        match micro_batches.iter().flatten().find(is_guilty) {
+            Some(pair) => (failed.error.at(self.place(set, *pair)), vec![*pair]),
+            None => (failed.error, micro_batches.first().cloned().unwrap_or_default()),
+        }
+    }
+
+    fn evidence(&self, error: &Error, set: &TrainingSet<D>, pairs: &[Pair], epoch: Epoch) -> Result<Evidence> {
+        let batch = set.minibatch(pairs)?;
+        let prompts: Vec<PromptId> = pairs.iter().map(|pair| set.prompts()[pair.row]).collect();
+        let facts = Facts {
+            error: error.to_string(),
+            epoch: epoch.0,
+            update: Some(self.shop.counters.updates + 1),
+            samples: pairs.iter().map(|pair| pair.row).collect(),
+            steps: pairs.iter().map(|pair| pair.step.0).collect(),
+            prompts: self.shop.parts.prompts.texts(&prompts),
+        };
+        let proposal = self.propose(&self.shop.parts.policy, &batch);
+        let log_prob = proposal.and_then(|proposal| Ok(proposal.log_prob(&batch.next, self.plan.reduction)?));
+        let evidence = Evidence::new(facts)
+            .with("sample", &batch.sample)
+            .with("next", &batch.next)
+            .with("old_log_prob", &batch.old_log_prob)
+            .with("advantage", &batch.advantage);
+        Ok(match log_prob {
+            Ok(log_prob) => evidence.with("log_prob", &log_prob),
+            Err(_) => evidence,
+        })
+    }
+
+    fn place(&self, set: &TrainingSet<D>, pair: Pair) -> Place {
+        let prompt = self.shop.parts.prompts.texts(&set.prompts()[pair.row..=pair.row]).pop();
+        let update = Some(self.shop.counters.updates + 1);
+        Place { sample: Some(pair.row), step: Some(pair.step.0), update, prompt }
     }
 
     fn propose(&self, denoiser: &dyn Denoiser<D>, batch: &Minibatch<D>) -> Result<Transition<D>> {
@@ -169,13 +257,6 @@ impl Means {
     }
 }
 
-/// The error of a loss which is not finite: it names the first pair whose log-probability is not, if there is one.
-fn blame(value: f64, log_probs: &[f32], pairs: &[Pair], epoch: Epoch) -> Error {
-    let guilty = log_probs.iter().position(|log_prob| !log_prob.is_finite()).and_then(|i| pairs.get(i));
-    let place = Place { sample: guilty.map(|pair| pair.row), step: guilty.map(|pair| pair.step.0), ..Place::default() };
-    Error::NonFinite { what: "the loss", value, epoch: epoch.0, place }
-}
-
 /// The value of a tensor of one element.
 fn total(tensor: &Tensor<1>) -> Result<f64> {
     Ok(read(tensor)?.iter().map(|&x| f64::from(x)).sum())
@@ -183,4 +264,8 @@ fn total(tensor: &Tensor<1>) -> Result<f64> {
 
 fn read(tensor: &Tensor<1>) -> Result<Vec<f32>> {
     tensor.clone().inner().try_into_vec_as::<f32>().map_err(Error::device)
+}
+
+fn is_finite(gradient: &Tensor<1>) -> bool {
+    read(gradient).is_ok_and(|values| values.iter().all(|value| value.is_finite()))
 }

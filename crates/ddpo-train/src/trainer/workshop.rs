@@ -8,12 +8,13 @@ use super::fork::ForkPolicy;
 use super::parts::Parts;
 use super::watch::Watch;
 use crate::error::{Error, Place, Result};
-use crate::events::{EpochRecord, Record};
+use crate::events::{EpochRecord, Event, Record};
+use crate::evidence::Evidence;
 use crate::histogram::Histogram;
 use crate::lanes::Lanes;
 use crate::observer::Observer;
 use crate::optimizer::{AdamW, AdamWConfig, GradientSum};
-use crate::plan::SamplePlan;
+use crate::plan::{NonFinite, SamplePlan};
 
 /// What all trainers share. Sampling, scoring, evaluation and the snapshot of it are in files of their own.
 pub(super) struct Workshop<P, const D: usize> {
@@ -24,6 +25,16 @@ pub(super) struct Workshop<P, const D: usize> {
     pub counters: Counters,
     pub watch: Watch,
     pub lanes: Lanes,
+    pub left_out: LeftOut,
+}
+
+/// What an epoch goes without because a number was not finite.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    /// Samples whose reward was not.
+    pub samples: Vec<usize>,
+    /// Optimizer steps whose loss or gradient was not.
+    pub updates: u64,
 }
 
 /// How far a run is.
@@ -46,7 +57,8 @@ impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
     /// [`Error::Threads`] where there are no threads for its lanes.
     pub fn new(plan: SamplePlan, parts: Parts<P, D>, adamw: AdamWConfig, learning_rate: f64) -> Result<Self> {
         let (counters, watch, lanes) = (Counters::default(), Watch::default(), Lanes::new(parts.lanes)?);
-        Ok(Self { plan, parts, optimizer: AdamW::new(adamw), learning_rate, counters, watch, lanes })
+        let (optimizer, left_out) = (AdamW::new(adamw), LeftOut::default());
+        Ok(Self { plan, parts, optimizer, learning_rate, counters, watch, lanes, left_out })
     }
 
     /// The policy for each lane.
@@ -85,8 +97,29 @@ impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
         Ok((step, update.grad_norm))
     }
 
+    /// Takes note of an optimizer step which did not happen because a number is not finite; where the plan says so, that
+    /// ends the run.
+    pub fn leave_out_update(&mut self, error: Error, evidence: &Evidence, observer: &mut Observer<'_>) -> Result<()> {
+        observer.event(&Event::NonFinite(evidence));
+        if self.plan.non_finite == NonFinite::Fail {
+            return Err(error);
+        }
+        observer.event(&Event::Warning(&error));
+        self.left_out.updates += 1;
+        Ok(())
+    }
+
+    /// Gives no weight to the samples whose reward is not finite.
+    pub fn leave_out_samples(&self, weights: &mut [f32]) {
+        for &sample in &self.left_out.samples {
+            weights[sample] = 0.0;
+        }
+    }
+
     /// The epoch is done.
-    pub fn finish(&mut self, record: EpochRecord, observer: &mut Observer<'_>) {
+    pub fn finish(&mut self, mut record: EpochRecord, observer: &mut Observer<'_>) {
+        let LeftOut { samples, updates } = std::mem::take(&mut self.left_out);
+        record.left_out = samples.len() as u64 + updates;
         self.counters.epochs = record.epoch;
         observer.record(&Record::Epoch(record.with_throughput(self.plan.samples_per_epoch())));
     }

@@ -2,5 +2,6 @@
 
 mod common;
 mod ddpo;
+mod non_finite;
 mod resume;
 mod rwr;

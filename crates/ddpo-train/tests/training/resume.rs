@@ -216,3 +216,43 @@ fn a_checkpoint_which_cannot_be_written_is_a_warning_until_the_end() {
     let epochs = timeless(memory.records()).into_iter().filter(|r| matches!(r, Record::Epoch(_))).count();
     assert_eq!(epochs, 2);
 }
+
+/// A tracker whose records do not get to the disk for a while.
+struct Slow(usize);
+
+impl Tracker for Slow {
+    fn name(&self) -> &str {
+        "slow"
+    }
+
+    fn record(&mut self, _: &Event<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<Option<u64>> {
+        self.0 = self.0.saturating_sub(1);
+        if self.0 > 0 { Err(ddpo_train::Error::Encoding("not yet".into())) } else { Ok(Some(7)) }
+    }
+}
+
+#[test]
+fn a_checkpoint_waits_for_the_records_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = |failures, epochs| {
+        let mut trainer = trainer(plan());
+        let (trackers, memory) = listening();
+        let checkpoints =
+            Checkpoints { store: store(directory.path()), identity: Identity::default(), every: 1, keep_best: false };
+        let mut trackers = trackers.with(Slow(failures));
+        let mut run = Run::new(&mut trainer, &mut trackers, StopFlag::new()).with_checkpoints(checkpoints);
+        (run.run(epochs), memory)
+    };
+    // Boundaries before and after the evaluation of the base model and of each epoch.
+    let (outcome, memory) = run(5, 3);
+    outcome.unwrap();
+    assert_eq!(memory.saved(), [2, 3]);
+    assert_eq!(memory.warnings(), ["tracker `slow` failed: cannot encode a record: not yet"]);
+    let (outcome, memory) = run(100, 2);
+    assert_eq!(outcome.unwrap_err().to_string(), "the checkpoint of epoch 2 was not written");
+    assert!(memory.saved().is_empty());
+}

@@ -131,6 +131,16 @@ choices! {
 }
 
 choices! {
+    /// What to do about a loss, a gradient or a reward that is NaN or infinite.
+    NonFinite {
+        /// End the run.
+        Fail = "fail",
+        /// Leave out what it came of and go on.
+        Skip = "skip",
+    }
+}
+
+choices! {
     /// How elementwise log-probabilities become one number a sample.
     Reduction {
         /// Mean over all but the batch.

@@ -11,8 +11,8 @@ mod run;
 mod unknown;
 
 pub use choices::{
-    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, Reduction, RewardOption,
-    SchedulerKind, WeightedReward,
+    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinite, Parameters, PromptKind, Reduction,
+    RewardOption, SchedulerKind, WeightedReward,
 };
 pub use document::document;
 pub use layers::Layers;

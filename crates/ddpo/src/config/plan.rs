@@ -84,13 +84,15 @@ impl RunPlan {
     /// Names the first option that does not fit, its value and what it may be.
     pub fn new(config: RunConfig) -> Result<Self> {
         at_least_one("run.epochs", config.run.epochs)?;
+        at_most("run.threads", config.run.threads, 1 << 10)?;
         check_model(&config)?;
         check_sample(&config.sample)?;
         check_train(&config.train)?;
         check_eval(&config.eval)?;
         at_least_one("classifier.distractors", config.classifier.distractors)?;
         at_least_one("classifier.trials", config.classifier.trials)?;
-        let samples_per_epoch = config.sample.batch_size * config.sample.batches_per_epoch;
+        at_most("classifier.trials", config.classifier.trials, 1 << 16)?;
+        let samples_per_epoch = samples_per_epoch(&config.sample)?;
         let regression = RegressionPlan::new(&config)?;
         let (accumulation, updates_per_epoch) = match &regression {
             Some(regression) => (regression.passes, regression.updates_per_round),
@@ -123,6 +125,7 @@ impl RunPlan {
 
 fn check_model(config: &RunConfig) -> Result<()> {
     at_least_one("lora.rank", config.lora.rank)?;
+    at_most("lora.rank", config.lora.rank, 1 << 12)?;
     positive("lora.alpha", config.lora.alpha)?;
     if config.lora.targets.is_empty() {
         return Err(invalid("lora.targets", "[]", "at least one projection"));
@@ -151,15 +154,27 @@ fn check_sample(sample: &SampleOptions) -> Result<()> {
         return Err(invalid("sample.eta", sample.eta, expected));
     }
     for (key, size) in [("sample.height", sample.height), ("sample.width", sample.width)] {
-        size.map_or(Ok(()), |size| at_least_one(key, size))?;
+        size.map_or(Ok(()), |size| at_least_one(key, size).and_then(|()| at_most(key, size, 1 << 14)))?;
     }
     Ok(())
+}
+
+/// Whatever a run costs grows with it, and sums over an epoch are in memory at once.
+fn samples_per_epoch(sample: &SampleOptions) -> Result<usize> {
+    const MOST: usize = 1 << 20;
+    let samples = sample.batch_size.saturating_mul(sample.batches_per_epoch);
+    if samples > MOST {
+        let found = format!("{} x {}", sample.batch_size, sample.batches_per_epoch);
+        return Err(invalid("sample.batches-per-epoch", found, format_args!("at most {MOST} samples an epoch")));
+    }
+    Ok(samples)
 }
 
 fn check_train(train: &TrainOptions) -> Result<()> {
     within("train.kl-weight", train.kl_weight, 0.0, f64::MAX)?;
     at_least_one("train.batch-size", train.batch_size)?;
     at_least_one("train.inner-epochs", train.inner_epochs)?;
+    at_most("train.inner-epochs", train.inner_epochs, 1 << 20)?;
     for (key, value) in [
         ("train.learning-rate", train.learning_rate),
         ("train.adam-epsilon", train.adam_epsilon),
@@ -181,6 +196,7 @@ fn check_eval(eval: &EvalOptions) -> Result<()> {
     if let Some(patience) = eval.stop_patience {
         at_least_one("eval.stop-patience", patience)?;
     }
+    at_most("eval.count", eval.count, 1 << 20)?;
     if eval.every > 0 { at_least_one("eval.count", eval.count) } else { Ok(()) }
 }
 
@@ -345,6 +361,11 @@ fn reject_stray_prompt_options(options: &PromptOptions) -> Result<()> {
 
 pub(super) fn at_least_one(key: &'static str, value: usize) -> Result<()> {
     if value == 0 { Err(invalid(key, value, "at least 1")) } else { Ok(()) }
+}
+
+/// A bound far above any use, so that a slip of the hand is an error and not the end of the machine's memory.
+pub(super) fn at_most(key: &'static str, value: usize, most: usize) -> Result<()> {
+    if value > most { Err(invalid(key, value, format_args!("at most {most}"))) } else { Ok(()) }
 }
 
 fn positive(key: &'static str, value: f64) -> Result<()> {

@@ -3,7 +3,7 @@
 use crate::error::Result;
 
 use super::choices::Algorithm;
-use super::plan::{at_least_one, invalid, within};
+use super::plan::{at_least_one, at_most, invalid, within};
 use super::run::RunConfig;
 
 /// The numbers of reward-weighted regression that follow from a configuration.
@@ -48,12 +48,17 @@ impl RegressionPlan {
     /// # Errors
     /// Names the first option that does not fit.
     pub(super) fn new(config: &RunConfig) -> Result<Option<Self>> {
+        let options = &config.rwr;
+        // Also where nothing uses them: what is no number does not equal itself, and no configuration would equal its file.
+        within("rwr.beta", options.beta, 0.0, f64::MAX)?;
+        within("rwr.percentile", options.percentile, 0.0, 100.0)?;
         if !config.train.algorithm.is_regression() {
             return Ok(None);
         }
-        let options = &config.rwr;
         at_least_one("rwr.updates-per-round", options.updates_per_round)?;
         at_least_one("rwr.batch-size", options.batch_size)?;
+        at_most("rwr.batch-size", options.batch_size, 1 << 20)?;
+        at_most("rwr.updates-per-round", options.updates_per_round, 1 << 20)?;
         let batch = config.train.batch_size.min(options.batch_size);
         if !options.batch_size.is_multiple_of(batch) {
             let expected = format!("a multiple of {batch}, the train.batch-size");
@@ -75,10 +80,8 @@ impl RegressionPlan {
 fn weights(config: &RunConfig) -> Result<WeightPlan> {
     let options = &config.rwr;
     if config.train.algorithm == Algorithm::Rwr {
-        within("rwr.beta", options.beta, 0.0, f64::MAX)?;
         return Ok(WeightPlan::Softmax { beta: options.beta, per_prompt: options.per_prompt.unwrap_or(false) });
     }
-    within("rwr.percentile", options.percentile, 0.0, 100.0)?;
     at_least_one("rwr.min-count", options.min_count)?;
     if options.buffer_size < options.min_count {
         let expected = format!("at least {}, the min-count", options.min_count);

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::ModelSource;
 
 use super::choices::{
-    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, Reduction, RewardOption,
-    SchedulerKind,
+    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinite, Parameters, PromptKind, Reduction,
+    RewardOption, SchedulerKind,
 };
 use super::options::{Section, options};
 
@@ -137,6 +137,9 @@ options! {
         kl_weight: f64 = 0.0, "paper";
         /// How a log-probability adds up over pixels: "mean" or "sum". The clip range belongs to "mean".
         log_prob_reduction: Reduction = Reduction::Mean, "ddpo-pytorch";
+        /// A loss, gradient or reward that is not finite: "fail" ends the run, "skip" leaves out the update, or the sample of a
+        /// reward. The batch goes into non-finite/ of the run directory.
+        non_finite: NonFinite = NonFinite::Fail, "ours";
     }
 }
 

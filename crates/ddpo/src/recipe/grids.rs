@@ -16,12 +16,24 @@ const COLUMNS: usize = 8;
 #[derive(Debug)]
 pub(super) struct SampleGrids {
     directory: PathBuf,
+    /// Names and contents of files which could not be written yet.
+    waiting: Vec<(String, Vec<u8>)>,
 }
 
 impl SampleGrids {
     /// Grids in the run directory `run`.
     pub fn new(run: &Path) -> Self {
-        Self { directory: run.join("samples") }
+        Self { directory: run.join("samples"), waiting: Vec::new() }
+    }
+
+    /// Writes what waits, oldest first; what is left after a failure waits for the next call.
+    fn write(&mut self) -> ddpo_train::Result<()> {
+        while let Some((name, bytes)) = self.waiting.first() {
+            ddpo_train::fs::create_directory(&self.directory)?;
+            ddpo_train::fs::write_atomic(&self.directory.join(name), bytes)?;
+            self.waiting.remove(0);
+        }
+        Ok(())
     }
 }
 
@@ -35,7 +47,11 @@ impl Tracker for SampleGrids {
         let shown = &samples.images[..samples.images.len().min(MOST)];
         let picture = grid(shown, COLUMNS).map_err(|error| ddpo_train::Error::Encoding(error.to_string()))?;
         let bytes = encode_png(&picture).map_err(|error| ddpo_train::Error::Encoding(error.to_string()))?;
-        ddpo_train::fs::create_directory(&self.directory)?;
-        ddpo_train::fs::write_atomic(&self.directory.join(format!("epoch_{:04}.png", samples.epoch)), &bytes)
+        self.waiting.push((format!("epoch_{:04}.png", samples.epoch), bytes));
+        self.write()
+    }
+
+    fn sync(&mut self) -> ddpo_train::Result<Option<u64>> {
+        self.write().map(|()| None)
     }
 }

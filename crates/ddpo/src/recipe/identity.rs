@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// Sections and options that may change when a run goes on: none of them changes a number that was or will be computed.
 /// Files may move; what was in them counts by checksum, or is in the checkpoint.
-const FREE: [&str; 14] = [
+const FREE: [&str; 15] = [
     "run.epochs",
     "run.device",
     "run.threads",
@@ -20,6 +20,7 @@ const FREE: [&str; 14] = [
     "lora.path",
     "lora.format",
     "prompts.path",
+    "train.non-finite",
     "eval.every",
     "checkpoint.every",
     "checkpoint.keep",
@@ -48,6 +49,7 @@ pub(super) fn identity(config: &RunConfig, text: &str, fingerprint: &str, prompt
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::NonFinite;
 
     fn of(change: impl Fn(&mut RunConfig)) -> Identity {
         let mut config = RunConfig::default();
@@ -61,6 +63,8 @@ mod tests {
         of(|c| c.run.epochs = 99).accepts(&base).unwrap();
         of(|c| c.run.threads = 7).accepts(&base).unwrap();
         of(|c| c.track.csv = true).accepts(&base).unwrap();
+        // What ended a run may be passed over when it goes on.
+        of(|c| c.train.non_finite = NonFinite::Skip).accepts(&base).unwrap();
         let message = of(|c| c.train.learning_rate = 1.0).accepts(&base).unwrap_err().to_string();
         assert!(message.contains("train.learning-rate"), "{message}");
         assert!(of(|c| c.run.seed = 7).accepts(&base).is_err());

@@ -17,18 +17,20 @@ pub struct Judges<'a> {
     options: ClassifierOptions,
     /// What the diffusion classifier may compare a prompt with.
     prompts: Vec<String>,
+    /// Whether an answer that is not finite is an error of the reward itself; a run has a policy for it.
+    checked: bool,
 }
 
 impl<'a> Judges<'a> {
     /// The judges of a run: prompts are compared with all others of training and evaluation.
     pub(super) fn new(studio: &'a Studio, plan: &RunPlan, split: &PromptSplit) -> Self {
         let prompts = split.training.iter().chain(&split.evaluation).cloned().collect();
-        Self::of(studio, plan.config.classifier.clone(), prompts)
+        Self { checked: false, ..Self::of(studio, plan.config.classifier.clone(), prompts) }
     }
 
     /// Judges with these options, which compare a prompt with others of `prompts`.
     pub fn of(studio: &'a Studio, options: ClassifierOptions, prompts: Vec<String>) -> Self {
-        Self { studio, options, prompts }
+        Self { studio, options, prompts, checked: true }
     }
 
     /// The reward of this name.
@@ -38,7 +40,7 @@ impl<'a> Judges<'a> {
     /// Whatever keeps it from being made.
     pub fn open(&self, name: &RewardName) -> Result<Box<dyn Reward>> {
         if !name.needs_model() {
-            return name.open();
+            return if self.checked { name.open() } else { name.open_unchecked() };
         }
         Ok(Box::new(PosteriorReward::new(self.studio, &self.options, &self.prompts)?))
     }

@@ -8,12 +8,12 @@ use ddpo_core::objective::{DdpoIs, DdpoSf};
 use ddpo_core::{Advantage, Objective, RgbImage};
 use ddpo_models::{DiffusionPolicy, LoraFormat};
 use ddpo_train::{
-    AdamWConfig, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoParts, DdpoPlan, DdpoTrainer, Evaluation, Event,
-    JsonLines, Learner, Outcome, Parts, PromptBook, Run, RwrTrainer, Snapshot, StopFlag, StopRule, TensorBoard,
+    AdamWConfig, Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoParts, DdpoPlan, DdpoTrainer, Evaluation,
+    Event, JsonLines, Learner, Outcome, Parts, PromptBook, Run, RwrTrainer, Snapshot, StopFlag, StopRule, TensorBoard,
     mean_pairwise_distance,
 };
 
-use crate::config::{AdapterFormat, AdvantagePlan, Algorithm, Reduction, RunPlan};
+use crate::config::{AdapterFormat, AdvantagePlan, Algorithm, NonFinite, Reduction, RunPlan};
 use crate::device::DeviceName;
 use crate::error::Result;
 use crate::prompts::PromptSplit;
@@ -23,6 +23,9 @@ use super::grids::SampleGrids;
 use super::identity::identity;
 use super::judges::Judges;
 use super::studio::{Studio, to_pictures};
+
+/// Where checkpoints are in a run directory.
+const CHECKPOINTS: &str = "checkpoints";
 
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +59,7 @@ pub fn train(
 ) -> Result<TrainOutcome> {
     let path = directory.path();
     let identity = identity(&plan.config, directory.config(), &plan.model.fingerprint()?, &prompts.training)?;
-    let store = CheckpointStore::new(path.join("checkpoints"), kept(plan));
+    let store = CheckpointStore::new(path.join(CHECKPOINTS), kept(plan));
     let found = if directory.is_resumed() { store.newest()? } else { Default::default() };
     if let Some(checkpoint) = &found.checkpoint {
         identity.accepts(&checkpoint.identity)?;
@@ -65,6 +68,9 @@ pub fn train(
     let snapshot = found.checkpoint.map(|checkpoint| checkpoint.snapshot);
     let mut trackers = file_trackers(plan, path, snapshot.as_ref(), trackers)?;
     found.damaged.iter().for_each(|damage| trackers.record(&Event::Warning(damage)));
+    if directory.is_resumed() && snapshot.is_none() {
+        trackers.record(&Event::Warning(&ddpo_train::Error::NoCheckpoint { path: path.join(CHECKPOINTS) }));
+    }
     let (every, keep_best) = (plan.config.checkpoint.every as u64, plan.config.checkpoint.best);
     let checkpoints = Checkpoints { store, identity, every, keep_best };
     let job = Job {
@@ -162,7 +168,7 @@ fn file_trackers(plan: &RunPlan, path: &Path, snapshot: Option<&Snapshot>, track
         Some(length) => JsonLines::resume(path, length)?,
         None => JsonLines::create(path)?,
     };
-    let mut trackers = trackers.with(jsonl).with(SampleGrids::new(path));
+    let mut trackers = trackers.with(jsonl).with(SampleGrids::new(path)).with(Batches::new(path));
     if plan.config.track.csv {
         trackers = trackers.with(match length(Csv::NAME) {
             Some(length) => Csv::resume(path, length)?,
@@ -248,6 +254,10 @@ pub(super) fn numbers(plan: &RunPlan) -> DdpoPlan {
             Reduction::Sum => ddpo_core::Reduction::Sum,
         },
         kl_weight: train.kl_weight,
+        non_finite: match train.non_finite {
+            NonFinite::Fail => ddpo_train::NonFinite::Fail,
+            NonFinite::Skip => ddpo_train::NonFinite::Skip,
+        },
     }
 }
 

@@ -1,0 +1,55 @@
+//! SIGKILL at random instants.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use super::*;
+
+#[test]
+fn a_run_killed_anywhere_ends_with_the_reference_bytes() {
+    let (mut early, mut late) = (0, 0);
+    let kills = tries("FAULT_KILLS", 4);
+    for seed in 0..kills {
+        let (algorithm, reference) = (ALGORITHMS[seed as usize % 4], &REFERENCES[seed as usize % 4]);
+        let run = PLACE.path().join(format!("killed-{seed}"));
+        let instant = reference.took.mul_f64(random(seed) as f64 / u64::MAX as f64);
+        let mut child = train(algorithm, &run).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(instant);
+        child.kill().unwrap();
+        let status = child.wait().unwrap();
+        early += u64::from(!run.join("checkpoints").exists());
+        late += u64::from(status.success());
+        check_done(&resume(algorithm, &run));
+        check_same(&run, reference, &format!("seed {seed}, {algorithm}, killed after {instant:?}"));
+        std::fs::remove_dir_all(&run).unwrap();
+    }
+    println!("{kills} kills, {early} of them before the first checkpoint, {late} after the end");
+}
+
+#[test]
+fn a_run_killed_again_and_again_gets_there() {
+    let (algorithm, reference) = ("rwr-sparse", &REFERENCES[3]);
+    let run = PLACE.path().join("killed-again");
+    let mut patience = reference.took / 4;
+    let mut kills = 0;
+    loop {
+        let mut command = train(algorithm, &run);
+        if run.join("config.toml").exists() {
+            command = Command::new(env!("CARGO_BIN_EXE_ddpo"));
+            command.current_dir(PLACE.path()).args(["train", "--resume", "--run-dir"]).arg(&run);
+        }
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(patience);
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success());
+            break;
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        kills += 1;
+        // A machine that is busy takes longer than it did for the reference.
+        patience += Duration::from_millis(20) + patience / 8;
+    }
+    println!("{kills} kills");
+    check_same(&run, reference, "killed again and again");
+}
