@@ -57,10 +57,12 @@ fn either_signal_ends_the_step_and_leaves_a_checkpoint() {
 fn a_second_signal_ends_a_run_that_cannot_listen() {
     let run = PLACE.path().join("twice");
     // A reward that thinks for a minute: the run looks at its flag again only when it has answered.
+    let (script, asked) = (PLACE.path().join("thinks.sh"), PLACE.path().join("asked"));
+    std::fs::write(&script, format!(": > '{}'\nexec sleep 60\n", asked.display())).unwrap();
     let mut command = train("ddpo-is", &run);
-    command.args(["--reward", "exec:sleep 60", "--set", "eval.every=0"]);
+    command.args(["--reward", &format!("exec:sh {}", script.display()), "--set", "eval.every=0"]);
     let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    wait_for(|| run.join("checkpoints/epoch_0000").exists());
+    wait_for(|| asked.exists());
     let start = Instant::now();
     signal(&child, "-INT");
     std::thread::sleep(Duration::from_millis(300));
