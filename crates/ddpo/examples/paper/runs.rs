@@ -89,7 +89,10 @@ fn best_rate(
     for &rate in &search.rates {
         let train = Table::from_iter([("learning-rate".to_owned(), rate.into())]);
         let run_options = Table::from_iter([("epochs".to_owned(), (search.epochs as i64).into())]);
-        let last = Table::from_iter([("train".to_owned(), train.into()), ("run".to_owned(), run_options.into())]);
+        // Only the last evaluation counts, and there must be one.
+        let eval = Table::from_iter([("every".to_owned(), (search.epochs as i64).into())]);
+        let layers = [("train", train), ("run", run_options), ("eval", eval)];
+        let last = layers.map(|(section, options)| (section.to_owned(), options.into())).into_iter().collect();
         let records = run(experiment, task, variant, last, search.seed, &place.join(format!("search-{rate}")))?;
         // A rate at which training fails is no candidate; its run has fewer evaluations and says so by its error.
         let reward = records.evals.last().map_or(f64::NEG_INFINITY, |eval| eval.reward_mean);
