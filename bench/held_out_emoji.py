@@ -1,7 +1,7 @@
 """Held-out renderings of the 45 animals for the diffusion classifier, and its score on them.
 
 usage: held_out_emoji.py make DATA NOTO OUT
-       held_out_emoji.py score DDPO FOLDER [--full] [--trials N]
+       held_out_emoji.py score DDPO FOLDER [--full] [--trials N] [--first-timestep T]
 
 `make` writes two folders of 64x64 PNGs named ANIMAL-CODEPOINT.png, none of which the embedded model was trained on:
 
@@ -73,8 +73,8 @@ def score(args):
         out = Path(folder) / "verdicts.json"
         full = ["--full"] if args.full else []
         classes = ",".join(sorted(set(animals)))
-        subprocess.run([args.ddpo.resolve(), "classify", "--classes", classes, "--trials", str(args.trials), "--json", out, *full,
-                        *images], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([args.ddpo.resolve(), "classify", "--classes", classes, "--trials", str(args.trials),
+                        "--first-timestep", str(args.first_timestep), "--json", out, *full, *images], check=True, stdout=subprocess.DEVNULL)
         verdicts = json.loads(out.read_text())
     if args.json:
         args.json.write_text(json.dumps(verdicts))
@@ -97,6 +97,7 @@ def main():
     scorer.add_argument("folder", type=Path)
     scorer.add_argument("--full", action="store_true")
     scorer.add_argument("--trials", type=int, default=64)
+    scorer.add_argument("--first-timestep", type=int, default=600)
     scorer.add_argument("--json", type=Path)
     scorer.set_defaults(run=score)
     args = parser.parse_args()
