@@ -211,6 +211,9 @@ pub struct Classify {
     /// Pairs of timestep and noise at which the likeliest classes are compared
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one())]
     pub trials: usize,
+    /// The least timestep of the pairs: a picture unlike the training data is told by the coarse features that much noise leaves
+    #[arg(long, value_name = "T", default_value_t = 600)]
+    pub first_timestep: usize,
     /// Try every class at every pair, instead of leaving out the hopeless early
     #[arg(long)]
     pub full: bool,

@@ -45,7 +45,7 @@ fn classify(sample: &[f32], elimination: &Elimination, batch: usize) -> Verdict 
         schedule: schedule.clone(),
     });
     let noise = Noise::new(0, Domain::Classification);
-    let classifier = DiffusionClassifier { denoiser: &denoiser, schedule: &schedule, noise, batch };
+    let classifier = DiffusionClassifier { denoiser: &denoiser, schedule: &schedule, noise, first_timestep: 0, batch };
     let means = TensorData::new(classes().concat(), [CLASSES, 1, ELEMENTS]);
     let condition = Condition::new(Tensor::from_data(means, &Device::default()));
     let clean = Tensor::from_data(TensorData::new(sample.to_vec(), [1, ELEMENTS]), &Device::default());

@@ -335,6 +335,7 @@ fn pictures_of_any_size_are_classified_alone() {
     let request = ddpo::ClassifyRequest {
         classes: ["a cat", "a dog", "a horse"].map(String::from).to_vec(),
         trials: 4,
+        first_timestep: 0,
         full: true,
         seed: 0,
         batch_size: 5,

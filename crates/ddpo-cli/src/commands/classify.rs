@@ -23,7 +23,14 @@ pub fn run(args: &Classify) -> Result<()> {
     let images = args.images.iter().map(|path| read_image(path)).collect::<ddpo::Result<Vec<_>>>()?;
     let device = DeviceName::parse(args.device.as_deref().unwrap_or("cpu"))?;
     let studio = Studio::open(&ModelSource::parse(&args.model, None)?, device)?;
-    let request = ClassifyRequest { classes, trials: args.trials, full: args.full, seed: args.seed, batch_size: 45 };
+    let request = ClassifyRequest {
+        classes,
+        trials: args.trials,
+        first_timestep: args.first_timestep,
+        full: args.full,
+        seed: args.seed,
+        batch_size: 45,
+    };
     let stop = stop_on_signal("stopping after this image")?;
     let bar = stage_bar("classifying", images.len());
     let verdicts = ddpo::classify(&studio, &images, &request, &stop, &mut |done, _| bar.set_position(done as u64))?;

@@ -15,7 +15,7 @@ const GOLDEN: f64 = 0.618_033_988_749_894_9;
 /// `argmin_c E_{t,ε} ‖ε − ε_θ(√ᾱ_t x₀ + √(1−ᾱ_t) ε, t, c)‖²` (Li et al., arXiv 2303.16203).
 ///
 /// All classes are tried at the same pairs (t, ε), because only differences between classes matter and most of an error
-/// is common to all. Timesteps are spread evenly over those of training, whatever the number of trials.
+/// is common to all. Timesteps are spread evenly over those of training from a first one on, whatever the number of trials.
 pub struct DiffusionClassifier<'a, const D: usize> {
     /// The model. Without guidance: a guided prediction is no likelihood.
     pub denoiser: &'a dyn Denoiser<D>,
@@ -23,6 +23,9 @@ pub struct DiffusionClassifier<'a, const D: usize> {
     pub schedule: &'a NoiseSchedule,
     /// Where the pairs' noise comes from; the same for every sample.
     pub noise: Noise,
+    /// The least timestep of a pair. Where a sample is not quite like the data, the errors at little noise only tell how sure
+    /// the model is of each class's details, and the most vague class wins.
+    pub first_timestep: usize,
     /// Rows of a forward pass; changes no number.
     pub batch: usize,
 }
@@ -78,7 +81,9 @@ impl<const D: usize> DiffusionClassifier<'_, D> {
     }
 
     fn timestep(&self, pair: usize) -> usize {
+        let last = self.schedule.train_steps() - 1;
+        let first = self.first_timestep.min(last);
         let share = (0.5 + pair as f64 * GOLDEN).fract();
-        ((share * self.schedule.train_steps() as f64) as usize).min(self.schedule.train_steps() - 1)
+        (first + (share * (last + 1 - first) as f64) as usize).min(last)
     }
 }

@@ -43,10 +43,13 @@ pub struct Search {
 
 /// A named layer of options.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Part {
     /// What figures and tables call it.
     pub name: String,
+    /// The task whose search this one takes its learning rates from; by default its own.
+    #[serde(default)]
+    pub rates_from: Option<String>,
     /// Its options over the base.
     #[serde(default)]
     pub set: Table,
@@ -76,13 +79,26 @@ impl Experiment {
             // Later layers win, so that no variant undoes the smallness.
             experiment.variants.iter_mut().for_each(|variant| merge(&mut variant.set, &smoke));
         }
-        for task in &experiment.tasks {
-            for variant in &experiment.variants {
-                RunPlan::new(experiment.config(task, variant, Table::new())?)
-                    .map_err(|error| format!("{} / {}: {error}", task.name, variant.name))?;
-            }
+        for (task, variant) in experiment.pairs() {
+            RunPlan::new(experiment.config(task, variant, Table::new())?)
+                .map_err(|error| format!("{} / {}: {error}", task.name, variant.name))?;
+        }
+        let unknown = |name: &&String| experiment.tasks.iter().all(|task| task.name != **name);
+        if let Some(name) = experiment.tasks.iter().filter_map(|task| task.rates_from.as_ref()).find(unknown) {
+            return Err(format!("`rates-from` names the unknown task `{name}`").into());
         }
         Ok(experiment)
+    }
+
+    /// Every line: each variant of each task.
+    pub fn pairs(&self) -> impl Iterator<Item = (&Part, &Part)> {
+        self.tasks.iter().flat_map(|task| self.variants.iter().map(move |variant| (task, variant)))
+    }
+
+    /// The task on which the learning rates of `task` are searched.
+    pub fn searched<'a>(&'a self, task: &'a Part) -> &'a Part {
+        let named = |other: &&Part| Some(&other.name) == task.rates_from.as_ref();
+        self.tasks.iter().find(named).unwrap_or(task)
     }
 
     /// The configuration of a run: base, task, variant and then `last`.

@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use ddpo::report::Axis;
+
 use crate::experiment::Experiment;
 use crate::runs::{Line, slug};
 use crate::statistics::{Estimate, mean_curve};
 
-const WIDTH: f64 = 640.0;
+const WIDTH: f64 = 680.0;
 const HEIGHT: f64 = 360.0;
 const LEFT: f64 = 70.0;
-const RIGHT: f64 = 150.0;
+const RIGHT: f64 = 190.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 44.0;
 
@@ -31,90 +33,106 @@ pub fn write_all(name: &str, experiment: &Experiment, lines: &[Line], out: &Path
             let curves: Vec<Curve<'_>> =
                 of_task.map(|line| Curve { name: &line.variant, points: mean_curve(&line.runs, figure) }).collect();
             let file = out.join(format!("{name}-{}-{figure}.svg", slug(&task.name).display()));
-            std::fs::write(&file, svg(&format!("{}: {figure}", task.name), &curves))?;
+            std::fs::write(&file, svg(&format!("{}: {}", task.name, described(figure)), &curves))?;
             println!("{}", file.display());
         }
     }
     Ok(())
 }
 
-/// The range of a set of values, widened where it is empty.
-fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let finite = values.filter(|value| value.is_finite());
-    let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-    match (low < high, low.is_finite()) {
-        (true, _) => (low, high),
-        (false, true) => (low - 0.5, low + 0.5),
-        (false, false) => (0.0, 1.0),
+/// What a figure is called.
+pub fn described(figure: &str) -> &str {
+    match figure {
+        "reward" => "reward on held-out prompts",
+        "kl" => "divergence from the base model, nats a chain",
+        "diversity" => "diversity of pictures",
+        "improved" => "share of held-out prompts that improved",
+        "training-reward" => "reward in training",
+        "held-out" => "a reward that is not optimised",
+        other => other,
     }
 }
 
 fn svg(title: &str, curves: &[Curve<'_>]) -> String {
     let all = || curves.iter().flat_map(|curve| &curve.points);
     let half = |estimate: &Estimate| if estimate.half.is_finite() { estimate.half } else { 0.0 };
-    let x = range(all().map(|point| point.0));
-    let y = range(all().flat_map(|(_, e)| [e.mean - half(e), e.mean + half(e)]));
-    let place = |px: f64, py: f64| {
-        let across = LEFT + (px - x.0) / (x.1 - x.0) * (WIDTH - LEFT - RIGHT);
-        (across, HEIGHT - BOTTOM - (py - y.0) / (y.1 - y.0) * (HEIGHT - TOP - BOTTOM))
-    };
+    let over = |values: &mut dyn Iterator<Item = f64>| Axis::over(values.filter(|value| value.is_finite()));
+    let x = over(&mut all().map(|point| point.0));
+    let y = over(&mut window(curves).into_iter());
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/><text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{}</text>\n",
-        escape(title)
+         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/><text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{}</text>\n\
+         <clipPath id=\"frame\"><rect x=\"{LEFT}\" y=\"{TOP}\" width=\"{}\" height=\"{}\"/></clipPath>\n",
+        escape(title),
+        WIDTH - LEFT - RIGHT,
+        HEIGHT - TOP - BOTTOM
     );
-    axes(&mut out, x, y, &place);
+    let (Some(x), Some(y)) = (x, y) else { return out + "</svg>\n" };
+    let place = |px: f64, py: f64| {
+        let across = LEFT + x.share(px) * (WIDTH - LEFT - RIGHT);
+        (across, HEIGHT - BOTTOM - y.share(py) * (HEIGHT - TOP - BOTTOM))
+    };
+    axes(&mut out, x, y);
     for (i, curve) in curves.iter().enumerate() {
         let colour = COLOURS[i % COLOURS.len()];
         let edge = |sign: f64| move |(px, e): &(f64, Estimate)| (*px, e.mean + sign * half(e));
         let (upper, lower) = (curve.points.iter().map(edge(1.0)), curve.points.iter().rev().map(edge(-1.0)));
         let band = joined(upper.chain(lower).map(|(px, py)| place(px, py)));
         let mean = joined(curve.points.iter().map(|(px, e)| place(*px, e.mean)));
-        let legend = TOP + 16.0 * i as f64;
-        push(&mut out, format_args!("<polygon points=\"{band}\" fill=\"{colour}\" fill-opacity=\"0.18\"/>"));
+        let legend = TOP + 12.0 + 18.0 * i as f64;
         push(
             &mut out,
-            format_args!("<polyline points=\"{mean}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"),
-        );
-        let label = escape(curve.name);
-        push(
-            &mut out,
-            format_args!("<text x=\"{}\" y=\"{legend}\" fill=\"{colour}\">{label}</text>\n", WIDTH - RIGHT + 10.0),
+            format_args!(
+                "<g clip-path=\"url(#frame)\"><polygon points=\"{band}\" fill=\"{colour}\" fill-opacity=\"0.15\"/>\
+                 <polyline points=\"{mean}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/></g>\
+                 <rect x=\"{}\" y=\"{}\" width=\"10\" height=\"10\" fill=\"{colour}\"/>\
+                 <text x=\"{}\" y=\"{legend}\">{}</text>\n",
+                WIDTH - RIGHT + 12.0,
+                legend - 9.0,
+                WIDTH - RIGHT + 28.0,
+                escape(curve.name)
+            ),
         );
     }
     out + "</svg>\n"
 }
 
-fn axes(out: &mut String, x: (f64, f64), y: (f64, f64), place: &dyn Fn(f64, f64) -> (f64, f64)) {
-    for i in 0..=4 {
-        let share = f64::from(i) / 4.0;
-        let (vx, vy) = (x.0 + share * (x.1 - x.0), y.0 + share * (y.1 - y.0));
-        let ((px, _), (_, py)) = (place(vx, y.0), place(x.0, vy));
+/// The values that a figure must show: all means, and bands as far as half the range of means beyond them. An interval over
+/// few seeds may be many times as wide as all lines together are apart, and would leave nothing to be seen of them.
+fn window(curves: &[Curve<'_>]) -> Vec<f64> {
+    let finite = || curves.iter().flat_map(|curve| &curve.points).map(|(_, e)| e).filter(|e| e.mean.is_finite());
+    let low = finite().map(|e| e.mean).fold(f64::INFINITY, f64::min);
+    let high = finite().map(|e| e.mean).fold(f64::NEG_INFINITY, f64::max);
+    let room = (high - low) / 2.0;
+    let edges = finite().filter(|e| e.half.is_finite()).flat_map(|e| [e.mean - e.half, e.mean + e.half]);
+    finite().map(|e| e.mean).chain(edges.map(|edge| edge.clamp(low - room, high + room))).collect()
+}
+
+fn axes(out: &mut String, x: Axis, y: Axis) {
+    for tick in y.ticks() {
+        let py = HEIGHT - BOTTOM - y.share(tick) * (HEIGHT - TOP - BOTTOM);
         push(
             out,
             format_args!(
                 "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{py:.1}\" y2=\"{py:.1}\" stroke=\"#ddd\"/>\
-                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\
-                 <text x=\"{px:.1}\" y=\"{}\" text-anchor=\"middle\">{vx:.0}</text>\n",
+                 <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>\n",
                 WIDTH - RIGHT,
                 LEFT - 6.0,
                 py + 4.0,
-                label(vy, y.1 - y.0),
-                HEIGHT - BOTTOM + 16.0
+                y.label(tick)
             ),
         );
+    }
+    for tick in x.ticks() {
+        let px = LEFT + x.share(tick) * (WIDTH - LEFT - RIGHT);
+        let (py, text) = (HEIGHT - BOTTOM + 16.0, x.label(tick));
+        push(out, format_args!("<text x=\"{px:.1}\" y=\"{py}\" text-anchor=\"middle\">{text}</text>\n"));
     }
     let middle = (LEFT + WIDTH - RIGHT) / 2.0;
     push(
         out,
         format_args!("<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">reward queries</text>\n", HEIGHT - 8.0),
     );
-}
-
-/// As many decimals as tell ticks of this span apart.
-fn label(value: f64, span: f64) -> String {
-    let decimals = (2.0 - span.log10().floor()).clamp(0.0, 9.0) as usize;
-    format!("{value:.decimals$}")
 }
 
 fn joined(points: impl Iterator<Item = (f64, f64)>) -> String {

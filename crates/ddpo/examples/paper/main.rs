@@ -11,7 +11,8 @@ mod statistics;
 mod table;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use experiment::Experiment;
 
@@ -25,9 +26,10 @@ const EXPERIMENTS: [(&str, &str); 6] = [
     ("ablations", include_str!("configs/ablations.toml")),
 ];
 
-const USAGE: &str = "usage: paper NAME... [--runs DIR] [--out DIR] [--smoke]\n\
-    NAME: fig4, fig10, fig11, generalisation, overoptimisation, ablations, or all\n\
-    --smoke: tiny runs, to see that everything works; their numbers mean nothing";
+const USAGE: &str = "usage: paper NAME... [--runs DIR] [--out DIR] [--smoke] [--draw]\n\
+    NAME: fig4, fig10, fig11, generalisation, overoptimisation, ablations, all, or the file of another experiment\n\
+    --smoke: tiny runs, to see that everything works; their numbers mean nothing\n\
+    --draw: run nothing; draw what is finished";
 
 /// What the command line says.
 struct Options {
@@ -35,30 +37,44 @@ struct Options {
     runs: PathBuf,
     out: PathBuf,
     smoke: bool,
+    draw: bool,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let options = parse(std::env::args().skip(1))?;
     for name in &options.names {
-        let (name, text) = EXPERIMENTS
-            .iter()
-            .find(|(known, _)| known == name)
-            .ok_or_else(|| format!("unknown experiment `{name}`\n{USAGE}"))?;
-        let experiment = Experiment::parse(text, options.smoke).map_err(|error| format!("{name}.toml: {error}"))?;
-        let results = runs::run_all(&experiment, &options.runs.join(name))?;
+        let (name, text) = configuration(name)?;
+        let experiment = Experiment::parse(&text, options.smoke).map_err(|error| format!("{name}.toml: {error}"))?;
+        let runs = options.runs.join(&name);
+        let results =
+            if options.draw { runs::read_all(&experiment, &runs)? } else { runs::run_all(&experiment, &runs)? };
         std::fs::create_dir_all(&options.out)?;
-        figure::write_all(name, &experiment, &results, &options.out)?;
-        table::write(name, &experiment, &results, &options.out)?;
+        figure::write_all(&name, &experiment, &results, &options.out)?;
+        table::write(&name, &experiment, &results, &options.out)?;
     }
     Ok(())
 }
 
+/// The name of an experiment and its configuration, a committed one or a file.
+fn configuration(argument: &str) -> Result<(String, String), Box<dyn Error>> {
+    let path = Path::new(argument);
+    if let (Some("toml"), Some(name)) = (path.extension().and_then(OsStr::to_str), path.file_stem()) {
+        let text = std::fs::read_to_string(path).map_err(|error| format!("read `{argument}`: {error}"))?;
+        return Ok((name.to_string_lossy().into_owned(), text));
+    }
+    let known = EXPERIMENTS.iter().find(|(name, _)| *name == argument);
+    let (name, text) = known.ok_or_else(|| format!("unknown experiment `{argument}`\n{USAGE}"))?;
+    Ok(((*name).to_owned(), (*text).to_owned()))
+}
+
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options = Options { names: Vec::new(), runs: "runs/paper".into(), out: "docs/paper".into(), smoke: false };
+    let mut options =
+        Options { names: Vec::new(), runs: "runs/paper".into(), out: "docs/paper".into(), smoke: false, draw: false };
     let (mut runs, mut out) = (None, None);
     while let Some(argument) = args.next() {
         match argument.as_str() {
             "--smoke" => options.smoke = true,
+            "--draw" => options.draw = true,
             "--runs" => runs = args.next(),
             "--out" => out = args.next(),
             "all" => options.names.extend(EXPERIMENTS.map(|(name, _)| name.to_owned())),

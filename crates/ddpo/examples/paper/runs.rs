@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use ddpo::config::document;
+use ddpo::config::{Layers, document};
 use ddpo::prompts::PromptSplit;
 use ddpo::report::Records;
 use ddpo::train::{Broadcast, StopFlag};
@@ -11,6 +11,8 @@ use ddpo::{RunDirectory, RunPlan, Studio};
 use toml::Table;
 
 use crate::experiment::{Experiment, Part, Search};
+
+const METRICS: &str = "metrics.jsonl";
 
 /// All runs of one line of one figure.
 pub struct Line {
@@ -25,25 +27,54 @@ pub struct Line {
 }
 
 /// Every line of an experiment, its runs in `directory`.
+///
+/// A seed of all lines comes before the next seed of any, so that a program which is killed leaves lines to compare.
 pub fn run_all(experiment: &Experiment, directory: &Path) -> Result<Vec<Line>, Box<dyn Error>> {
-    let mut lines = Vec::new();
-    for task in &experiment.tasks {
-        for variant in &experiment.variants {
-            let place = directory.join(slug(&task.name)).join(slug(&variant.name));
-            let mut last = Table::new();
-            if let Some(search) = &experiment.search {
-                let rate = best_rate(experiment, task, variant, search, &place)?;
-                last.insert("train".into(), Table::from_iter([("learning-rate".to_owned(), rate.into())]).into());
-            }
-            let mut runs = Vec::new();
-            for &seed in &experiment.seeds {
-                runs.push(run(experiment, task, variant, last.clone(), seed, &place.join(format!("seed-{seed}")))?);
-            }
-            let rate = experiment.config(task, variant, last)?.train.learning_rate;
-            lines.push(Line { task: task.name.clone(), variant: variant.name.clone(), rate, runs });
+    let (mut lines, mut layers) = (Vec::new(), Vec::new());
+    for (task, variant) in experiment.pairs() {
+        let mut last = Table::new();
+        if let Some(search) = &experiment.search {
+            let task = experiment.searched(task);
+            let rate = best_rate(experiment, task, variant, search, &place(directory, task, variant))?;
+            last.insert("train".into(), Table::from_iter([("learning-rate".to_owned(), rate.into())]).into());
+        }
+        let rate = experiment.config(task, variant, last.clone())?.train.learning_rate;
+        lines.push(Line { task: task.name.clone(), variant: variant.name.clone(), rate, runs: Vec::new() });
+        layers.push(last);
+    }
+    for &seed in &experiment.seeds {
+        for (((task, variant), line), last) in experiment.pairs().zip(&mut lines).zip(&layers) {
+            let path = place(directory, task, variant).join(format!("seed-{seed}"));
+            line.runs.push(run(experiment, task, variant, last.clone(), seed, &path)?);
         }
     }
     Ok(lines)
+}
+
+/// The lines of an experiment as far as there are finished runs of them; nothing is run.
+pub fn read_all(experiment: &Experiment, directory: &Path) -> Result<Vec<Line>, Box<dyn Error>> {
+    let mut lines = Vec::new();
+    for (task, variant) in experiment.pairs() {
+        let place = place(directory, task, variant);
+        let seeds = experiment.seeds.iter().map(|seed| place.join(format!("seed-{seed}")));
+        let done: Vec<PathBuf> = seeds.filter(|path| is_done(path)).collect();
+        let Some(first) = done.first() else { continue };
+        let mut layers = Layers::default();
+        layers.push_toml("run", &RunDirectory::read_config(first)?)?;
+        let rate = layers.resolve()?.train.learning_rate;
+        let runs = done.iter().map(|path| Records::read(&path.join(METRICS))).collect::<Result<_, _>>()?;
+        lines.push(Line { task: task.name.clone(), variant: variant.name.clone(), rate, runs });
+    }
+    Ok(lines)
+}
+
+fn place(directory: &Path, task: &Part, variant: &Part) -> PathBuf {
+    directory.join(slug(&task.name)).join(slug(&variant.name))
+}
+
+/// The report is the last thing a run writes.
+fn is_done(run: &Path) -> bool {
+    run.join("report.html").is_file()
 }
 
 /// The rate of the best last evaluation.
@@ -58,7 +89,10 @@ fn best_rate(
     for &rate in &search.rates {
         let train = Table::from_iter([("learning-rate".to_owned(), rate.into())]);
         let run_options = Table::from_iter([("epochs".to_owned(), (search.epochs as i64).into())]);
-        let last = Table::from_iter([("train".to_owned(), train.into()), ("run".to_owned(), run_options.into())]);
+        // Only the last evaluation counts, and there must be one.
+        let eval = Table::from_iter([("every".to_owned(), (search.epochs as i64).into())]);
+        let layers = [("train", train), ("run", run_options), ("eval", eval)];
+        let last = layers.map(|(section, options)| (section.to_owned(), options.into())).into_iter().collect();
         let records = run(experiment, task, variant, last, search.seed, &place.join(format!("search-{rate}")))?;
         // A rate at which training fails is no candidate; its run has fewer evaluations and says so by its error.
         let reward = records.evals.last().map_or(f64::NEG_INFINITY, |eval| eval.reward_mean);
@@ -84,9 +118,9 @@ fn run(
     }
     let plan = RunPlan::new(experiment.config(task, variant, last)?)?;
     let config = document(&plan.config)?;
-    let metrics = path.join("metrics.jsonl");
-    if path.join("report.html").is_file() {
-        // The report is the last thing a run writes. Results of another configuration are not this experiment's.
+    let metrics = path.join(METRICS);
+    if is_done(path) {
+        // Results of another configuration are not this experiment's.
         if RunDirectory::read_config(path)? != config {
             return Err(format!("{} was run with another configuration; move it away", path.display()).into());
         }

@@ -3,22 +3,29 @@
 use std::path::Path;
 
 use crate::experiment::Experiment;
+use crate::figure::described;
 use crate::runs::{Line, slug};
 use crate::statistics::{Estimate, curve};
 
+/// What every table has.
+const ALWAYS: [&str; 3] = ["reward", "kl", "diversity"];
+
 /// Writes `NAME.md`: a table, and the figures.
 pub fn write(name: &str, experiment: &Experiment, lines: &[Line], out: &Path) -> std::io::Result<()> {
+    let extra: Vec<&str> = experiment.figures.iter().map(String::as_str).filter(|f| !ALWAYS.contains(f)).collect();
     let mut text = format!(
-        "# {}\n\nMade by `cargo run --release -p ddpo --example paper -- {name}`; seeds {:?}; mean and 95 % interval over seeds \
-         (Student). Reward on prompts and seeds that training never uses.\n\n\
-         | task | variant | learning rate | before | after | gain | nats from the base | diversity |\n|---|---|---|---|---|---|---|---|\n",
-        experiment.title, experiment.seeds
+        "# {}\n\nMade by `cargo run --release -p ddpo --example paper -- {name}`. Mean and 95 % interval over seeds (Student). \
+         Reward on prompts and noise that training never uses, before and after training.\n\n\
+         | task | variant | learning rate | seeds | before | after | gain | nats from the base | diversity |{}\n|{}\n",
+        experiment.title,
+        extra.iter().map(|figure| format!(" {} |", described(figure))).collect::<String>(),
+        "---|".repeat(9 + extra.len())
     );
-    lines.iter().for_each(|line| text += &row(line));
+    lines.iter().for_each(|line| text += &row(line, &extra));
     for task in &experiment.tasks {
         for figure in &experiment.figures {
             let file = format!("{name}-{}-{figure}.svg", slug(&task.name).display());
-            text += &format!("\n![{}: {figure}]({file})\n", task.name);
+            text += &format!("\n![{}: {}]({file})\n", task.name, described(figure));
         }
     }
     let path = out.join(format!("{name}.md"));
@@ -27,7 +34,7 @@ pub fn write(name: &str, experiment: &Experiment, lines: &[Line], out: &Path) ->
     Ok(())
 }
 
-fn row(line: &Line) -> String {
+fn row(line: &Line, extra: &[&str]) -> String {
     let ends = |figure: &str| -> Vec<(f64, f64)> {
         let of_run = |records| {
             let curve = curve(records, figure);
@@ -38,22 +45,23 @@ fn row(line: &Line) -> String {
     let of = |values: Vec<f64>| shown(Estimate::of(&values));
     let reward = ends("reward");
     let last = |figure: &str| of(ends(figure).into_iter().map(|end| end.1).collect());
-    format!(
-        "| {} | {} | {:e} | {} | {} | {} | {} | {} |\n",
-        line.task,
-        line.variant,
-        line.rate,
+    let measured = [
         of(reward.iter().map(|end| end.0).collect()),
         of(reward.iter().map(|end| end.1).collect()),
         of(reward.iter().map(|end| end.1 - end.0).collect()),
         last("kl"),
         last("diversity"),
-    )
+    ];
+    let cells: Vec<String> = measured.into_iter().chain(extra.iter().map(|figure| last(figure))).collect();
+    let (rate, seeds) = (line.rate, line.runs.len());
+    format!("| {} | {} | {rate:e} | {seeds} | {} |\n", line.task, line.variant, cells.join(" | "))
 }
 
+/// At least three digits of the mean, and its interval to the same decimal.
 fn shown(estimate: Estimate) -> String {
+    let decimals = (2.0 - estimate.mean.abs().max(0.1).log10().floor()).clamp(0.0, 3.0) as usize;
     match estimate.half.is_finite() {
-        true => format!("{:.4} ± {:.4}", estimate.mean, estimate.half),
-        false => format!("{:.4}", estimate.mean),
+        true => format!("{:.decimals$} ± {:.decimals$}", estimate.mean, estimate.half),
+        false => format!("{:.decimals$}", estimate.mean),
     }
 }

@@ -16,6 +16,8 @@ pub struct ClassifyRequest {
     pub classes: Vec<String>,
     /// Pairs of timestep and noise of the classes that come into question to the end.
     pub trials: usize,
+    /// The least timestep of a pair.
+    pub first_timestep: usize,
     /// Whether every class is tried at all pairs, and none is left out on the way.
     pub full: bool,
     /// Seed of the noise.
@@ -42,8 +44,13 @@ pub fn classify(
     }
     let (denoiser, schedule) = (studio.pipeline().denoiser(), studio.pipeline().scheduler.schedule()?);
     let noise = Noise::new(request.seed, Domain::Classification);
-    let classifier =
-        DiffusionClassifier { denoiser: &denoiser, schedule: &schedule, noise, batch: request.batch_size.max(1) };
+    let classifier = DiffusionClassifier {
+        denoiser: &denoiser,
+        schedule: &schedule,
+        noise,
+        first_timestep: request.first_timestep,
+        batch: request.batch_size.max(1),
+    };
     let conditions = studio.encode(&request.classes)?;
     let elimination = match request.full {
         true => Elimination::none(request.trials),

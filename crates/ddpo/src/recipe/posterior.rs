@@ -62,6 +62,7 @@ impl PosteriorReward {
             denoiser: &self.denoiser,
             schedule: &self.schedule,
             noise: Noise::new(SEED, Domain::Classification),
+            first_timestep: 0,
             batch: 32,
         };
         let value = |(row, prompt): (usize, &String)| -> Result<f32> {

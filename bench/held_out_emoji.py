@@ -1,0 +1,108 @@
+"""Held-out renderings of the 45 animals for the diffusion classifier, and its score on them.
+
+usage: held_out_emoji.py make DATA NOTO OUT
+       held_out_emoji.py score DDPO FOLDER [--full] [--trials N] [--first-timestep T]
+
+`make` writes two folders of 64x64 PNGs named ANIMAL-CODEPOINT.png, none of which the embedded model was trained on:
+
+- OUT/moved: a training glyph of each animal, turned by 5 to 20 degrees to either side, scaled by 0.8 to 0.95, shifted by up to 3 pixels,
+  its hue turned by up to 8 % of the circle and its brightness changed by up to 15 %. Training has flipped glyphs and no more.
+- OUT/noto: each glyph that the bare noun names, as Google drew it (Noto Color Emoji): other pictures by other people.
+
+DATA is the folder of `cargo xtask emoji-dataset DATA --size 72`; NOTO is `img/google/64` of the npm package
+emoji-datasource-google 16.0.0. Needs pillow. `score` asks `ddpo classify` and prints the share that is right, and the predictions it took.
+"""
+import argparse
+import json
+import random
+import subprocess
+import tempfile
+from pathlib import Path
+
+
+def glyphs(data):
+    """(animal, file) of every glyph that the animal's bare noun names."""
+    rows = [json.loads(line) for line in (data / "metadata.jsonl").read_text().splitlines()]
+    return [(animal, row["file_name"]) for row in rows for animal in row["animal"] if animal in row["text"]]
+
+
+def on_white(picture):
+    from PIL import Image
+    picture = picture.convert("RGBA")
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
+
+
+def moved(picture, dice):
+    from PIL import Image, ImageEnhance
+    size = picture.size[0]
+    angle = dice.choice([-1, 1]) * dice.uniform(5, 20)
+    shift = tuple(round(dice.uniform(-3, 3) * size / 64) for _ in range(2))
+    smaller = round(size * dice.uniform(0.8, 0.95))
+    ground = Image.new("RGB", (size, size), "white")
+    margin = (size - smaller) // 2
+    ground.paste(picture.resize((smaller, smaller), Image.LANCZOS), (margin, margin))
+    turned = ground.rotate(angle, Image.BICUBIC, translate=shift, fillcolor="white")
+    hue, saturation, value = turned.convert("HSV").split()
+    offset = round(dice.uniform(-0.08, 0.08) * 256)
+    hue = hue.point(lambda h: (h + offset) % 256)
+    coloured = Image.merge("HSV", (hue, saturation, value)).convert("RGB")
+    return ImageEnhance.Brightness(coloured).enhance(dice.uniform(0.85, 1.15))
+
+
+def make(args):
+    from PIL import Image
+    for folder in ["moved", "noto"]:
+        (args.out / folder).mkdir(parents=True, exist_ok=True)
+    dice, seen = random.Random(0), set()
+    for animal, file in sorted(glyphs(args.data)):
+        name = f"{animal}-{Path(file).stem}.png"
+        if animal not in seen:
+            picture = moved(on_white(Image.open(args.data / file)), dice)
+            picture.resize((64, 64), Image.LANCZOS).save(args.out / "moved" / name)
+        seen.add(animal)
+        stem = Path(file).stem
+        noto = next(path for path in [args.noto / f"{stem}.png", args.noto / f"{stem}-fe0f.png"] if path.exists())
+        on_white(Image.open(noto)).resize((64, 64), Image.LANCZOS).save(args.out / "noto" / name)
+
+
+def score(args):
+    images = sorted(args.folder.glob("*.png"))
+    animals = [path.stem.rsplit("-", 1)[0] for path in images]
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "verdicts.json"
+        full = ["--full"] if args.full else []
+        classes = ",".join(sorted(set(animals)))
+        subprocess.run([args.ddpo.resolve(), "classify", "--classes", classes, "--trials", str(args.trials),
+                        "--first-timestep", str(args.first_timestep), "--json", out, *full, *images], check=True, stdout=subprocess.DEVNULL)
+        verdicts = json.loads(out.read_text())
+    if args.json:
+        args.json.write_text(json.dumps(verdicts))
+    right = sum(verdict["class"] == animal for verdict, animal in zip(verdicts, animals))
+    third = sum(animal in [row["class"] for row in verdict["classes"][:3]] for verdict, animal in zip(verdicts, animals))
+    predictions = sum(verdict["predictions"] for verdict in verdicts) / len(verdicts)
+    print(f"{right} of {len(images)} right, {third} among the first three, {predictions:.0f} predictions an image")
+    print("  ".join(f"{animal}: {verdict['class']}" for verdict, animal in zip(verdicts, animals) if verdict["class"] != animal))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    maker = commands.add_parser("make")
+    for name in ["data", "noto", "out"]:
+        maker.add_argument(name, type=Path)
+    maker.set_defaults(run=make)
+    scorer = commands.add_parser("score")
+    scorer.add_argument("ddpo", type=Path)
+    scorer.add_argument("folder", type=Path)
+    scorer.add_argument("--full", action="store_true")
+    scorer.add_argument("--trials", type=int, default=64)
+    scorer.add_argument("--first-timestep", type=int, default=600)
+    scorer.add_argument("--json", type=Path)
+    scorer.set_defaults(run=score)
+    args = parser.parse_args()
+    args.run(args)
+
+
+if __name__ == "__main__":
+    main()
