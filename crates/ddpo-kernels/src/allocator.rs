@@ -199,6 +199,8 @@ mod tests {
     #[test]
     fn a_freed_block_comes_back_and_zeroed_if_asked() {
         let allocator = KeepingAllocator::new();
+        // SAFETY: layouts have sizes, blocks are given back with the layouts they were allocated with, and only bytes asked for are
+        // touched.
         unsafe {
             let first = allocator.alloc(layout(100_000));
             first.write_bytes(7, 100_000);
@@ -215,6 +217,7 @@ mod tests {
     #[test]
     fn contents_survive_growing_and_shrinking() {
         let allocator = KeepingAllocator::new();
+        // SAFETY: as above; what is written lies before both the old and the new size.
         unsafe {
             let (mut block, mut size) = (allocator.alloc(layout(1000)), 1000);
             for (i, wanted) in [5000, 40_000, 40_001, 70_000_000, 50_000, 300].into_iter().enumerate() {
@@ -232,6 +235,7 @@ mod tests {
     #[test]
     fn no_more_is_kept_than_allowed() {
         let allocator = KeepingAllocator::new();
+        // SAFETY: as above; what is kept came from the system with the layout of its size.
         unsafe {
             let blocks: Vec<_> = (0..10).map(|_| allocator.alloc(layout(LARGEST))).collect();
             for block in blocks {

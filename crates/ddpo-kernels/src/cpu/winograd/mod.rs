@@ -7,6 +7,7 @@
 //!
 //! An output is the same sequence of operations wherever its tile lies in a task, and which form a convolution takes
 //! depends on the size of an image and the channels alone. So the laws of this crate hold here too.
+#![expect(clippy::needless_range_loop, reason = "a row and a column of a tile index several arrays alike")]
 
 mod convolve;
 mod transform;
