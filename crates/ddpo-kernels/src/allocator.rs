@@ -77,6 +77,17 @@ impl Default for KeepingAllocator {
     }
 }
 
+impl Drop for KeepingAllocator {
+    fn drop(&mut self) {
+        for size in (0..SIZES).map(Size::at) {
+            while let Some(block) = self.take(size) {
+                // SAFETY: a kept block came from the system with the layout of its size, and is in no list any more.
+                unsafe { System.dealloc(block.as_ptr(), size.layout()) };
+            }
+        }
+    }
+}
+
 /// A size of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Size {
@@ -92,10 +103,14 @@ impl Size {
             return None;
         }
         let octave = wanted.ilog2();
-        let step = (1 << octave) / STEPS;
-        let steps = (wanted - (1 << octave)).div_ceil(step);
-        let index = (octave - SMALLEST.ilog2()) as usize * STEPS + steps;
-        Some(Self { bytes: (1 << octave) + steps * step, index })
+        let steps = (wanted - (1 << octave)).div_ceil((1 << octave) / STEPS);
+        Some(Self::at((octave - SMALLEST.ilog2()) as usize * STEPS + steps))
+    }
+
+    /// The size of a list.
+    fn at(index: usize) -> Self {
+        let octave = SMALLEST << (index / STEPS);
+        Self { bytes: octave + index % STEPS * (octave / STEPS), index }
     }
 
     /// How the blocks are asked from the system.
@@ -210,7 +225,7 @@ mod tests {
             assert_eq!(first, second);
             assert!(std::slice::from_raw_parts(second, 99_000).iter().all(|&byte| byte == 0));
             assert_eq!(allocator.kept.load(Ordering::Relaxed), 0);
-            System.dealloc(second, Size::of(layout(99_000)).unwrap().layout());
+            allocator.dealloc(second, layout(99_000));
         }
     }
 
@@ -242,9 +257,6 @@ mod tests {
                 allocator.dealloc(block, layout(LARGEST));
             }
             assert_eq!(allocator.kept.load(Ordering::Relaxed), MOST_KEPT);
-            while let Some(block) = allocator.take(Size::of(layout(LARGEST)).unwrap()) {
-                System.dealloc(block.as_ptr(), layout(LARGEST).align_to(ALIGN).unwrap());
-            }
         }
     }
 }
