@@ -3,10 +3,11 @@
 usage: held_out_emoji.py make DATA NOTO OUT
        held_out_emoji.py score DDPO FOLDER [--full] [--trials N] [--first-timestep T]
 
-`make` writes two folders of 64x64 PNGs named ANIMAL-CODEPOINT.png, none of which the embedded model was trained on:
+`make` writes three folders of 64x64 PNGs named ANIMAL-CODEPOINT.png, none of which the embedded model was trained on:
 
-- OUT/moved: a training glyph of each animal, turned by 5 to 20 degrees to either side, scaled by 0.8 to 0.95, shifted by up to 3 pixels,
-  its hue turned by up to 8 % of the circle and its brightness changed by up to 15 %. Training has flipped glyphs and no more.
+- OUT/nudged: a training glyph of each animal, turned by 2 to 6 degrees to either side, scaled by 0.92 to 1, shifted by up to 1.5 pixels,
+  its hue turned by up to 3 % of the circle and its brightness changed by up to 8 %. Training has flipped glyphs and no more.
+- OUT/moved: the same by 5 to 20 degrees, 0.8 to 0.95, 3 pixels, 8 % and 15 %.
 - OUT/noto: each glyph that the bare noun names, as Google drew it (Noto Color Emoji): other pictures by other people.
 
 DATA is the folder of `cargo xtask emoji-dataset DATA --size 72`; NOTO is `img/google/64` of the npm package
@@ -33,33 +34,42 @@ def on_white(picture):
     return Image.alpha_composite(white, picture).convert("RGB")
 
 
-def moved(picture, dice):
+#                  degrees, scale, pixels, hue, brightness
+CHANGES = {
+    "nudged": ((2, 6), (0.92, 1), 1.5, 0.03, 0.08),
+    "moved": ((5, 20), (0.8, 0.95), 3, 0.08, 0.15),
+}
+
+
+def changed(picture, change, dice):
     from PIL import Image, ImageEnhance
+    degrees, scale, pixels, hues, brightness = change
     size = picture.size[0]
-    angle = dice.choice([-1, 1]) * dice.uniform(5, 20)
-    shift = tuple(round(dice.uniform(-3, 3) * size / 64) for _ in range(2))
-    smaller = round(size * dice.uniform(0.8, 0.95))
+    angle = dice.choice([-1, 1]) * dice.uniform(*degrees)
+    shift = tuple(round(dice.uniform(-pixels, pixels) * size / 64) for _ in range(2))
+    smaller = round(size * dice.uniform(*scale))
     ground = Image.new("RGB", (size, size), "white")
     margin = (size - smaller) // 2
     ground.paste(picture.resize((smaller, smaller), Image.LANCZOS), (margin, margin))
     turned = ground.rotate(angle, Image.BICUBIC, translate=shift, fillcolor="white")
     hue, saturation, value = turned.convert("HSV").split()
-    offset = round(dice.uniform(-0.08, 0.08) * 256)
+    offset = round(dice.uniform(-hues, hues) * 256)
     hue = hue.point(lambda h: (h + offset) % 256)
     coloured = Image.merge("HSV", (hue, saturation, value)).convert("RGB")
-    return ImageEnhance.Brightness(coloured).enhance(dice.uniform(0.85, 1.15))
+    return ImageEnhance.Brightness(coloured).enhance(dice.uniform(1 - brightness, 1 + brightness))
 
 
 def make(args):
     from PIL import Image
-    for folder in ["moved", "noto"]:
+    for folder in [*CHANGES, "noto"]:
         (args.out / folder).mkdir(parents=True, exist_ok=True)
-    dice, seen = random.Random(0), set()
+    dice, seen = {name: random.Random(0) for name in CHANGES}, set()
     for animal, file in sorted(glyphs(args.data)):
         name = f"{animal}-{Path(file).stem}.png"
         if animal not in seen:
-            picture = moved(on_white(Image.open(args.data / file)), dice)
-            picture.resize((64, 64), Image.LANCZOS).save(args.out / "moved" / name)
+            for folder, change in CHANGES.items():
+                picture = changed(on_white(Image.open(args.data / file)), change, dice[folder])
+                picture.resize((64, 64), Image.LANCZOS).save(args.out / folder / name)
         seen.add(animal)
         stem = Path(file).stem
         noto = next(path for path in [args.noto / f"{stem}.png", args.noto / f"{stem}-fe0f.png"] if path.exists())
