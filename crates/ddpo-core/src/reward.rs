@@ -27,3 +27,13 @@ pub trait Reward: Send + Sync {
     /// Whatever the reward reports, as [`Error::Reward`](crate::Error::Reward).
     fn score(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>>;
 }
+
+impl<R: Reward + ?Sized> Reward for Box<R> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn score(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
+        (**self).score(batch)
+    }
+}

@@ -27,12 +27,7 @@ pub enum Mask {
 ///
 /// If `heads` does not divide the channels, the shapes above do not fit, or `S` is zero.
 pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, mask: Mask) -> Tensor<3> {
-    let [b, _, c] = q.dims();
-    let [_, s, _] = k.dims();
-    assert!(heads > 0 && c.is_multiple_of(heads), "attention: {c} channels in {heads} heads, wanted a multiple");
-    assert!(s > 0, "attention: no keys, wanted at least one");
-    assert_eq!(k.dims(), [b, s, c], "attention: keys, against the batch and channels of the queries");
-    assert_eq!(v.dims(), [b, s, c], "attention: values, against the keys");
+    check([&q, &k, &v], q.dims()[0], heads);
     ops::attention(&q, &k, &v, heads, mask, None).unwrap_or_else(|| composed::attention(q, k, v, heads, mask))
 }
 
@@ -48,13 +43,9 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, mask: M
 ///
 /// As [`attention`], and if `rows` are not `B` indices of samples of the keys.
 pub fn shared_attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, rows: &Arc<[usize]>) -> Tensor<3> {
-    let [b, _, c] = q.dims();
-    let [u, s, _] = k.dims();
-    assert!(heads > 0 && c.is_multiple_of(heads), "attention: {c} channels in {heads} heads, wanted a multiple");
-    assert!(s > 0, "attention: no keys, wanted at least one");
-    assert_eq!(k.dims(), [u, s, c], "attention: keys, against the channels of the queries");
-    assert_eq!(v.dims(), [u, s, c], "attention: values, against the keys");
-    assert_eq!(rows.len(), b, "attention: rows, against the batch of the queries");
+    let u = k.dims()[0];
+    check([&q, &k, &v], u, heads);
+    assert_eq!(rows.len(), q.dims()[0], "attention: rows, against the batch of the queries");
     assert!(rows.iter().all(|&row| row < u), "attention: rows {rows:?}, wanted indices below {u}");
     ops::attention(&q, &k, &v, heads, Mask::None, Some(rows)).unwrap_or_else(|| {
         let [k, v] = [k, v].map(|x| composed::samples(x, rows));
@@ -62,16 +53,20 @@ pub fn shared_attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, 
     })
 }
 
+/// Fails unless the heads divide the channels and there are keys and values of `samples` samples.
+fn check([q, k, v]: [&Tensor<3>; 3], samples: usize, heads: usize) {
+    let ([_, _, c], [_, s, _]) = (q.dims(), k.dims());
+    assert!(heads > 0 && c.is_multiple_of(heads), "attention: {c} channels in {heads} heads, wanted a multiple");
+    assert!(s > 0, "attention: no keys, wanted at least one");
+    assert_eq!(k.dims(), [samples, s, c], "attention: keys, against the batch and channels of the queries");
+    assert_eq!(v.dims(), [samples, s, c], "attention: values, against the keys");
+}
+
 /// The different samples of a constant `[B, S, C]`, and which of them each sample is; `None` if all differ, or where
 /// looking would cost more than it saves: on other devices than the CPU.
 pub fn distinct(x: &Tensor<3>) -> Option<(Tensor<3>, Arc<[usize]>)> {
     let [b, s, c] = x.dims();
-    let rows: Arc<[usize]> = ops::distinct(x)?.into();
-    let count = rows.iter().max().map_or(0, |last| last + 1);
-    if count == b || s * c == 0 {
-        return None;
-    }
-    // The first sample of each kind; kinds are counted in the order of their first samples.
-    let first: Vec<usize> = (0..count).filter_map(|kind| rows.iter().position(|&row| row == kind)).collect();
-    Some((composed::samples(x.clone(), &first), rows))
+    let (first, rows) = ops::distinct(x)?;
+    let some_are_equal = first.len() < b && s * c > 0;
+    some_are_equal.then(|| (composed::samples(x.clone(), &first), rows.into()))
 }

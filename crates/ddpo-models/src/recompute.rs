@@ -8,6 +8,7 @@ use ddpo_kernels::deferred;
 use crate::{
     error::Result,
     lora::Lora,
+    nn::Context,
     params::{Specs, Weights, leaf},
     policy::UnetDenoiser,
     unet::{Input, Unet},
@@ -54,9 +55,9 @@ pub(crate) fn predict_recomputing(
     states: &Tensor<3>,
 ) -> Result<Option<Tensor<4>>> {
     let (sample, states) = (sample.clone().inner(), states.clone().inner());
-    let (value, inputs) = sampler.unet.forward_keeping(&sampler.weights, sample.clone(), &times, &states)?;
+    let (value, text, inputs) = sampler.unet.forward_keeping(&sampler.weights, sample.clone(), &times, &states)?;
     let Some(device) = leaves.first().map(Tensor::device) else { return Ok(None) };
-    let second = Second { unet: sampler.unet.clone(), trained, device, sample, times, states, inputs };
+    let second = Second { unet: sampler.unet.clone(), trained, device, sample, times, text, inputs };
     // One parameter of all leaves, because an operation has a fixed number of inputs; the graph takes it apart again.
     Ok(deferred(Tensor::cat(leaves, 0), &value, move |gradient| second.gradient(gradient)))
 }
@@ -68,7 +69,7 @@ struct Second {
     device: Device,
     sample: Tensor<4>,
     times: Vec<f64>,
-    states: Tensor<3>,
+    text: Context,
     inputs: Vec<Input>,
 }
 
@@ -88,7 +89,7 @@ impl Second {
     /// The gradients of all leaves in a row, given that of the prediction.
     fn gradient(&self, output: Tensor<4>) -> Option<Tensor<1>> {
         let (weights, leaves) = self.trained.tracked(&self.device).ok()?;
-        let time = self.unet.embed_times(&weights, &self.times, &self.states.device());
+        let time = self.unet.embed_times(&weights, &self.times, &self.sample.device());
         let mut flow = Flow { output, skips: Vec::new(), time: None, leaves: vec![None; leaves.len()] };
         for index in (0..self.inputs.len()).rev() {
             self.step_back(index, &weights, &time, &leaves, &mut flow)?;
@@ -127,7 +128,7 @@ impl Second {
             ..input.clone()
         };
         let time = if time.is_autodiff() { leaf(time.clone(), &self.device) } else { time.clone() };
-        let output = segment.run(&self.unet, weights, &input, &time, &self.states);
+        let output = segment.run(&self.unet, weights, &input, &time, &self.text);
         let was_skipped = index == 0 || segments.get(index - 1).is_some_and(|segment| segment.pushes());
         // Without a middle block the last skipped image comes back at once, and its gradient is only known afterwards.
         let at_once = was_skipped && input.skip.is_some();

@@ -12,14 +12,7 @@ pub const NAMES: [&str; 3] = ["jpeg-compressibility", "jpeg-incompressibility", 
 /// # Errors
 /// [`Error::Unknown`] with the names that exist, or [`Error::NoProgram`].
 pub fn by_name(name: &str) -> Result<Box<dyn Reward>> {
-    if let Some(command) = name.strip_prefix("exec:") {
-        return Ok(Box::new(Checked::new(Exec::new(command)?)));
-    }
-    match name {
-        "jpeg-compressibility" => Ok(Box::new(Checked::new(JpegCompressibility))),
-        "jpeg-incompressibility" => Ok(Box::new(Checked::new(JpegIncompressibility))),
-        _ => Err(Error::Unknown { name: name.to_owned(), known: NAMES.to_vec() }),
-    }
+    Ok(Box::new(Checked::new(by_name_unchecked(name)?)))
 }
 
 /// The same reward with its answers as they are, for a trainer that checks them itself and knows where in a run they are.
@@ -27,10 +20,13 @@ pub fn by_name(name: &str) -> Result<Box<dyn Reward>> {
 /// # Errors
 /// Those of [`by_name`].
 pub fn by_name_unchecked(name: &str) -> Result<Box<dyn Reward>> {
-    match name.strip_prefix("exec:") {
-        Some(command) => Ok(Box::new(Exec::new(command)?)),
-        // The others cannot answer anything but finite numbers.
-        None => by_name(name),
+    if let Some(command) = name.strip_prefix("exec:") {
+        return Ok(Box::new(Exec::new(command)?));
+    }
+    match name {
+        "jpeg-compressibility" => Ok(Box::new(JpegCompressibility)),
+        "jpeg-incompressibility" => Ok(Box::new(JpegIncompressibility)),
+        _ => Err(Error::Unknown { name: name.to_owned(), known: NAMES.to_vec() }),
     }
 }
 

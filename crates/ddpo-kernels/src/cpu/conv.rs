@@ -201,7 +201,7 @@ fn with_patch(x: &[f32], images: Images, geometry: Geometry, range: Range<usize>
             for y in rows.clone() {
                 let from = (at + (y - rows.start) * geometry.stride) * pitch;
                 let to = geometry.place.row(image, y);
-                groups.extend(row_groups(from, to, width, walk.row, geometry.place.step));
+                groups.extend(Group::rows(from, to, width, walk.row, geometry.place.step));
             }
             for r in 0..geometry.padded_rows(rows.len()) {
                 let row = &mut copy[at * pitch..(at + 1) * pitch];
@@ -222,15 +222,6 @@ fn spans(range: Range<usize>, height: usize) -> impl Iterator<Item = (usize, Ran
         let first = range.start.max(image * height) - image * height;
         let last = range.end.min((image + 1) * height) - image * height;
         (image, first..last)
-    })
-}
-
-/// The groups of a row of `width` pixels.
-fn row_groups(from: usize, to: usize, width: usize, step: usize, spread: usize) -> impl Iterator<Item = Group> {
-    (0..width).step_by(GROUP).map(move |x| Group {
-        from: from + x * step,
-        to: to + x * spread,
-        rows: GROUP.min(width - x),
     })
 }
 

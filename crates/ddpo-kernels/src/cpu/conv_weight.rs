@@ -44,7 +44,7 @@ pub(crate) fn weight_gradient(
             let g = &g[pixels.start * n..pixels.end * n];
             with_columns(x, images, geometry, channels.clone(), &chunk, |left, walk, groups| {
                 for index in panels.clone() {
-                    with_panel(g, n, index, |panel, pitch| {
+                    with_panel(g, n, index, false, |panel, pitch| {
                         let (start, result, stride) = (Start::Add, shared, n);
                         level.run(Product { left, walk, groups, panel, pitch, start, result, unit: stride, stride });
                     });

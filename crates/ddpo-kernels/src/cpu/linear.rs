@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{
     memory::{self, Shared, with_scratch},
-    pack::{PANEL, Panel, Panels, padded},
+    pack::{PANEL, Panel, Panels, padded, transpose},
     pointwise::{load, store},
     product::{Group, Product, Start, pad_bias},
     tile::{GROUP, Walk},
@@ -58,8 +58,7 @@ fn each_block(rows: usize, panels: usize, work: usize, task: impl Fn(Range<usize
 
 /// Makes groups of four rows; a last group with fewer is copied to where four can be read.
 fn block(x: &[f32], rows: usize, k: usize, body: impl FnOnce(&[f32], &[Group])) {
-    let group = |to: usize| Group { from: to * k, to, rows: GROUP.min(rows - to) };
-    let groups: Vec<Group> = (0..rows).step_by(GROUP).map(group).collect();
+    let groups: Vec<Group> = Group::rows(0, 0, rows, k, 1).collect();
     if rows.is_multiple_of(GROUP) {
         body(x, &groups);
     } else {
@@ -80,12 +79,11 @@ const CHUNK: usize = 512;
 pub(crate) fn matrix_gradient(level: Level, x: &[f32], g: &[f32], k: usize, n: usize) -> Vec<f32> {
     let rows = x.len().checked_div(k).unwrap_or(0);
     assert_eq!(g.len(), rows * n, "linear: values of the gradient");
-    if k <= THIN {
-        return thin_gradient(level, x, g, k, n);
-    }
-    if n <= THIN {
+    if k > THIN && (1..=THIN).contains(&n) {
         // As the transpose no column of a tile is padding, and the sums are the same to the bit.
-        return transpose(&thin_gradient(level, g, x, n, k), n, k);
+        let mut result = vec![0.0; k * n];
+        transpose(&matrix_gradient(level, g, x, n, k), k, [n, k], &mut result, n);
+        return result;
     }
     let mut result = vec![0.0; k * n];
     let shared = Shared::new(&mut result);
@@ -105,50 +103,8 @@ pub(crate) fn matrix_gradient(level: Level, x: &[f32], g: &[f32], k: usize, n: u
     result
 }
 
-/// Columns that fit one tile, as the factors of an adapter do: the other matrix is then read once, and better where it lies
-/// than from a copy.
+/// Columns of one tile, which reads the other matrix once. The factors of an adapter have no more.
 const THIN: usize = 3 * GROUP;
-
-/// [`matrix_gradient`] for few columns of `x`.
-fn thin_gradient(level: Level, x: &[f32], g: &[f32], k: usize, n: usize) -> Vec<f32> {
-    let width = k.next_multiple_of(GROUP);
-    let mut result = vec![0.0; k * n];
-    let shared = Shared::new(&mut result);
-    let groups: Vec<Group> = (0..k).step_by(GROUP).map(|c| Group { from: c, to: c, rows: GROUP.min(k - c) }).collect();
-    let panels = n.div_ceil(PANEL);
-    let parts = panels.clamp(1, memory::tasks());
-    memory::for_each(parts, x.len() * n * 2, |part| {
-        for (x, g) in x.chunks(CHUNK * k.max(1)).zip(g.chunks(CHUNK * n.max(1))) {
-            let rows = g.len() / n;
-            let walk = Walk { row: 1, step: width, length: rows, segments: 1, jump: 0, planes: 1, lift: 0 };
-            with_scratch(rows * width, |left| {
-                for (to, from) in left.chunks_exact_mut(width).zip(x.chunks_exact(k)) {
-                    to[..k].copy_from_slice(from);
-                    to[k..].fill(0.0);
-                }
-                let add = |panel: Panel<'_>, pitch: usize| {
-                    let (left, groups, start, stride) = (&*left, &groups[..], Start::Add, n);
-                    level.run(Product { left, walk, groups, panel, pitch, start, result: shared, unit: n, stride });
-                };
-                for index in memory::part(panels, 1, parts, part) {
-                    let column = index * PANEL;
-                    let valid = (n - column).min(PANEL);
-                    if padded(valid) == valid {
-                        add(Panel { values: &g[column..], width: valid, column, valid }, n);
-                    } else {
-                        with_panel(g, n, index, add);
-                    }
-                }
-            });
-        }
-    });
-    result
-}
-
-/// The transpose of `[rows, columns]`.
-fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    (0..rows * columns).map(|i| matrix[i % rows * columns + i / rows]).collect()
-}
 
 /// Adds some columns of `x` times some panels of `g` to the result.
 fn outer(
@@ -163,8 +119,7 @@ fn outer(
     let (rows, count) = (x.len() / k, columns.len());
     let width = count.next_multiple_of(GROUP);
     let walk = Walk { row: 1, step: width, length: rows, segments: 1, jump: 0, planes: 1, lift: 0 };
-    let group = |c| Group { from: c, to: columns.start + c, rows: GROUP.min(count - c) };
-    let groups: Vec<Group> = (0..count).step_by(GROUP).map(group).collect();
+    let groups: Vec<Group> = Group::rows(0, columns.start, count, 1, 1).collect();
     // A copy, because rows a power of two apart would share a few sets of the cache.
     with_scratch(rows * width, |left| {
         for (to, from) in left.chunks_exact_mut(width.max(1)).zip(x.chunks_exact(k)) {
@@ -172,7 +127,7 @@ fn outer(
             to[count..].fill(0.0);
         }
         for index in panels {
-            with_panel(g, n, index, |panel, pitch| {
+            with_panel(g, n, index, count <= THIN, |panel, pitch| {
                 let (left, groups, start, stride) = (&*left, &groups[..], Start::Add, n);
                 level.run(Product { left, walk, groups, panel, pitch, start, result, unit: stride, stride });
             });
@@ -180,14 +135,20 @@ fn outer(
     });
 }
 
-/// Panel `index` of a row-major matrix: in place if the matrix is no wider, else copied, because rows
-/// a power of two apart would share a few sets of the cache.
-pub(crate) fn with_panel(matrix: &[f32], columns: usize, index: usize, body: impl FnOnce(Panel<'_>, usize)) {
+/// Panel `index` of a row-major matrix: in place if the matrix is no wider, or whole and read once, else copied, because
+/// rows a power of two apart would share a few sets of the cache.
+pub(crate) fn with_panel(
+    matrix: &[f32],
+    columns: usize,
+    index: usize,
+    once: bool,
+    body: impl FnOnce(Panel<'_>, usize),
+) {
     let column = index * PANEL;
     let valid = (columns - column).min(PANEL);
     let width = padded(valid);
-    if width == columns {
-        return body(Panel { values: matrix, width, column, valid }, columns);
+    if width == columns || (once && width == valid) {
+        return body(Panel { values: &matrix[column..], width, column, valid }, columns);
     }
     let rows = matrix.len() / columns;
     with_scratch(rows * width, |copy| {

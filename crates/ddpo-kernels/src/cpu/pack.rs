@@ -141,7 +141,7 @@ fn geometry(columns: usize, index: usize) -> (usize, usize, usize) {
 }
 
 /// `to[j][i] = from[i][j]` for `i < rows` and `j < columns`, rows of `from` being `pitch` apart and of `to` `width`.
-fn transpose(from: &[f32], pitch: usize, [rows, columns]: [usize; 2], to: &mut [f32], width: usize) {
+pub(super) fn transpose(from: &[f32], pitch: usize, [rows, columns]: [usize; 2], to: &mut [f32], width: usize) {
     const BLOCK: usize = 16;
     for start in (0..columns).step_by(BLOCK) {
         let end = (start + BLOCK).min(columns);

@@ -14,7 +14,7 @@ pub(crate) enum Function {
 /// Values a task takes.
 const CHUNK: usize = 1 << 14;
 /// Vectors taken together where a function is long.
-pub(super) const APART: usize = 4;
+const APART: usize = 4;
 /// `1 / sqrt(2π)`.
 const INVERSE_SQRT_TAU: f32 = 0.398_942_3;
 /// What a value costs, in floating-point operations, to decide whether to wake other threads.

@@ -18,6 +18,18 @@ pub(crate) struct Group {
     pub rows: usize,
 }
 
+impl Group {
+    /// The groups of `count` rows: the left-hand side's begin at `from`, `step` apart, and the result's at `to`, `spread`
+    /// apart.
+    pub(super) fn rows(from: usize, to: usize, count: usize, step: usize, spread: usize) -> impl Iterator<Item = Self> {
+        (0..count).step_by(GROUP).map(move |row| Self {
+            from: from + row * step,
+            to: to + row * spread,
+            rows: GROUP.min(count - row),
+        })
+    }
+}
+
 /// What the result starts from.
 #[derive(Clone, Copy)]
 pub(crate) enum Start<'a> {

@@ -31,19 +31,21 @@ pub(crate) fn attention(
     Some(apply(q.clone(), Some(k.clone()), Some(v.clone()), op))
 }
 
-/// Which of the different samples of a constant each sample is, counted in the order in which they come.
-pub(crate) fn distinct(x: &Tensor<3>) -> Option<Vec<usize>> {
+/// The first sample of each kind of a constant's samples, and the kind of each sample.
+pub(crate) fn distinct(x: &Tensor<3>) -> Option<(Vec<usize>, Vec<usize>)> {
     let array = (!x.is_tracked()).then(|| constant(x)).flatten()?;
     let [batch, ..] = x.dims();
     let size = array.values().len().checked_div(batch)?.max(1);
-    let mut kinds: Vec<&[f32]> = Vec::new();
+    let samples: Vec<&[f32]> = array.values().chunks(size).collect();
+    let mut first: Vec<usize> = Vec::new();
     let kind = |sample| {
-        kinds.iter().position(|kind| *kind == sample).unwrap_or_else(|| {
-            kinds.push(sample);
-            kinds.len() - 1
+        first.iter().position(|&known| samples[known] == samples[sample]).unwrap_or_else(|| {
+            first.push(sample);
+            first.len() - 1
         })
     };
-    Some(array.values().chunks(size).map(kind).collect())
+    let kinds = (0..samples.len()).map(kind).collect();
+    Some((first, kinds))
 }
 
 #[derive(Debug)]

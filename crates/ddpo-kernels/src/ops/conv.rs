@@ -57,8 +57,8 @@ impl Operation for Conv {
         let (weight, bias) = self.matrix.positions(self.bias);
         let bias = bias.map(|i| inputs[i].values());
         let columns = self.matrix.columns(inputs);
-        let form = Tiles::best(self.images, self.geometry, columns);
-        let values = self.matrix.forward(inputs, form, |panels| match form {
+        let tiles = Tiles::best(self.images, self.geometry, columns);
+        let values = self.matrix.forward(inputs, tiles, |panels| match tiles {
             Some(tiles) => winograd::convolve(self.level, x, self.images, self.geometry, tiles, panels, bias),
             None => convolve(self.level, x, self.images, self.geometry, panels, bias),
         });
@@ -90,16 +90,14 @@ impl Operation for Conv {
             let phases = phases(self.geometry, self.images);
             let taps = phases.iter().map(|phase| phase.taps.clone()).collect();
             let outputs = self.output(n);
-            // A single phase is a whole convolution of stride 1.
-            let whole = if let [phase] = &phases[..] { Some(phase.geometry) } else { None };
-            let form = whole.and_then(|geometry| Tiles::best(outputs, geometry, self.images.channels));
-            gradients[0] = self.matrix.adjoint(saved.next(), kh * kw, taps, form, |panels| {
+            // The only phase of a stride of 1; of a larger one the first, whose outputs are not next to each other.
+            let first = phases[0].geometry;
+            let tiles = Tiles::best(outputs, first, self.images.channels);
+            gradients[0] = self.matrix.adjoint(saved.next(), kh * kw, taps, tiles, |panels| {
                 let g = g.values();
-                let values = match (whole, form) {
-                    (Some(geometry), Some(tiles)) => {
-                        winograd::convolve(self.level, g, outputs, geometry, tiles, &panels[0], None)
-                    }
-                    _ => input_gradient(self.level, g, outputs, self.images, &phases, panels),
+                let values = match tiles {
+                    Some(tiles) => winograd::convolve(self.level, g, outputs, first, tiles, &panels[0], None),
+                    None => input_gradient(self.level, g, outputs, self.images, &phases, panels),
                 };
                 Array::new(values, &self.images.shape())
             });

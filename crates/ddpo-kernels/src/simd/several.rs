@@ -3,7 +3,8 @@
 use super::Simd;
 
 /// `N` vectors of a unit, taken as one vector: each operation is done on all of them before the next, so that a long
-/// chain of operations, such as an exponential, need not wait for its own results.
+/// chain of operations, such as an exponential, need not wait for its own results. What the trait does by itself through a
+/// buffer of sixteen lanes is done here a vector at a time.
 #[derive(Clone, Copy)]
 pub(crate) struct Several<S, const N: usize>(pub S);
 

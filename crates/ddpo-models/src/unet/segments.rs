@@ -51,18 +51,18 @@ impl Segment<'_> {
     ///
     /// # Shapes
     ///
-    /// `time` `[B, width]` from [`Unet::embed_times`], `states` `[B, S, C]`; the result is the next segment's `x`.
+    /// `time` `[B, width]` from [`Unet::embed_times`], `text` `[B, S, C]`; the result is the next segment's `x`.
     pub(crate) fn run(
         self,
         unet: &Unet,
         weights: &Weights,
         input: &Input,
         time: &Tensor<2>,
-        states: &Tensor<3>,
+        text: &Context,
     ) -> Tensor<4> {
         let mut context = Vec::new();
         if let Some(transformer) = self.transformer() {
-            transformer.context(weights, &Context::new(states), &mut context);
+            transformer.context(weights, text, &mut context);
         }
         let (mut context, x) = (context.iter(), input.x.clone());
         match self {
@@ -107,7 +107,7 @@ impl Unet {
         segments
     }
 
-    /// [`Unet::forward`], to the bit, and what entered each of its segments.
+    /// [`Unet::forward`], to the bit, the text as its segments take it, and what else entered each of them.
     ///
     /// # Errors
     ///
@@ -118,21 +118,22 @@ impl Unet {
         sample: Tensor<4>,
         timesteps: &[f64],
         states: &Tensor<3>,
-    ) -> Result<(Tensor<4>, Vec<Input>)> {
+    ) -> Result<(Tensor<4>, Context, Vec<Input>)> {
         self.check_weights(weights)?;
         self.check_states(states)?;
         self.check_sample(&sample, timesteps, states.dims()[0])?;
         let time = self.embed_times(weights, timesteps, &sample.device());
+        let text = Context::new(states);
         let mut x = self.enter(weights, sample);
         let (mut skips, mut inputs) = (vec![x.clone()], Vec::new());
         for segment in self.segments() {
             let skip = if let Segment::Up(_) = segment { skips.pop() } else { None };
             let [_, height, width, _] = skips.last().unwrap_or(&x).dims();
             let input = Input { x, skip, size: [height, width] };
-            x = segment.run(self, weights, &input, &time, states);
+            x = segment.run(self, weights, &input, &time, &text);
             inputs.push(input);
             skips.extend(segment.pushes().then(|| x.clone()));
         }
-        Ok((x, inputs))
+        Ok((x, text, inputs))
     }
 }

@@ -6,6 +6,7 @@ use ddpo_core::{Address, Epoch, Guided, Noise, PromptId, SampleId, Stream, denoi
 use super::failed::Failed;
 use super::fork::ForkPolicy;
 use super::rwr::RwrTrainer;
+use super::workshop::{read, total};
 use crate::error::{Error, Place, Result};
 use crate::events::{Progress, Record, RegressionRecord, Stage};
 use crate::evidence::{Evidence, Facts};
@@ -127,7 +128,7 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
         let errors = self.errors(policy, corpus, slots, round, update)?;
         let weighted = (errors.clone() * self.weights(corpus, slots)).mean();
         self.check(&errors, corpus, slots, round)?;
-        let (loss, error) = (scalar(&weighted)?, scalar(&errors.mean())?);
+        let (loss, error) = (total(&weighted)?, total(&errors.mean())?);
         let gradients = gradients_of(&policy.parameters(), weighted.mul_scalar(rows).backward())?;
         Ok(Pass { rows, loss, error, gradients })
     }
@@ -197,14 +198,6 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
         };
         Ok(Evidence::new(facts).with("clean", &corpus.rows(slots)).with_values("weight", &weights))
     }
-}
-
-fn read(values: &Tensor<1>) -> Result<Vec<f32>> {
-    values.clone().inner().try_into_vec_as::<f32>().map_err(Error::device)
-}
-
-fn scalar(value: &Tensor<1>) -> Result<f64> {
-    Ok(read(value)?.into_iter().map(f64::from).sum())
 }
 
 impl<const D: usize> Corpus<D> {

@@ -9,6 +9,7 @@ use ddpo_core::{
 use super::ddpo::DdpoTrainer;
 use super::failed::Failed;
 use super::fork::ForkPolicy;
+use super::workshop::{read, total};
 use crate::error::{Error, Place, Result};
 use crate::events::{Progress, Record, Stage, UpdateRecord};
 use crate::evidence::{Evidence, Facts};
@@ -255,15 +256,6 @@ impl Means {
             kl_to_base: self.kl_to_base.map(|kl| kl / self.rows),
         }
     }
-}
-
-/// The value of a tensor of one element.
-fn total(tensor: &Tensor<1>) -> Result<f64> {
-    Ok(read(tensor)?.iter().map(|&x| f64::from(x)).sum())
-}
-
-fn read(tensor: &Tensor<1>) -> Result<Vec<f32>> {
-    tensor.clone().inner().try_into_vec_as::<f32>().map_err(Error::device)
 }
 
 fn is_finite(gradient: &Tensor<1>) -> bool {

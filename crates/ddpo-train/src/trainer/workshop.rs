@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use burn::tensor::Tensor;
 use ddpo_core::{Epoch, ScoredRollout};
 
 use super::fork::ForkPolicy;
@@ -134,6 +135,16 @@ fn locate(error: Error, epoch: Epoch, update: u64) -> Error {
         }
         other => other,
     }
+}
+
+/// The value of a tensor of one element.
+pub(super) fn total(tensor: &Tensor<1>) -> Result<f64> {
+    Ok(read(tensor)?.iter().map(|&x| f64::from(x)).sum())
+}
+
+/// The values of a tensor.
+pub(super) fn read(tensor: &Tensor<1>) -> Result<Vec<f32>> {
+    tensor.clone().inner().try_into_vec_as::<f32>().map_err(Error::device)
 }
 
 /// Adds the seconds `f` takes to `seconds`.

@@ -135,10 +135,11 @@ fn width(queries: usize) -> usize {
 
 /// `result[row][query] = Σ left[row][k] · right[k][query]`, for `rows` rows of `left` that `walk` describes.
 fn multiply(level: Level, left: &[f32], walk: Walk, rows: usize, right: &[f32], width: usize, result: &mut [f32]) {
+    let groups: Vec<Group> = Group::rows(0, 0, rows, walk.row, 1).collect();
     level.run(Product {
         left,
         walk,
-        groups: &groups(rows, walk.row),
+        groups: &groups,
         panel: Panel { values: right, width, column: 0, valid: width },
         pitch: width,
         start: Start::Zero,
@@ -151,7 +152,7 @@ fn multiply(level: Level, left: &[f32], walk: Walk, rows: usize, right: &[f32], 
 /// `sum[key][channel] += Σ left[key][query] · right[query][channel]`, the rows of `right` being [`padded`].
 fn add_outer(level: Level, left: &[f32], width: usize, keys: usize, right: &[f32], depth: usize, sum: &mut [f32]) {
     let pitch = padded(depth);
-    let groups = groups(keys, width);
+    let groups: Vec<Group> = Group::rows(0, 0, keys, width, 1).collect();
     let result = Shared::new(sum);
     for column in (0..depth).step_by(PANEL) {
         let valid = (depth - column).min(PANEL);
@@ -159,11 +160,6 @@ fn add_outer(level: Level, left: &[f32], width: usize, keys: usize, right: &[f32
         let (walk, start) = (Walk::rows(width, width), Start::Add);
         level.run(Product { left, walk, groups: &groups, panel, pitch, start, result, unit: depth, stride: depth });
     }
-}
-
-/// Groups of `count` rows that are `row` apart.
-fn groups(count: usize, row: usize) -> Vec<Group> {
-    (0..count).step_by(GROUP).map(|r| Group { from: r * row, to: r, rows: GROUP.min(count - r) }).collect()
 }
 
 /// How to read the rows `[key][channel]` as `[channel][key]`.

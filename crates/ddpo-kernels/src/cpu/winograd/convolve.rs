@@ -100,10 +100,7 @@ impl Block<'_> {
         let channels = self.images.channels;
         let rows = self.tiles.len().next_multiple_of(GROUP);
         let (left, sums) = (pitch(rows * channels), pitch(rows * PANEL));
-        let groups: Vec<Group> = (0..self.tiles.len())
-            .step_by(GROUP)
-            .map(|row| Group { from: row * channels, to: row, rows: GROUP.min(self.tiles.len() - row) })
-            .collect();
+        let groups: Vec<Group> = Group::rows(0, 0, self.tiles.len(), channels, 1).collect();
         with_scratch(N * N * (left + sums) + channels, |scratch| {
             let (inputs, rest) = scratch.split_at_mut(N * N * left);
             let (sum, zeros) = rest.split_at_mut(N * N * sums);
