@@ -295,6 +295,26 @@ fn the_divergence_of_chains_is_what_monte_carlo_finds() {
     assert!(closed > 0.1, "{closed}");
 }
 
+/// An error of the same size in every step's prediction of the noise: the share of the chain's divergence that the next to last
+/// step has. `docs/algorithms/ddpo.md` has these numbers, and what follows from them.
+#[test]
+fn the_next_to_last_step_has_most_of_the_divergence() {
+    for (steps, share) in [(2, 0.999), (5, 0.946), (10, 0.864), (20, 0.730), (50, 0.487)] {
+        let config = DdimConfig { steps, ..DdimConfig::default() };
+        let scheduler = Ddim::new(&stable_diffusion_schedule(), config).unwrap();
+        let sample = normals(3, [steps, 4]);
+        let propose = |error: f64| {
+            let value = normals(4, [steps, 4]).add_scalar(error);
+            let prediction = Prediction { value, kind: PredictionKind::Epsilon };
+            transition(&scheduler, &steps_of(&scheduler), &sample, &prediction).unwrap()
+        };
+        let kl: Vec<f64> =
+            read(propose(0.1).kl(&propose(0.0), Reduction::Sum).unwrap()).into_iter().map(f64::from).collect();
+        let found = kl[steps - 2] / kl.iter().sum::<f64>();
+        assert!((found - share).abs() < 1e-3, "{steps} steps: {found}, wanted {share}");
+    }
+}
+
 #[test]
 fn the_divergence_from_itself_is_zero_and_its_sum_is_elements_times_its_mean() {
     let (a, b) = (normals::<3>(0, [2, 3, 5]), normals(1, [2, 3, 5]));

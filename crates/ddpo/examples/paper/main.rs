@@ -6,6 +6,7 @@
 
 mod experiment;
 mod figure;
+mod labels;
 mod runs;
 mod statistics;
 mod table;
@@ -26,16 +27,19 @@ const EXPERIMENTS: [(&str, &str); 6] = [
     ("ablations", include_str!("configs/ablations.toml")),
 ];
 
-const USAGE: &str = "usage: paper NAME... [--runs DIR] [--out DIR] [--smoke] [--draw]\n\
+const USAGE: &str = "usage: paper NAME... [--runs DIR] [--out DIR] [--labels DIR] [--smoke] [--draw]\n\
     NAME: fig4, fig10, fig11, generalisation, overoptimisation, ablations, all, or the file of another experiment\n\
     --smoke: tiny runs, to see that everything works; their numbers mean nothing\n\
-    --draw: run nothing; draw what is finished";
+    --draw: run nothing; draw what is finished\n\
+    --labels DIR: also tell how often the picture of DIR that is nearest to a sample is what was asked for; DIR is what\n\
+    `cargo xtask emoji-dataset DIR` makes";
 
 /// What the command line says.
 struct Options {
     names: Vec<String>,
     runs: PathBuf,
     out: PathBuf,
+    labels: Option<PathBuf>,
     smoke: bool,
     draw: bool,
 }
@@ -46,8 +50,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (name, text) = configuration(name)?;
         let experiment = Experiment::parse(&text, options.smoke).map_err(|error| format!("{name}.toml: {error}"))?;
         let runs = options.runs.join(&name);
-        let results =
+        let mut results =
             if options.draw { runs::read_all(&experiment, &runs)? } else { runs::run_all(&experiment, &runs)? };
+        if let Some(folder) = &options.labels {
+            labels::measure(&mut results, folder)?;
+        }
         std::fs::create_dir_all(&options.out)?;
         figure::write_all(&name, &experiment, &results, &options.out)?;
         table::write(&name, &experiment, &results, &options.out)?;
@@ -68,8 +75,8 @@ fn configuration(argument: &str) -> Result<(String, String), Box<dyn Error>> {
 }
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
-    let mut options =
-        Options { names: Vec::new(), runs: "runs/paper".into(), out: "docs/paper".into(), smoke: false, draw: false };
+    let (runs, out) = ("runs/paper".into(), "docs/paper".into());
+    let mut options = Options { names: Vec::new(), runs, out, labels: None, smoke: false, draw: false };
     let (mut runs, mut out) = (None, None);
     while let Some(argument) = args.next() {
         match argument.as_str() {
@@ -77,6 +84,7 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--draw" => options.draw = true,
             "--runs" => runs = args.next(),
             "--out" => out = args.next(),
+            "--labels" => options.labels = args.next().map(PathBuf::from),
             "all" => options.names.extend(EXPERIMENTS.map(|(name, _)| name.to_owned())),
             name if !name.starts_with('-') => options.names.push(name.to_owned()),
             other => return Err(format!("unknown option `{other}`\n{USAGE}")),

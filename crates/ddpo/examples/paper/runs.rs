@@ -7,7 +7,7 @@ use ddpo::config::{Layers, document};
 use ddpo::prompts::PromptSplit;
 use ddpo::report::Records;
 use ddpo::train::{Broadcast, StopFlag};
-use ddpo::{RunDirectory, RunPlan, Studio};
+use ddpo::{RunConfig, RunDirectory, RunPlan, Studio};
 use toml::Table;
 
 use crate::experiment::{Experiment, Part, Search};
@@ -24,6 +24,25 @@ pub struct Line {
     pub rate: f64,
     /// What each seed's run recorded.
     pub runs: Vec<Records>,
+    /// Where each seed's run is.
+    pub directories: Vec<PathBuf>,
+    /// The share of samples whose nearest picture is what was asked for, if it was measured.
+    pub shares: Option<Shares>,
+}
+
+impl Line {
+    fn new(task: &Part, variant: &Part, rate: f64) -> Self {
+        let (task, variant) = (task.name.clone(), variant.name.clone());
+        Self { task, variant, rate, runs: Vec::new(), directories: Vec::new(), shares: None }
+    }
+}
+
+/// Shares of samples, from 0 to 1.
+pub struct Shares {
+    /// The base model's.
+    pub before: f64,
+    /// Those of the run of each seed.
+    pub after: Vec<f64>,
 }
 
 /// Every line of an experiment, its runs in `directory`.
@@ -39,13 +58,14 @@ pub fn run_all(experiment: &Experiment, directory: &Path) -> Result<Vec<Line>, B
             last.insert("train".into(), Table::from_iter([("learning-rate".to_owned(), rate.into())]).into());
         }
         let rate = experiment.config(task, variant, last.clone())?.train.learning_rate;
-        lines.push(Line { task: task.name.clone(), variant: variant.name.clone(), rate, runs: Vec::new() });
+        lines.push(Line::new(task, variant, rate));
         layers.push(last);
     }
     for &seed in &experiment.seeds {
         for (((task, variant), line), last) in experiment.pairs().zip(&mut lines).zip(&layers) {
             let path = place(directory, task, variant).join(format!("seed-{seed}"));
             line.runs.push(run(experiment, task, variant, last.clone(), seed, &path)?);
+            line.directories.push(path);
         }
     }
     Ok(lines)
@@ -59,13 +79,18 @@ pub fn read_all(experiment: &Experiment, directory: &Path) -> Result<Vec<Line>, 
         let seeds = experiment.seeds.iter().map(|seed| place.join(format!("seed-{seed}")));
         let done: Vec<PathBuf> = seeds.filter(|path| is_done(path)).collect();
         let Some(first) = done.first() else { continue };
-        let mut layers = Layers::default();
-        layers.push_toml("run", &RunDirectory::read_config(first)?)?;
-        let rate = layers.resolve()?.train.learning_rate;
+        let rate = configuration(first)?.train.learning_rate;
         let runs = done.iter().map(|path| Records::read(&path.join(METRICS))).collect::<Result<_, _>>()?;
-        lines.push(Line { task: task.name.clone(), variant: variant.name.clone(), rate, runs });
+        lines.push(Line { runs, directories: done, ..Line::new(task, variant, rate) });
     }
     Ok(lines)
+}
+
+/// The configuration that a run was made with.
+pub fn configuration(run: &Path) -> Result<RunConfig, Box<dyn Error>> {
+    let mut layers = Layers::default();
+    layers.push_toml("run", &RunDirectory::read_config(run)?)?;
+    Ok(layers.resolve()?)
 }
 
 fn place(directory: &Path, task: &Part, variant: &Part) -> PathBuf {

@@ -10,18 +10,28 @@ use crate::statistics::{Estimate, curve};
 /// What every table has.
 const ALWAYS: [&str; 3] = ["reward", "kl", "diversity"];
 
+/// What a table has when samples were compared with labelled pictures.
+const LABELLED: &[&str] = &["as asked for, before", "as asked for, after"];
+
 /// Writes `NAME.md`: a table, and the figures.
 pub fn write(name: &str, experiment: &Experiment, lines: &[Line], out: &Path) -> std::io::Result<()> {
     let extra: Vec<&str> = experiment.figures.iter().map(String::as_str).filter(|f| !ALWAYS.contains(f)).collect();
+    let labelled = lines.iter().any(|line| line.shares.is_some());
+    let mut columns: Vec<&str> = extra.iter().map(|figure| described(figure)).collect();
+    columns.extend(if labelled { LABELLED } else { &[] });
     let mut text = format!(
         "# {}\n\nMade by `cargo run --release -p ddpo --example paper -- {name}`. Mean and 95 % interval over seeds (Student). \
          Reward on prompts and noise that training never uses, before and after training.\n\n\
          | task | variant | learning rate | seeds | before | after | gain | nats from the base | diversity |{}\n|{}\n",
         experiment.title,
-        extra.iter().map(|figure| format!(" {} |", described(figure))).collect::<String>(),
-        "---|".repeat(9 + extra.len())
+        columns.iter().map(|column| format!(" {column} |")).collect::<String>(),
+        "---|".repeat(9 + columns.len())
     );
     lines.iter().for_each(|line| text += &row(line, &extra));
+    if labelled {
+        text += "\nAs asked for: the share of samples, 8 of each animal, drawn as the runs drew theirs, whose nearest picture of the \
+                 training data shows the animal of the prompt.\n";
+    }
     for task in &experiment.tasks {
         for figure in &experiment.figures {
             let file = format!("{name}-{}-{figure}.svg", slug(&task.name).display());
@@ -52,7 +62,9 @@ fn row(line: &Line, extra: &[&str]) -> String {
         last("kl"),
         last("diversity"),
     ];
-    let cells: Vec<String> = measured.into_iter().chain(extra.iter().map(|figure| last(figure))).collect();
+    let shares = line.shares.iter().flat_map(|shares| [of(vec![shares.before]), of(shares.after.clone())]);
+    let cells: Vec<String> =
+        measured.into_iter().chain(extra.iter().map(|figure| last(figure))).chain(shares).collect();
     let (rate, seeds) = (line.rate, line.runs.len());
     format!("| {} | {} | {rate:e} | {seeds} | {} |\n", line.task, line.variant, cells.join(" | "))
 }
