@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 use experiment::Experiment;
 
 /// The experiments, with their configurations.
-const EXPERIMENTS: [(&str, &str); 6] = [
+const EXPERIMENTS: [(&str, &str); 7] = [
     ("fig4", include_str!("configs/fig4.toml")),
+    ("alignment", include_str!("configs/alignment.toml")),
     ("fig10", include_str!("configs/fig10.toml")),
     ("fig11", include_str!("configs/fig11.toml")),
     ("generalisation", include_str!("configs/generalisation.toml")),
@@ -28,7 +29,7 @@ const EXPERIMENTS: [(&str, &str); 6] = [
 ];
 
 const USAGE: &str = "usage: paper NAME... [--runs DIR] [--out DIR] [--labels DIR] [--smoke] [--draw]\n\
-    NAME: fig4, fig10, fig11, generalisation, overoptimisation, ablations, all, or the file of another experiment\n\
+    NAME: fig4, alignment, fig10, fig11, generalisation, overoptimisation, ablations, all, or the file of another experiment\n\
     --smoke: tiny runs, to see that everything works; their numbers mean nothing\n\
     --draw: run nothing; draw what is finished\n\
     --labels DIR: also tell how often the picture of DIR that is nearest to a sample is what was asked for; DIR is what\n\

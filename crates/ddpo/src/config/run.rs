@@ -184,6 +184,8 @@ options! {
         distractors: usize = 4, "ours";
         /// Pairs of timestep and noise at which they are compared.
         trials: usize = 8, "ours";
+        /// The least timestep of the pairs: at little noise, errors are about details and not about what is shown.
+        first_timestep: usize = 0, "ours";
     }
 }
 

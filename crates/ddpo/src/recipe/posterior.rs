@@ -62,7 +62,7 @@ impl PosteriorReward {
             denoiser: &self.denoiser,
             schedule: &self.schedule,
             noise: Noise::new(SEED, Domain::Classification),
-            first_timestep: 0,
+            first_timestep: self.options.first_timestep,
             batch: 32,
         };
         let value = |(row, prompt): (usize, &String)| -> Result<f32> {
