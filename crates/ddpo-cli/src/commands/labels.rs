@@ -5,14 +5,11 @@ use std::path::Path;
 use anyhow::Result;
 use ddpo::config::RunConfig;
 use ddpo::images::{grid, write_png};
-use ddpo::pretrain::{ImageFolder, LabelScore, fidelity};
+use ddpo::pretrain::{ImageFolder, LabelScore, fidelity, fidelity_request};
 use ddpo::train::StopFlag;
-use ddpo::{Product, SampleRequest, Studio};
+use ddpo::{Product, Studio};
 
 use crate::progress::{line, stage_bar};
-
-/// Samples of each label.
-const COUNT: usize = 8;
 
 /// Prints a line a label and the share over all, and writes the samples to `to`, a row a label, if they are wanted.
 pub fn run(
@@ -25,18 +22,8 @@ pub fn run(
 ) -> Result<()> {
     let folder = ImageFolder::load(folder, 1.0)?;
     let model = studio.denoiser(adapter)?;
-    let request = SampleRequest {
-        prompts: Vec::new(),
-        count: COUNT,
-        steps: config.sample.steps,
-        guidance: config.sample.guidance,
-        scheduler: config.sample.scheduler,
-        eta: config.sample.eta,
-        negative_prompt: String::new(),
-        seed: config.eval.seed,
-        batch_size: 45,
-        size: [None; 2],
-    };
+    let request = fidelity_request(config);
+    let columns = request.count;
     let bar = stage_bar("sampling", 1);
     let (scores, drawn) = fidelity(studio, &*model, &folder, request, stop, &mut |done, of| {
         bar.set_length(of as u64);
@@ -44,14 +31,13 @@ pub fn run(
     })?;
     bar.finish_and_clear();
     scores.iter().for_each(|score| line(&format!("{:12} {}/{}", score.label, score.hits, score.samples)));
-    let total = |count: fn(&LabelScore) -> usize| scores.iter().map(count).sum::<usize>();
-    let (hits, samples) = (total(|score| score.hits), total(|score| score.samples));
+    let (hits, samples) = LabelScore::total(&scores);
     line(&format!(
         "nearest picture has the label: {hits} of {samples} ({:.1} %)",
         100.0 * hits as f64 / samples as f64
     ));
     if let Some(path) = to {
-        write_png(path, &grid(&drawn.images, COUNT)?)?;
+        write_png(path, &grid(&drawn.images, columns)?)?;
         line(&format!("wrote {}", path.display()));
     }
     Ok(())

@@ -2,17 +2,13 @@
 
 use std::error::Error;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use ddpo::model::ModelSource;
-use ddpo::pretrain::{ImageFolder, fidelity};
+use ddpo::pretrain::{ImageFolder, LabelScore, fidelity, fidelity_request};
 use ddpo::train::StopFlag;
-use ddpo::{Product, RunConfig, RunPlan, SampleRequest, Studio};
+use ddpo::{Product, RunPlan, Studio};
 
 use crate::runs::{Line, Shares, configuration};
-
-/// Samples of each label.
-const COUNT: usize = 8;
 
 /// Draws samples of every label of `folder` with the product of each run, as the run drew its own, and finds the share whose
 /// nearest picture has the label. What is measured is kept beside the runs.
@@ -21,7 +17,7 @@ pub fn measure(lines: &mut [Line], folder: &Path) -> Result<(), Box<dyn Error>> 
     for line in lines {
         let Some(first) = line.directories.first() else { continue };
         let before = kept(&first.with_file_name("labels-before.txt"), || share(first, false, &folder))?;
-        let of_run = |run: &std::path::PathBuf| kept(&run.join("labels.txt"), || share(run, true, &folder));
+        let of_run = |run: &PathBuf| kept(&run.join("labels.txt"), || share(run, true, &folder));
         let after = line.directories.iter().map(of_run).collect::<Result<_, _>>()?;
         line.shares = Some(Shares { before, after });
     }
@@ -40,27 +36,12 @@ fn kept(file: &Path, measure: impl FnOnce() -> Result<f64, Box<dyn Error>>) -> R
 }
 
 fn share(run: &Path, trained: bool, folder: &ImageFolder) -> Result<f64, Box<dyn Error>> {
-    let config = configuration(run)?;
-    let studio = Studio::open(&model(&config)?, RunPlan::new(config.clone())?.device)?;
+    let plan = RunPlan::new(configuration(run)?)?;
+    let studio = Studio::open(&plan.model, plan.device)?;
     let product = trained.then(|| Product::find(run)).transpose()?;
-    let request = SampleRequest {
-        prompts: Vec::new(),
-        count: COUNT,
-        steps: config.sample.steps,
-        guidance: config.sample.guidance,
-        scheduler: config.sample.scheduler,
-        eta: config.sample.eta,
-        negative_prompt: config.sample.negative_prompt,
-        seed: config.eval.seed,
-        batch_size: 45,
-        size: [None; 2],
-    };
     let model = studio.denoiser(product.as_ref())?;
-    let (scores, _) = fidelity(&studio, &*model, folder, request, &StopFlag::new(), &mut |_, _| {})?;
-    let (hits, samples) = scores.iter().fold((0, 0), |sum, score| (sum.0 + score.hits, sum.1 + score.samples));
+    let (scores, _) =
+        fidelity(&studio, &*model, folder, fidelity_request(&plan.config), &StopFlag::new(), &mut |_, _| {})?;
+    let (hits, samples) = LabelScore::total(&scores);
     Ok(hits as f64 / samples as f64)
-}
-
-fn model(config: &RunConfig) -> ddpo::Result<ModelSource> {
-    ModelSource::parse(&config.model.path, config.model.revision.as_deref())
 }

@@ -6,6 +6,7 @@ use ddpo_train::StopFlag;
 
 use super::data::ImageFolder;
 use super::run::{host, tensor};
+use crate::config::RunConfig;
 use crate::recipe::{SampleRequest, Sampled, Studio, sample};
 use crate::{Error, Result};
 
@@ -18,6 +19,29 @@ pub struct LabelScore {
     pub hits: usize,
     /// All its samples.
     pub samples: usize,
+}
+
+impl LabelScore {
+    /// The hits and the samples of all labels.
+    pub fn total(scores: &[Self]) -> (usize, usize) {
+        scores.iter().fold((0, 0), |sum, score| (sum.0 + score.hits, sum.1 + score.samples))
+    }
+}
+
+/// What [`fidelity`] draws: eight samples of each label, by the sampler of a run with its evaluation's seed.
+pub fn fidelity_request(config: &RunConfig) -> SampleRequest {
+    SampleRequest {
+        prompts: Vec::new(),
+        count: 8,
+        steps: config.sample.steps,
+        guidance: config.sample.guidance,
+        scheduler: config.sample.scheduler,
+        eta: config.sample.eta,
+        negative_prompt: String::new(),
+        seed: config.eval.seed,
+        batch_size: 45,
+        size: [None; 2],
+    }
 }
 
 /// Draws `request.count` samples of every label of `folder` and looks for the nearest training picture of each, mirrored or

@@ -11,6 +11,6 @@ mod run;
 mod stage;
 
 pub use data::{Example, ImageFolder};
-pub use fidelity::{LabelScore, fidelity};
+pub use fidelity::{LabelScore, fidelity, fidelity_request};
 pub use recipe::{AutoencoderConfig, DenoiserConfig, PretrainConfig, StageConfig};
 pub use run::{PretrainEvent, PretrainRequest, pretrain};
