@@ -152,7 +152,7 @@ pub fn train(mut report: impl FnMut(u64, f32, f32)) -> Result<Vec<f32>> {
         let mean = scored.rewards().iter().sum::<f32>() / SAMPLES as f32;
         let set = scored.into_training_set(advantages)?;
         // Update, in each pass with one step of every chain, each chain in an order of its own.
-        let orders = set.step_orders(NOISE, 0, 1.0)?;
+        let orders = set.step_orders(NOISE, 0, set.steps(), 1.0)?;
         let pass = |i: usize| orders.iter().enumerate().map(|(row, order)| Pair { row, step: order[i] }).collect();
         let passes: Vec<Vec<Pair>> = (0..STEPS).map(pass).collect();
         let mut first_deviation = None;

@@ -163,16 +163,19 @@ fn pairs_that_do_not_exist_are_refused() {
 fn every_chain_has_an_order_of_its_own_and_every_pass_another() {
     let set = training_set(sample::<2>(&toy(3), &ddim(8), [0, 3], 0..5));
     let noise = Noise::new(5, Domain::Training);
-    let orders = set.step_orders(noise, 0, 1.0).unwrap();
+    let orders = set.step_orders(noise, 0, set.steps(), 1.0).unwrap();
     for order in &orders {
         let mut sorted = order.clone();
         sorted.sort();
         assert_eq!(sorted, set.steps());
     }
-    assert!(orders[0] != orders[1] && orders != set.step_orders(noise, 1, 1.0).unwrap());
-    let half = set.step_orders(noise, 0, 0.5).unwrap();
+    assert!(orders[0] != orders[1] && orders != set.step_orders(noise, 1, set.steps(), 1.0).unwrap());
+    let half = set.step_orders(noise, 0, set.steps(), 0.5).unwrap();
     assert!(half.iter().zip(&orders).all(|(half, whole)| half[..] == whole[..4]));
-    assert!(set.step_orders(noise, 0, 0.1).is_err() && set.step_orders(noise, 0, 1.5).is_err());
+    let refused = |steps, fraction| set.step_orders(noise, 0, steps, fraction).is_err();
+    assert!(refused(set.steps(), 0.1) && refused(set.steps(), 1.5) && refused(&[], 1.0));
+    let first = set.step_orders(noise, 0, &set.steps()[..3], 1.0).unwrap();
+    assert!(first.iter().all(|order| order.len() == 3 && order.iter().all(|step| step.0 < 3)));
     let mut rows = set.row_order(noise, 0);
     rows.sort();
     assert_eq!(rows, [0, 1, 2, 3, 4]);

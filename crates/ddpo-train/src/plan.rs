@@ -27,7 +27,9 @@ pub struct DdpoPlan {
     pub accumulation: usize,
     /// Passes over an epoch's samples.
     pub inner_epochs: usize,
-    /// The share of each sample's timesteps which is trained on.
+    /// The least timestep which is trained on; 0 for all.
+    pub first_timestep: f64,
+    /// The share of each sample's timesteps, of those that are trained on, which an epoch takes.
     pub timestep_fraction: f64,
     /// The weight of guidance in training. Any other than in sampling makes the first ratio differ from 1.
     pub train_guidance: f64,
@@ -138,6 +140,7 @@ impl Default for DdpoPlan {
             timesteps_per_forward: 1,
             accumulation: 16,
             inner_epochs: 1,
+            first_timestep: 0.0,
             timestep_fraction: 1.0,
             train_guidance: 5.0,
             learning_rate: 3e-4,

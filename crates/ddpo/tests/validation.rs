@@ -28,7 +28,7 @@ fn config(few: u32) -> ProptestConfig {
 }
 
 /// Options whose values are whole numbers: small ones, which a run can be made of.
-const COUNTS: [&str; 23] = [
+const COUNTS: [&str; 24] = [
     "run.seed",
     "run.threads",
     "lora.rank",
@@ -40,6 +40,7 @@ const COUNTS: [&str; 23] = [
     "train.batch-size",
     "train.accumulation",
     "train.inner-epochs",
+    "train.first-timestep",
     "rwr.buffer-size",
     "rwr.min-count",
     "rwr.updates-per-round",

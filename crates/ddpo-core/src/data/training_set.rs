@@ -59,20 +59,26 @@ impl<const D: usize> TrainingSet<D> {
         noise.at(self.address(Stream::SampleOrder, 0, pass)).permutation(self.len())
     }
 
-    /// For each chain the steps to train on, in an order of its own: the first `fraction` of a random permutation, a new one
-    /// for each pass.
+    /// For each chain the steps to train on, in an order of its own: the first `fraction` of a random permutation of `steps`,
+    /// a new one for each pass. `steps` are those of [`steps`](Self::steps), or some of them.
     ///
     /// # Errors
     /// [`Error::Parameter`] if the fraction leaves no step, or is more than 1.
-    pub fn step_orders(&self, noise: Noise, pass: u64, fraction: f64) -> Result<Vec<Vec<StepIndex>>> {
-        let kept = (self.steps().len() as f64 * fraction) as usize;
+    pub fn step_orders(
+        &self,
+        noise: Noise,
+        pass: u64,
+        steps: &[StepIndex],
+        fraction: f64,
+    ) -> Result<Vec<Vec<StepIndex>>> {
+        let kept = (steps.len() as f64 * fraction) as usize;
         if kept == 0 || fraction > 1.0 {
-            let wanted = format!("at most 1 and enough for one of {} steps", self.steps().len());
+            let wanted = format!("at most 1 and enough for one of {} steps", steps.len());
             return Err(Error::parameter("timestep fraction", fraction, wanted));
         }
         let order = |row: usize| {
-            let permutation = noise.at(self.address(Stream::TimestepOrder, row, pass)).permutation(self.steps().len());
-            permutation.into_iter().take(kept).map(|i| self.steps()[i]).collect()
+            let permutation = noise.at(self.address(Stream::TimestepOrder, row, pass)).permutation(steps.len());
+            permutation.into_iter().take(kept).map(|i| steps[i]).collect()
         };
         Ok((0..self.len()).map(order).collect())
     }

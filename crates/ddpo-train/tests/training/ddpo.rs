@@ -1,9 +1,11 @@
 //! What an epoch of DDPO must do.
 
+use std::sync::{Arc, Mutex};
+
 use crate::common::{Signed, bits, listening, parts, plan, timeless, trainer, trainer_with, updates};
 use ddpo_core::advantage::BatchAdvantage;
 use ddpo_core::objective::{DdpoIs, DdpoSf};
-use ddpo_core::{Objective, Result, Reward, RewardBatch};
+use ddpo_core::{LogProbTerms, Loss, Objective, Result, Reward, RewardBatch};
 use ddpo_testing::{MeanBrightness, ScriptedReward};
 use ddpo_train::{
     DdpoParts, DdpoPlan, DdpoTrainer, Error, EvalRecord, Evaluation, Observer, Parts, Record, Run, Stage, StopFlag,
@@ -85,6 +87,37 @@ fn the_score_function_estimator_sees_fresh_samples_only() {
     let plan = DdpoPlan { inner_epochs: 1, accumulation: 6, ..plan() };
     let records = run(&mut trainer_with(plan, Box::new(MeanBrightness), Box::new(DdpoSf::default())), 3);
     assert!(updates(&records).iter().all(|update| update.ratio_max_deviation == 0.0));
+}
+
+/// The score function, which takes note of the pairs it sees by their log-probabilities.
+struct Witness(Arc<Mutex<Vec<u32>>>);
+
+impl Objective for Witness {
+    fn loss(&self, terms: &LogProbTerms<'_>) -> Result<Loss> {
+        let old: Vec<f32> = terms.old.clone().into_data().try_into_vec().unwrap();
+        self.0.lock().unwrap().extend(old.into_iter().map(f32::to_bits));
+        DdpoSf::default().loss(terms)
+    }
+}
+
+#[test]
+fn only_steps_from_the_first_timestep_on_are_trained_on() {
+    let pairs = |first_timestep| {
+        let seen = Arc::default();
+        let plan = DdpoPlan { first_timestep, timestep_fraction: 1.0, inner_epochs: 1, accumulation: 6, ..plan() };
+        run(&mut trainer_with(plan, Box::new(MeanBrightness), Box::new(Witness(Arc::clone(&seen)))), 1);
+        let mut pairs = seen.lock().unwrap().clone();
+        pairs.sort();
+        pairs
+    };
+    // Five steps at 801, 601, 401, 201 and 1, 24 chains.
+    let all = pairs(0.0);
+    let kept: Vec<Vec<u32>> = [1.0, 1.5, 401.0, 402.0, 801.0].map(pairs).into();
+    assert_eq!(kept.iter().map(Vec::len).collect::<Vec<_>>(), [5, 4, 3, 2, 1].map(|steps| steps * 24));
+    assert_eq!(kept[0], all);
+    for few in kept.windows(2) {
+        assert!(few[1].iter().all(|pair| few[0].binary_search(pair).is_ok()));
+    }
 }
 
 #[test]

@@ -44,8 +44,6 @@ pub struct RunPlan {
     pub accumulation: usize,
     /// Optimizer steps an epoch, over all inner epochs; of a regression, those of a round.
     pub updates_per_epoch: usize,
-    /// Denoising steps of each sample that are trained on.
-    pub trained_steps: usize,
 }
 
 /// One term of the optimised reward.
@@ -88,6 +86,7 @@ impl RunPlan {
         check_model(&config)?;
         check_sample(&config.sample)?;
         check_train(&config.train)?;
+        check_timestep_fraction(&config)?;
         check_eval(&config.eval)?;
         at_least_one("classifier.distractors", config.classifier.distractors)?;
         at_least_one("classifier.trials", config.classifier.trials)?;
@@ -110,7 +109,6 @@ impl RunPlan {
             accumulation,
             updates_per_epoch,
             regression,
-            trained_steps: trained_steps(&config)?,
             config,
         })
     }
@@ -242,18 +240,15 @@ fn accumulation(train: &TrainOptions, samples: usize) -> Result<usize> {
     Ok(accumulation)
 }
 
-fn trained_steps(config: &RunConfig) -> Result<usize> {
-    let fraction = config.train.timestep_fraction;
-    let trained = (config.sample.steps as f64 * fraction) as usize;
-    if !(fraction > 0.0 && fraction <= 1.0) || trained == 0 {
-        let expected = format!(
-            "at most 1 and at least {:.3}, one of {} steps",
-            1.0 / config.sample.steps as f64,
-            config.sample.steps
-        );
-        return Err(invalid("train.timestep-fraction", fraction, expected));
+fn check_timestep_fraction(config: &RunConfig) -> Result<()> {
+    let (steps, fraction) = (config.sample.steps as f64, config.train.timestep_fraction);
+    match fraction > 0.0 && fraction <= 1.0 && (steps * fraction) as usize > 0 {
+        true => Ok(()),
+        false => {
+            let expected = format!("at most 1 and at least {:.3}, one of {steps} steps", 1.0 / steps);
+            Err(invalid("train.timestep-fraction", fraction, expected))
+        }
     }
-    Ok(trained)
 }
 
 fn advantage(config: &RunConfig, samples: usize) -> Result<AdvantagePlan> {

@@ -68,6 +68,10 @@ impl RegressionPlan {
             let expected = "0 with a regression, which has no policy ratio to penalise";
             return Err(invalid("train.kl-weight", config.train.kl_weight, expected));
         }
+        if config.train.first_timestep != 0 {
+            let expected = "0 with a regression, which draws timesteps of its own";
+            return Err(invalid("train.first-timestep", config.train.first_timestep, expected));
+        }
         Ok(Some(Self {
             weights: weights(config)?,
             updates_per_round: options.updates_per_round,
@@ -135,6 +139,7 @@ mod tests {
             "invalid `rwr.batch-size`: found 100, expected a multiple of 64, the train.batch-size"
         );
         assert!(refused(&["train.kl-weight=0.1"]).starts_with("invalid `train.kl-weight`: found 0.1"));
+        assert!(refused(&["train.first-timestep=9"]).starts_with("invalid `train.first-timestep`: found 9"));
         assert!(refused(&["rwr.percentile=101"]).contains("0 to 100"));
         assert!(refused(&["rwr.buffer-size=4"]).contains("at least 8"));
         assert!(refused(&["rwr.updates-per-round=0"]).contains("at least 1"));

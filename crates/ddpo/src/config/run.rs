@@ -113,6 +113,9 @@ options! {
         accumulation: Option<usize> = None, "1; for \"ddpo-sf\" all of an epoch's batches", "1";
         /// Passes over an epoch's samples.
         inner_epochs: usize = 1, "paper";
+        /// The least timestep that is trained on. What a picture shows is decided at the first steps, and the noise of the
+        /// gradient is made by the last ones.
+        first_timestep: usize = 0, "paper: all of them";
         /// Share of each sample's steps that is trained on, chosen at random.
         timestep_fraction: f64 = 1.0, "ddpo-pytorch";
         /// AdamW's step size.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use ddpo_core::scheduler::stochastic_steps;
 use ddpo_core::{Condition, Denoiser, RgbImage, Scheduler};
 use ddpo_models::{DiffusionPolicy, FileDtype, Lora, LoraConfig, ModelFiles, Pipeline, Sampler};
 
@@ -123,15 +124,30 @@ impl Studio {
         Ok([1, height, width, channels])
     }
 
-    /// Checks what of a plan only the model can tell: image size, number of steps.
+    /// Checks what of a plan only the model can tell: image size, number of steps, and whether any of them is trained on.
     ///
     /// # Errors
     ///
-    /// Fails as [`Studio::latent_shape`] and [`Studio::scheduler`] do.
+    /// Fails as [`Studio::latent_shape`] and [`Studio::scheduler`] do, and when no step is left to train on.
     pub fn check(&self, plan: &RunPlan) -> Result<()> {
         let sample = &plan.config.sample;
         self.latent_shape([sample.height, sample.width])?;
-        self.scheduler(sample.scheduler, sample.steps, sample.eta).map(drop)
+        let scheduler = self.scheduler(sample.scheduler, sample.steps, sample.eta)?;
+        if plan.regression.is_some() {
+            return Ok(());
+        }
+        let train = &plan.config.train;
+        let timesteps: Vec<f64> =
+            stochastic_steps(&*scheduler)?.iter().map(|step| scheduler.timesteps()[step.0].0).collect();
+        let trained = timesteps.iter().filter(|&&timestep| timestep >= train.first_timestep as f64).count();
+        match (trained as f64 * train.timestep_fraction) as usize {
+            0 => Err(Error::InvalidOption {
+                key: "train.first-timestep",
+                found: format!("{}, which leaves {trained} of the steps at {timesteps:?}", train.first_timestep),
+                expected: format!("enough steps for a share of {} to be one", train.timestep_fraction),
+            }),
+            _ => Ok(()),
+        }
     }
 
     /// The denoiser as it is, or with what a run has made of it.

@@ -239,6 +239,7 @@ pub(super) fn numbers(plan: &RunPlan) -> DdpoPlan {
         timesteps_per_forward: 1,
         accumulation: plan.accumulation,
         inner_epochs: train.inner_epochs,
+        first_timestep: train.first_timestep as f64,
         timestep_fraction: train.timestep_fraction,
         train_guidance: if train.guidance { sample.guidance } else { 1.0 },
         learning_rate: train.learning_rate,
