@@ -268,6 +268,19 @@ fn a_resume_that_does_not_fit_changes_nothing() {
 }
 
 #[test]
+fn a_first_timestep_after_all_steps_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let path = parent.path().join("run");
+    let refused = |changes: &[&str]| quiet(&plan(&model, changes), &path, false).map(drop).unwrap_err();
+    let message = refused(&["train.first-timestep=752"]).to_string();
+    assert!(message.starts_with("invalid `train.first-timestep`: found 752, which leaves 0 of the steps at [751.0, "));
+    let message = refused(&["train.first-timestep=502", "train.timestep-fraction=0.5"]).to_string();
+    assert!(message.ends_with("expected enough steps for a share of 0.5 to be one"), "{message}");
+    assert!(!path.exists());
+}
+
+#[test]
 fn the_whole_unet_can_be_trained() {
     let parent = tempfile::tempdir().unwrap();
     let model = common::tiny_model(parent.path());

@@ -39,6 +39,10 @@ pub struct Search {
     pub seed: u64,
     /// Epochs of each run of the search.
     pub epochs: u64,
+    /// The divergence from the base model, in nats, above which a run of the search makes its rate no candidate. A reward
+    /// alone prefers rates at which the pictures are lost.
+    #[serde(default)]
+    pub most_nats: Option<f64>,
 }
 
 /// A named layer of options.

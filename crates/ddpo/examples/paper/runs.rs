@@ -102,7 +102,7 @@ fn is_done(run: &Path) -> bool {
     run.join("report.html").is_file()
 }
 
-/// The rate of the best last evaluation.
+/// The rate of the best last evaluation, of those that end near enough to the base model.
 fn best_rate(
     experiment: &Experiment,
     task: &Part,
@@ -110,7 +110,7 @@ fn best_rate(
     search: &Search,
     place: &Path,
 ) -> Result<f64, Box<dyn Error>> {
-    let mut best = (f64::NEG_INFINITY, search.rates.first().copied().ok_or("a search without rates")?);
+    let mut best = None;
     for &rate in &search.rates {
         let train = Table::from_iter([("learning-rate".to_owned(), rate.into())]);
         let run_options = Table::from_iter([("epochs".to_owned(), (search.epochs as i64).into())]);
@@ -120,12 +120,14 @@ fn best_rate(
         let last = layers.map(|(section, options)| (section.to_owned(), options.into())).into_iter().collect();
         let records = run(experiment, task, variant, last, search.seed, &place.join(format!("search-{rate}")))?;
         // A rate at which training fails is no candidate; its run has fewer evaluations and says so by its error.
-        let reward = records.evals.last().map_or(f64::NEG_INFINITY, |eval| eval.reward_mean);
-        if reward > best.0 {
-            best = (reward, rate);
+        let Some(eval) = records.evals.last() else { continue };
+        let is_near = search.most_nats.is_none_or(|most| eval.kl_to_base.is_some_and(|nats| nats <= most));
+        if is_near && best.is_none_or(|(reward, _)| eval.reward_mean > reward) {
+            best = Some((eval.reward_mean, rate));
         }
     }
-    Ok(best.1)
+    let none = || format!("no learning rate of the search is a candidate for {} / {}", task.name, variant.name);
+    Ok(best.map(|(_, rate)| rate).ok_or_else(none)?)
 }
 
 /// The records of a run, which is done, gone on with, or taken as it is.
@@ -142,17 +144,16 @@ fn run(
         options.insert("seed".into(), (seed as i64).into());
     }
     let plan = RunPlan::new(experiment.config(task, variant, last)?)?;
-    let config = document(&plan.config)?;
     let metrics = path.join(METRICS);
     if is_done(path) {
-        // Results of another configuration are not this experiment's.
-        if RunDirectory::read_config(path)? != config {
+        // Results of another configuration are not this experiment's. Its text may differ by options that are newer than it.
+        if configuration(path)? != plan.config {
             return Err(format!("{} was run with another configuration; move it away", path.display()).into());
         }
         return Ok(Records::read(&metrics)?);
     }
     println!("{}", path.display());
-    train(&plan, &config, path)?;
+    train(&plan, &document(&plan.config)?, path)?;
     Ok(Records::read(&metrics)?)
 }
 
