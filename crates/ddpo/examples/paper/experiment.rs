@@ -87,6 +87,11 @@ impl Experiment {
             RunPlan::new(experiment.config(task, variant, Table::new())?)
                 .map_err(|error| format!("{} / {}: {error}", task.name, variant.name))?;
         }
+        if let Some(most) = experiment.search.as_ref().and_then(|search| search.most_nats)
+            && (most.is_nan() || most <= 0.0)
+        {
+            return Err(format!("`search.most-nats` is {most}, wanted a number above 0").into());
+        }
         let unknown = |name: &&String| experiment.tasks.iter().all(|task| task.name != **name);
         if let Some(name) = experiment.tasks.iter().filter_map(|task| task.rates_from.as_ref()).find(unknown) {
             return Err(format!("`rates-from` names the unknown task `{name}`").into());
