@@ -177,6 +177,8 @@ mod tests {
             let begun = AtomicUsize::new(0);
             let work = |_, item: usize, _: OnStep<'_>| {
                 begun.fetch_add(1, Ordering::Relaxed);
+                // On a busy machine a lane could go through pieces of no time before the error is heard of.
+                std::thread::sleep(Duration::from_millis(2));
                 if item == 3 { Err(Error::Interrupted { epoch: 1 }) } else { Ok(item) }
             };
             let mut taken = Vec::new();
