@@ -1,6 +1,7 @@
 //! The numbers of a run, checked.
 
-use ddpo_core::Reduction;
+use ddpo_core::scheduler::stochastic_steps;
+use ddpo_core::{Reduction, Scheduler, StepIndex};
 
 use crate::error::{Error, Result};
 use crate::optimizer::AdamWConfig;
@@ -174,6 +175,15 @@ impl DdpoPlan {
     /// The optimizer steps of an epoch.
     pub fn updates_per_epoch(&self) -> usize {
         self.inner_epochs * self.samples_per_epoch() / (self.train_batch * self.accumulation).max(1)
+    }
+
+    /// The steps that can be trained on: those that draw something and start at the first timestep or at more noise.
+    ///
+    /// # Errors
+    /// Those of [`Scheduler::coefficients`].
+    pub fn trained_steps(&self, scheduler: &dyn Scheduler) -> Result<Vec<StepIndex>> {
+        let is_trained = |step: &StepIndex| scheduler.timesteps()[step.0].0 >= self.first_timestep;
+        Ok(stochastic_steps(scheduler)?.into_iter().filter(is_trained).collect())
     }
 
     /// The forward and backward passes of an epoch, each sample being trained on at `timesteps` steps.

@@ -20,7 +20,7 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     /// The optimizer steps of an epoch, over all its chains in each of the inner epochs.
     pub(super) fn update(&mut self, set: &TrainingSet<D>, epoch: Epoch, observer: &mut Observer<'_>) -> Result<()> {
         let mut done = 0;
-        let trained = self.trained_steps(set);
+        let trained = self.plan.trained_steps(&*self.shop.parts.scheduler)?;
         for pass in 0..self.plan.inner_epochs as u64 {
             let rows = set.row_order(self.shop.noise(), pass);
             let steps = set.step_orders(self.shop.noise(), pass, &trained, self.plan.timestep_fraction)?;
@@ -29,12 +29,6 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
             }
         }
         Ok(())
-    }
-
-    /// The steps that drew something and start at the plan's first timestep or at more noise.
-    fn trained_steps(&self, set: &TrainingSet<D>) -> Vec<StepIndex> {
-        let timesteps = self.shop.parts.scheduler.timesteps();
-        set.steps().iter().copied().filter(|step| timesteps[step.0].0 >= self.plan.first_timestep).collect()
     }
 
     /// The pairs of each forward pass of each optimizer step. Minibatch by minibatch, the j-th pair of a chain is at

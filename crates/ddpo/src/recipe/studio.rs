@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use ddpo_core::scheduler::stochastic_steps;
 use ddpo_core::{Condition, Denoiser, RgbImage, Scheduler};
 use ddpo_models::{DiffusionPolicy, FileDtype, Lora, LoraConfig, ModelFiles, Pipeline, Sampler};
 
@@ -14,6 +13,7 @@ use crate::hub::Hub;
 use crate::model::{ModelSource, is_pickled};
 
 use super::directory::Product;
+use super::train::numbers;
 
 /// A model that is open for work. Clones share the weights.
 #[derive(Clone, Debug)]
@@ -137,9 +137,8 @@ impl Studio {
             return Ok(());
         }
         let train = &plan.config.train;
-        let timesteps: Vec<f64> =
-            stochastic_steps(&*scheduler)?.iter().map(|step| scheduler.timesteps()[step.0].0).collect();
-        let trained = timesteps.iter().filter(|&&timestep| timestep >= train.first_timestep as f64).count();
+        let timesteps: Vec<f64> = scheduler.timesteps().iter().map(|timestep| timestep.0).collect();
+        let trained = numbers(plan).trained_steps(&*scheduler)?.len();
         match (trained as f64 * train.timestep_fraction) as usize {
             0 => Err(Error::InvalidOption {
                 key: "train.first-timestep",
