@@ -166,9 +166,9 @@ pub struct Evaluate {
     #[arg(long, value_name = "G")]
     pub guidance: Option<f64>,
     /// An image folder with labels: also tell how often the picture nearest to a sample has the label it was drawn for
-    #[arg(long, value_name = "DIR", conflicts_with = "run")]
+    #[arg(long, value_name = "DIR")]
     pub labels: Option<PathBuf>,
-    /// With --labels, also write those samples as a PNG, a row a label
+    /// With --labels, also write those samples, the trained model's if there is one, as a PNG, a row a label
     #[arg(long, value_name = "FILE", requires = "labels")]
     pub labels_grid: Option<PathBuf>,
     /// Also write the numbers as JSON

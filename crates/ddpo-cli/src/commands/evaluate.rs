@@ -1,6 +1,6 @@
 //! `ddpo evaluate`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use ddpo::config::RunConfig;
@@ -18,6 +18,7 @@ use crate::interrupt::stop_on_signal;
 use crate::numbers::mean_with_interval;
 use crate::progress::{line, open_model, stage_bar};
 
+use super::labels::Labels;
 use super::sample::base_config;
 
 /// Measures the model, and with a run or an adapter also what it has become.
@@ -34,12 +35,13 @@ pub fn run(args: &Evaluate) -> Result<()> {
     let base = measure(&studio, None, &request, &stop)?;
     let tuned = adapter.as_ref().map(|adapter| measure(&studio, Some(adapter), &request, &stop)).transpose()?;
     print_table(&request, &base, tuned.as_ref());
-    if let Some(folder) = &args.labels {
-        let grid = args.labels_grid.as_deref();
-        super::labels::run(&studio, adapter.as_ref(), folder, grid, &config, &stop)?;
-    }
+    let of_folder = |folder: &PathBuf| {
+        super::labels::measure(&studio, adapter.as_ref(), folder, args.labels_grid.as_deref(), &config, &stop)
+    };
+    let labels = args.labels.as_ref().map(of_folder).transpose()?;
+    labels.iter().for_each(Labels::print);
     if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&to_json(&base, tuned.as_ref()))? + "\n";
+        let text = serde_json::to_string_pretty(&to_json(&base, tuned.as_ref(), labels.as_ref()))? + "\n";
         write_text(path, &text)?;
     }
     Ok(())
@@ -139,10 +141,13 @@ fn interval(values: &[f32]) -> String {
     format!("{mean:10.4} ± {half:.4}")
 }
 
-fn to_json(base: &Measurement, tuned: Option<&Measurement>) -> Value {
+fn to_json(base: &Measurement, tuned: Option<&Measurement>, labels: Option<&Labels>) -> Value {
     let mut object = Map::from_iter([("base".to_owned(), measurement_json(base))]);
     if let Some(tuned) = tuned {
         object.insert("tuned".into(), measurement_json(tuned));
+    }
+    if let Some(labels) = labels {
+        object.insert("labels".into(), labels.to_json());
     }
     Value::Object(object)
 }

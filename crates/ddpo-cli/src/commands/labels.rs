@@ -7,38 +7,81 @@ use ddpo::config::RunConfig;
 use ddpo::images::{grid, write_png};
 use ddpo::pretrain::{ImageFolder, LabelScore, fidelity, fidelity_request};
 use ddpo::train::StopFlag;
-use ddpo::{Product, Studio};
+use ddpo::{Product, Sampled, Studio};
+use serde_json::{Value, json};
 
 use crate::progress::{line, stage_bar};
 
-/// Prints a line a label and the share over all, and writes the samples to `to`, a row a label, if they are wanted.
-pub fn run(
+/// The scores of the base model and, with an adapter, those of what it has become.
+pub struct Labels {
+    base: Vec<LabelScore>,
+    tuned: Option<Vec<LabelScore>>,
+}
+
+/// Draws the labels of `folder` by the base model and with `adapter`. The last of these samples are written to `to`, a row a
+/// label, if they are wanted.
+pub fn measure(
     studio: &Studio,
     adapter: Option<&Product>,
     folder: &Path,
     to: Option<&Path>,
     config: &RunConfig,
     stop: &StopFlag,
-) -> Result<()> {
+) -> Result<Labels> {
     let folder = ImageFolder::load(folder, 1.0)?;
-    let model = studio.denoiser(adapter)?;
-    let request = fidelity_request(config);
-    let columns = request.count;
-    let bar = stage_bar("sampling", 1);
-    let (scores, drawn) = fidelity(studio, &*model, &folder, request, stop, &mut |done, of| {
-        bar.set_length(of as u64);
-        bar.set_position(done as u64);
-    })?;
-    bar.finish_and_clear();
-    scores.iter().for_each(|score| line(&format!("{:12} {}/{}", score.label, score.hits, score.samples)));
-    let (hits, samples) = LabelScore::total(&scores);
-    line(&format!(
-        "nearest picture has the label: {hits} of {samples} ({:.1} %)",
-        100.0 * hits as f64 / samples as f64
-    ));
+    let (base, mut shown) = draw(studio, None, &folder, config, stop)?;
+    let mut labels = Labels { base, tuned: None };
+    if adapter.is_some() {
+        let (scores, drawn) = draw(studio, adapter, &folder, config, stop)?;
+        (labels.tuned, shown) = (Some(scores), drawn);
+    }
     if let Some(path) = to {
-        write_png(path, &grid(&drawn.images, columns)?)?;
+        write_png(path, &grid(&shown.images, fidelity_request(config).count)?)?;
         line(&format!("wrote {}", path.display()));
     }
-    Ok(())
+    Ok(labels)
+}
+
+fn draw(
+    studio: &Studio,
+    adapter: Option<&Product>,
+    folder: &ImageFolder,
+    config: &RunConfig,
+    stop: &StopFlag,
+) -> Result<(Vec<LabelScore>, Sampled)> {
+    let model = studio.denoiser(adapter)?;
+    let bar = stage_bar(if adapter.is_some() { "labels, tuned" } else { "labels, base" }, 1);
+    let drawn = fidelity(studio, &*model, folder, fidelity_request(config), stop, &mut |done, of| {
+        bar.set_length(of as u64);
+        bar.set_position(done as u64);
+    });
+    bar.finish_and_clear();
+    Ok(drawn?)
+}
+
+impl Labels {
+    /// Prints a line a label and the share over all.
+    pub fn print(&self) {
+        for (row, score) in self.base.iter().enumerate() {
+            let share = |score: &LabelScore| format!("{}/{}", score.hits, score.samples);
+            let tuned = self.tuned.as_ref().map(|tuned| format!("   tuned {}", share(&tuned[row])));
+            line(&format!("{:24} base {}{}", score.label, share(score), tuned.unwrap_or_default()));
+        }
+        let share = |scores: &[LabelScore]| {
+            let (hits, samples) = LabelScore::total(scores);
+            format!("{hits} of {samples} ({:.1} %)", 100.0 * hits as f64 / samples as f64)
+        };
+        let tuned = self.tuned.as_ref().map(|tuned| format!("   tuned {}", share(tuned)));
+        line(&format!("nearest picture has the label: base {}{}", share(&self.base), tuned.unwrap_or_default()));
+    }
+
+    /// Hits and samples of each label.
+    pub fn to_json(&self) -> Value {
+        let object = |scores: &[LabelScore]| {
+            let entry =
+                |score: &LabelScore| (score.label.clone(), json!({ "hits": score.hits, "samples": score.samples }));
+            scores.iter().map(entry).collect::<Value>()
+        };
+        json!({ "base": object(&self.base), "tuned": self.tuned.as_deref().map(object) })
+    }
 }

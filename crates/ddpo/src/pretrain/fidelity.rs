@@ -37,7 +37,7 @@ pub fn fidelity_request(config: &RunConfig) -> SampleRequest {
         guidance: config.sample.guidance,
         scheduler: config.sample.scheduler,
         eta: config.sample.eta,
-        negative_prompt: String::new(),
+        negative_prompt: config.sample.negative_prompt.clone(),
         seed: config.eval.seed,
         batch_size: 45,
         size: [None; 2],
