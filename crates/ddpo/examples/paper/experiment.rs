@@ -51,9 +51,6 @@ pub struct Search {
 pub struct Part {
     /// What figures and tables call it.
     pub name: String,
-    /// The task whose search this one takes its learning rates from; by default its own.
-    #[serde(default)]
-    pub rates_from: Option<String>,
     /// Its options over the base.
     #[serde(default)]
     pub set: Table,
@@ -92,22 +89,12 @@ impl Experiment {
         {
             return Err(format!("`search.most-nats` is {most}, wanted a number above 0").into());
         }
-        let unknown = |name: &&String| experiment.tasks.iter().all(|task| task.name != **name);
-        if let Some(name) = experiment.tasks.iter().filter_map(|task| task.rates_from.as_ref()).find(unknown) {
-            return Err(format!("`rates-from` names the unknown task `{name}`").into());
-        }
         Ok(experiment)
     }
 
     /// Every line: each variant of each task.
     pub fn pairs(&self) -> impl Iterator<Item = (&Part, &Part)> {
         self.tasks.iter().flat_map(|task| self.variants.iter().map(move |variant| (task, variant)))
-    }
-
-    /// The task on which the learning rates of `task` are searched.
-    pub fn searched<'a>(&'a self, task: &'a Part) -> &'a Part {
-        let named = |other: &&Part| Some(&other.name) == task.rates_from.as_ref();
-        self.tasks.iter().find(named).unwrap_or(task)
     }
 
     /// The configuration of a run: base, task, variant and then `last`.

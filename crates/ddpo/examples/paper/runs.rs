@@ -53,7 +53,6 @@ pub fn run_all(experiment: &Experiment, directory: &Path) -> Result<Vec<Line>, B
     for (task, variant) in experiment.pairs() {
         let mut last = Table::new();
         if let Some(search) = &experiment.search {
-            let task = experiment.searched(task);
             let rate = best_rate(experiment, task, variant, search, &place(directory, task, variant))?;
             last.insert("train".into(), Table::from_iter([("learning-rate".to_owned(), rate.into())]).into());
         }
