@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use ddpo::Studio;
+use ddpo::LoadedModel;
 use ddpo::device::DeviceName;
 use ddpo::hub::{Hub, HubEvent};
 use ddpo::model::ModelSource;
@@ -168,7 +168,7 @@ pub fn line(text: &str) {
 }
 
 /// Opens a model, downloading it with a bar a file if it is on the hub and not yet here.
-pub fn open_model(source: &ModelSource, variant: Option<&str>, device: DeviceName) -> ddpo::Result<Studio> {
+pub fn open_model(source: &ModelSource, variant: Option<&str>, device: DeviceName) -> ddpo::Result<LoadedModel> {
     let mut bar: Option<(String, ProgressBar)> = None;
     let source = source.resolve(&Hub::from_env(), variant, &mut |event| match event {
         HubEvent::File { name, done, total } => {
@@ -187,7 +187,7 @@ pub fn open_model(source: &ModelSource, variant: Option<&str>, device: DeviceNam
         _ => {}
     })?;
     finish(bar);
-    Studio::open_variant(&source, variant, device)
+    LoadedModel::open_variant(&source, variant, device)
 }
 
 fn finish(bar: Option<(String, ProgressBar)>) {
@@ -206,8 +206,11 @@ fn download_bar(name: &str, total: u64) -> ProgressBar {
 }
 
 /// Says which prompts are too long, a warning each, and what is lost of them.
-pub fn warn_of_truncations<'a>(studio: &Studio, prompts: impl IntoIterator<Item = &'a String>) -> ddpo::Result<()> {
-    studio.truncations(prompts)?.iter().for_each(|line| eprintln!("warning: {line}"));
+pub fn warn_of_truncations<'a>(
+    loaded: &LoadedModel,
+    prompts: impl IntoIterator<Item = &'a String>,
+) -> ddpo::Result<()> {
+    loaded.truncations(prompts)?.iter().for_each(|line| eprintln!("warning: {line}"));
     Ok(())
 }
 

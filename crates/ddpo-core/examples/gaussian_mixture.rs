@@ -12,7 +12,7 @@ use ddpo_core::objective::DdpoIs;
 use ddpo_core::schedule::{BetaSchedule, Spacing};
 use ddpo_core::scheduler::{Ddim, DdimConfig};
 use ddpo_core::{
-    Address, Advantage, Condition, Denoiser, Domain, Epoch, LogProbTerms, Noise, NoiseSchedule, Objective, Pair,
+    Action, Address, Advantage, Condition, Denoiser, Domain, Epoch, LogProbTerms, Noise, NoiseSchedule, Objective,
     Prediction, PredictionKind, PromptId, Reduction, Result, RolloutRequest, SampleId, Stream, Timestep, propose,
     rollout,
 };
@@ -153,8 +153,8 @@ pub fn train(mut report: impl FnMut(u64, f32, f32)) -> Result<Vec<f32>> {
         let set = scored.into_training_set(advantages)?;
         // Update, in each pass with one step of every chain, each chain in an order of its own.
         let orders = set.step_orders(NOISE, 0, set.steps(), 1.0)?;
-        let pass = |i: usize| orders.iter().enumerate().map(|(row, order)| Pair { row, step: order[i] }).collect();
-        let passes: Vec<Vec<Pair>> = (0..STEPS).map(pass).collect();
+        let pass = |i: usize| orders.iter().enumerate().map(|(row, order)| Action { row, step: order[i] }).collect();
+        let passes: Vec<Vec<Action>> = (0..STEPS).map(pass).collect();
         let mut first_deviation = None;
         for pairs in passes {
             let batch = set.minibatch(&pairs)?;

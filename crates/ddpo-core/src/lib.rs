@@ -43,7 +43,7 @@ pub use condition::Condition;
 pub use data::minibatch::Minibatch;
 pub use data::rollout::{Rollout, RolloutRequest, propose, rollout};
 pub use data::scored::ScoredRollout;
-pub use data::training_set::{Pair, TrainingSet};
+pub use data::training_set::{Action, TrainingSet};
 pub use denoiser::Denoiser;
 pub use denoising::denoising_error;
 pub use error::{BoxError, Error, Result};

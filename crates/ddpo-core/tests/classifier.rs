@@ -2,7 +2,7 @@
 
 use burn::Tensor;
 use burn::tensor::{Device, TensorData};
-use ddpo_core::classifier::{DiffusionClassifier, Elimination, Verdict};
+use ddpo_core::classifier::{Classification, DiffusionClassifier, Elimination};
 use ddpo_core::{
     Condition, Denoiser, Domain, Draw, Epoch, Noise, NoiseSchedule, Prediction, PredictionKind, Result, SampleId,
     Stream, Timestep,
@@ -36,7 +36,7 @@ fn classes() -> Vec<Vec<f32>> {
     (0..CLASSES as u64).map(|class| draw(class).normals(ELEMENTS).iter().map(|z| 0.5 * z).collect()).collect()
 }
 
-fn classify(sample: &[f32], elimination: &Elimination, batch: usize) -> Verdict {
+fn classify(sample: &[f32], elimination: &Elimination, batch: usize) -> Classification {
     let schedule: NoiseSchedule = stable_diffusion_schedule();
     let denoiser = Conditional(GaussianDenoiser {
         mean: 0.0,

@@ -5,7 +5,7 @@ use burn::tensor::Device;
 use ddpo_core::objective::{DdpoIs, DdpoSf};
 use ddpo_core::scheduler::{Ddim, DdimConfig};
 use ddpo_core::{
-    Advantage, Condition, Denoiser, Domain, Epoch, Error, Guided, LogProbTerms, Noise, Objective, Pair, Policy,
+    Action, Advantage, Condition, Denoiser, Domain, Epoch, Error, Guided, LogProbTerms, Noise, Objective, Policy,
     PromptId, Reduction, Reward, Rollout, RolloutRequest, SampleId, Scheduler, StepIndex, Timestep, TrainingSet,
     propose, rollout,
 };
@@ -58,8 +58,8 @@ fn training_set<const D: usize>(rollout: Rollout<D>) -> TrainingSet<D> {
     scored.into_training_set((0..count).map(|i| i as f32 - 2.0).collect()).unwrap()
 }
 
-fn pairs<const D: usize>(set: &TrainingSet<D>) -> Vec<Pair> {
-    let row_pairs = |row| set.steps().iter().map(move |&step| Pair { row, step });
+fn pairs<const D: usize>(set: &TrainingSet<D>) -> Vec<Action> {
+    let row_pairs = |row| set.steps().iter().map(move |&step| Action { row, step });
     (0..set.len()).flat_map(row_pairs).collect()
 }
 
@@ -134,8 +134,11 @@ fn without_noise_rollouts_agree_and_have_no_log_probs() {
 fn minibatches_hold_the_pairs_that_were_asked_for() {
     let set = training_set(sample::<2>(&toy(3), &ddim(4), [0, 3], 0..5));
     let reference = sample::<2>(&toy(3), &ddim(4), [0, 3], 0..5);
-    let pairs =
-        [Pair { row: 4, step: StepIndex(1) }, Pair { row: 0, step: StepIndex(3) }, Pair { row: 4, step: StepIndex(1) }];
+    let pairs = [
+        Action { row: 4, step: StepIndex(1) },
+        Action { row: 0, step: StepIndex(3) },
+        Action { row: 4, step: StepIndex(1) },
+    ];
     let batch = set.minibatch(&pairs).unwrap();
     let row = |state: usize, row: usize| read(reference.states()[state].clone().narrow(0, row, 1));
     assert_bit_equal(&read(batch.sample), &[row(1, 4), row(3, 0), row(1, 4)].concat());
@@ -152,7 +155,7 @@ fn pairs_that_do_not_exist_are_refused() {
     let scheduler = Ddim::new(&stable_diffusion_schedule(), config).unwrap();
     let set = training_set(sample::<2>(&toy(3), &scheduler, [0, 3], 0..2));
     assert_eq!(set.steps(), [0, 1, 2].map(StepIndex));
-    let refused = |row, step| set.minibatch(&[Pair { row, step: StepIndex(step) }]).unwrap_err().to_string();
+    let refused = |row, step| set.minibatch(&[Action { row, step: StepIndex(step) }]).unwrap_err().to_string();
     assert_eq!(refused(0, 3), "make a minibatch: row 0 has standard deviation 0, a step with noise wanted");
     assert_eq!(refused(0, 4), "step: index 4 found, an index below 4 wanted");
     assert_eq!(refused(2, 0), "chain: index 2 found, an index below 2 wanted");

@@ -32,7 +32,7 @@ pub use scheduler::{Sampler, SchedulerConfig};
 pub use text::{TextActivation, TextEncoder, TextEncoderConfig};
 pub use tokenizer::{Encoded, Tokenizer};
 pub use unet::{BlockConfig, TextContext, Unet, UnetConfig};
-pub use vae::{Moments, Vae, VaeConfig};
+pub use vae::{LatentDistribution, Vae, VaeConfig};
 
 /// The diffusers release whose formats are written.
 pub(crate) const DIFFUSERS_VERSION: &str = "0.35.1";

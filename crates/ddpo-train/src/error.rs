@@ -109,7 +109,7 @@ pub enum Error {
         wanted: String,
     },
     /// A loss, gradient or reward is NaN or infinite.
-    #[error("{what} is {value} in epoch {epoch}{}, wanted a finite number", place.text())]
+    #[error("{what} is {value} in epoch {epoch}{}, wanted a finite number", location.text())]
     NonFinite {
         /// Which number.
         what: &'static str,
@@ -118,7 +118,7 @@ pub enum Error {
         /// The epoch, from 1.
         epoch: u64,
         /// Where in the epoch.
-        place: Place,
+        location: Location,
     },
     /// The run was asked to stop; nothing is wrong.
     #[error("interrupted in epoch {epoch}")]
@@ -167,7 +167,7 @@ pub enum Error {
 
 /// Where in an epoch something happened; unknown parts are left out of messages.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Place {
+pub struct Location {
     /// The sample's number within the epoch, from 0.
     pub sample: Option<usize>,
     /// The denoising step, from 0.
@@ -178,7 +178,7 @@ pub struct Place {
     pub prompt: Option<String>,
 }
 
-impl Place {
+impl Location {
     fn text(&self) -> String {
         let mut text = String::new();
         if let Some(sample) = self.sample {
@@ -209,10 +209,10 @@ impl Error {
         text
     }
 
-    /// The same number in a place that has been found since.
-    pub(crate) fn at(self, place: Place) -> Self {
+    /// The same number in a location that has been found since.
+    pub(crate) fn at(self, location: Location) -> Self {
         match self {
-            Self::NonFinite { what, value, epoch, .. } => Self::NonFinite { what, value, epoch, place },
+            Self::NonFinite { what, value, epoch, .. } => Self::NonFinite { what, value, epoch, location },
             other => other,
         }
     }

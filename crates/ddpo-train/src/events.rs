@@ -8,8 +8,8 @@ use ddpo_core::{RgbImage, metrics};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::evidence::Evidence;
 use crate::histogram::Histogram;
+use crate::non_finite::NonFiniteBatch;
 
 /// Something that happened in a run.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,7 @@ pub enum Event<'a> {
     /// Something failed, and the run goes on.
     Warning(&'a Error),
     /// A loss, a gradient or a reward is not finite: the batch it is of.
-    NonFinite(&'a Evidence),
+    NonFinite(&'a NonFiniteBatch),
     /// An evaluation has ended the run before its last epoch.
     Halted {
         /// The epochs done.

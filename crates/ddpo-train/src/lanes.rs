@@ -26,7 +26,7 @@ pub struct Lanes {
 }
 
 /// What a lane tells the calling thread.
-enum Said<R, E> {
+enum LaneMessage<R, E> {
     Step,
     Done(usize, Result<R, E>),
 }
@@ -66,20 +66,20 @@ impl Lanes {
             return items.into_iter().try_for_each(|item| take(work(0, item, &mut *on_step)?));
         }
         let queue = Mutex::new(items.into_iter().enumerate());
-        let (sender, said) = channel();
+        let (sender, messages) = channel();
         std::thread::scope(|scope| {
             for (lane, pool) in self.pools.iter().enumerate() {
                 let (sender, queue, work) = (sender.clone(), &queue, &work);
                 scope.spawn(move || pool.install(|| drain(queue, &sender, |item, on_step| work(lane, item, on_step))));
             }
             drop(sender);
-            let mut early = Early::default();
-            for said in said {
-                match said {
-                    Said::Step => on_step(),
-                    Said::Done(index, result) => early.put(index, result),
+            let mut ordered = OrderedResults::default();
+            for message in messages {
+                match message {
+                    LaneMessage::Step => on_step(),
+                    LaneMessage::Done(index, result) => ordered.put(index, result),
                 }
-                while let Some(result) = early.next() {
+                while let Some(result) = ordered.next() {
                     // Dropping the receiver, by leaving, is what tells the lanes to stop.
                     take(result?)?;
                 }
@@ -92,32 +92,32 @@ impl Lanes {
 /// Does pieces from the queue until there are none, one has failed, or nobody listens any more.
 fn drain<T, R, E>(
     queue: &Mutex<impl Iterator<Item = (usize, T)>>,
-    sender: &Sender<Said<R, E>>,
+    sender: &Sender<LaneMessage<R, E>>,
     work: impl Fn(T, OnStep<'_>) -> Result<R, E>,
 ) {
     let next = || queue.lock().ok()?.next();
     while let Some((index, item)) = next() {
-        let result = work(item, &mut || drop(sender.send(Said::Step)));
+        let result = work(item, &mut || drop(sender.send(LaneMessage::Step)));
         let failed = result.is_err();
-        if sender.send(Said::Done(index, result)).is_err() || failed {
+        if sender.send(LaneMessage::Done(index, result)).is_err() || failed {
             return;
         }
     }
 }
 
 /// Results which are there before those ahead of them.
-struct Early<R> {
+struct OrderedResults<R> {
     waiting: Vec<(usize, R)>,
     next: usize,
 }
 
-impl<R> Default for Early<R> {
+impl<R> Default for OrderedResults<R> {
     fn default() -> Self {
         Self { waiting: Vec::new(), next: 0 }
     }
 }
 
-impl<R> Early<R> {
+impl<R> OrderedResults<R> {
     fn put(&mut self, index: usize, result: R) {
         self.waiting.push((index, result));
     }

@@ -13,10 +13,10 @@
 mod checkpoint;
 mod error;
 mod events;
-mod evidence;
 pub mod fs;
 mod histogram;
 mod lanes;
+mod non_finite;
 mod observer;
 mod optimizer;
 mod plan;
@@ -28,17 +28,17 @@ mod tracker;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointStore, Found, Identity, Snapshot};
-pub use error::{Error, Place, Result};
+pub use error::{Error, Location, Result};
 pub use events::{
     EpochRecord, EvalRecord, Event, Halt, Progress, Record, RegressionRecord, Samples, Stage, UpdateRecord,
 };
-pub use evidence::{Evidence, Facts};
 pub use histogram::Histogram;
 pub use lanes::{Lanes, OnStep};
+pub use non_finite::{BatchMembers, NonFiniteBatch};
 pub use observer::Observer;
 pub use optimizer::{AdamW, AdamWConfig, GradientSum, Update, gradients_of};
-pub use plan::{DdpoPlan, NonFinite, RwrPlan, SamplePlan};
-pub use prompts::PromptBook;
+pub use plan::{DdpoPlan, NonFinitePolicy, RwrPlan, SamplePlan};
+pub use prompts::EncodedPrompts;
 pub use run::{Checkpoints, Learner, Outcome, Position, Run};
 pub use stop::StopFlag;
 pub use tensors::NamedTensor;

@@ -43,12 +43,12 @@ pub struct DdpoPlan {
     /// The weight of the divergence from the base model in the loss; 0 leaves it out.
     pub kl_weight: f64,
     /// What to do about a number that is not finite.
-    pub non_finite: NonFinite,
+    pub non_finite: NonFinitePolicy,
 }
 
 /// What to do about a loss, a gradient or a reward that is NaN or infinite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum NonFinite {
+pub enum NonFinitePolicy {
     /// End the run; its last boundary is on the disk.
     #[default]
     Fail,
@@ -73,7 +73,7 @@ pub struct SamplePlan {
     /// How log-probabilities add up over the elements of a state.
     pub reduction: Reduction,
     /// What to do about a number that is not finite.
-    pub non_finite: NonFinite,
+    pub non_finite: NonFinitePolicy,
 }
 
 /// The numbers of a run of reward-weighted regression. Together with the parts they determine every byte of the result.
@@ -148,7 +148,7 @@ impl Default for DdpoPlan {
             adamw: AdamWConfig::default(),
             reduction: Reduction::Mean,
             kl_weight: 0.0,
-            non_finite: NonFinite::Fail,
+            non_finite: NonFinitePolicy::Fail,
         }
     }
 }

@@ -6,13 +6,13 @@ use crate::error::{Error, Result};
 
 /// A list of prompts and their encodings.
 #[derive(Clone, Debug)]
-pub struct PromptBook {
+pub struct EncodedPrompts {
     texts: Vec<String>,
     condition: Condition,
     unconditional: Condition,
 }
 
-impl PromptBook {
+impl EncodedPrompts {
     /// The prompts `texts`, one row of `condition` each, and the encoded empty or negative prompt: one row.
     ///
     /// # Errors

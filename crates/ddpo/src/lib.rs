@@ -23,6 +23,6 @@ pub use ddpo_rewards as rewards;
 pub use ddpo_train as train;
 pub use error::{Error, Result};
 pub use recipe::{
-    ClassifyRequest, Judges, MeasureRequest, Measurement, Product, RunDirectory, SampleRequest, Sampled, Studio,
+    ClassifyRequest, Judges, LoadedModel, MeasureRequest, Measurement, Product, RunDirectory, SampleRequest, Sampled,
     TrainOutcome, classify, measure, sample, score, train,
 };

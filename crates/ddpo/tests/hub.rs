@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ddpo::device::DeviceName;
 use ddpo::hub::{Hub, HubEvent, HubModel, HubSettings};
 use ddpo::model::ModelSource;
-use ddpo::{Error, Studio};
+use ddpo::{Error, LoadedModel};
 use hub_server::{Behaviour, COMMIT, Connection, HubServer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -77,7 +77,7 @@ fn only_what_a_pipeline_needs_is_fetched_and_only_once() {
     let again = hub.fetch(HubModel { revision: "v1", ..MODEL }, &mut quiet).unwrap();
     assert_eq!(again, snapshot);
     assert_eq!(place.server.requests(), ["GET /api/models/org/tiny/revision/v1"]);
-    Studio::open(&ModelSource::Directory(snapshot), DeviceName::Cpu).unwrap();
+    LoadedModel::open(&ModelSource::Directory(snapshot), DeviceName::Cpu).unwrap();
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_sharded_half_precision_model_is_fetched_whole() {
     let index = r#"{"weight_map": {"conv_in.weight": "diffusion_pytorch_model-00001-of-00001.fp16.safetensors"}}"#;
     std::fs::write(unet.join("diffusion_pytorch_model.safetensors.index.fp16.json"), index).unwrap();
     let snapshot = place.hub().fetch(HubModel { variant: Some("fp16"), ..MODEL }, &mut quiet).unwrap();
-    Studio::open_variant(&ModelSource::Directory(snapshot), Some("fp16"), DeviceName::Cpu).unwrap();
+    LoadedModel::open_variant(&ModelSource::Directory(snapshot), Some("fp16"), DeviceName::Cpu).unwrap();
 }
 
 /// The server's side of TLS, with the committed certificate.

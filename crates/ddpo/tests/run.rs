@@ -7,7 +7,7 @@ use std::path::Path;
 use ddpo::config::{Layers, RunPlan, document};
 use ddpo::prompts::PromptSplit;
 use ddpo::train::{Broadcast, Event, Stage, StopFlag, Tracker};
-use ddpo::{RunDirectory, Studio, TrainOutcome};
+use ddpo::{LoadedModel, RunDirectory, TrainOutcome};
 
 /// A plan of seconds, with sampling and training batches of different sizes.
 fn plan(model: &Path, changes: &[&str]) -> RunPlan {
@@ -27,11 +27,11 @@ fn plan(model: &Path, changes: &[&str]) -> RunPlan {
 
 fn run(plan: &RunPlan, path: &Path, resume: bool, trackers: Broadcast, stop: StopFlag) -> ddpo::Result<TrainOutcome> {
     let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
-    let studio = Studio::open(&plan.model, plan.device)?;
-    studio.check(plan)?;
+    let loaded = LoadedModel::open(&plan.model, plan.device)?;
+    loaded.check(plan)?;
     let config = document(&plan.config).unwrap();
     let directory = if resume { RunDirectory::resume(path, &config)? } else { RunDirectory::create(path, &config)? };
-    ddpo::train(plan, studio, &prompts, &directory, trackers, stop)
+    ddpo::train(plan, loaded, &prompts, &directory, trackers, stop)
 }
 
 fn quiet(plan: &RunPlan, path: &Path, resume: bool) -> ddpo::Result<TrainOutcome> {
@@ -288,8 +288,8 @@ fn the_whole_unet_can_be_trained() {
     let changes = ["train.parameters=full", "run.epochs=1", "train.learning-rate=1e-4", "train.algorithm=ddpo-sf"];
     quiet(&plan(&model, &changes), &path, false).unwrap();
     let product = ddpo::Product::find(&path).unwrap();
-    let studio = Studio::open(&plan(&model, &[]).model, plan(&model, &[]).device).unwrap();
-    studio.denoiser(Some(&product)).unwrap();
+    let loaded = LoadedModel::open(&plan(&model, &[]).model, plan(&model, &[]).device).unwrap();
+    loaded.denoiser(Some(&product)).unwrap();
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn the_base_models_own_posterior_is_a_reward() {
 fn pictures_of_any_size_are_classified_alone() {
     let parent = tempfile::tempdir().unwrap();
     let plan = plan(&common::tiny_model(parent.path()), &[]);
-    let studio = Studio::open(&plan.model, plan.device).unwrap();
+    let loaded = LoadedModel::open(&plan.model, plan.device).unwrap();
     let picture = |side: u32, byte: u8| {
         let bytes = (0..side * side * 3).map(|i| byte.wrapping_mul(i as u8)).collect();
         ddpo::core::RgbImage::new(side, side, bytes).unwrap()
@@ -354,7 +354,7 @@ fn pictures_of_any_size_are_classified_alone() {
         batch_size: 5,
     };
     let of = |images: &[ddpo::core::RgbImage]| {
-        ddpo::classify(&studio, images, &request, &StopFlag::new(), &mut |_, _| {}).unwrap()
+        ddpo::classify(&loaded, images, &request, &StopFlag::new(), &mut |_, _| {}).unwrap()
     };
     let (a, b) = (picture(16, 3), picture(40, 7));
     let both = of(&[a.clone(), b.clone()]);
@@ -366,7 +366,7 @@ fn pictures_of_any_size_are_classified_alone() {
 fn a_trace_has_every_number() {
     let parent = tempfile::tempdir().unwrap();
     let plan = plan(&common::tiny_model(parent.path()), &[]);
-    let studio = Studio::open(&plan.model, plan.device).unwrap();
+    let loaded = LoadedModel::open(&plan.model, plan.device).unwrap();
     let request = ddpo::SampleRequest {
         prompts: vec!["a cat".into(), "a dog".into()],
         count: 2,
@@ -379,8 +379,8 @@ fn a_trace_has_every_number() {
         batch_size: 3,
         size: [None; 2],
     };
-    let denoiser = studio.denoiser(None).unwrap();
-    let sampled = ddpo::sample(&studio, &*denoiser, &request, &StopFlag::new(), &mut |_, _| {}).unwrap();
+    let denoiser = loaded.denoiser(None).unwrap();
+    let sampled = ddpo::sample(&loaded, &*denoiser, &request, &StopFlag::new(), &mut |_, _| {}).unwrap();
     let path = parent.path().join("trace.safetensors");
     sampled.write_trace(&path, &request).unwrap();
     let bytes = std::fs::read(path).unwrap();

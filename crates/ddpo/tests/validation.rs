@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use ddpo::config::{Layers, RunPlan, document};
 use ddpo::prompts::PromptSplit;
 use ddpo::train::{Broadcast, StopFlag};
-use ddpo::{RunDirectory, Studio};
+use ddpo::{LoadedModel, RunDirectory};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -137,11 +137,11 @@ fn plan(assignments: &[String]) -> Option<RunPlan> {
 
 fn first_epoch(plan: &RunPlan) -> ddpo::Result<()> {
     let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
-    let studio = Studio::open(&plan.model, plan.device)?;
-    studio.check(plan)?;
+    let loaded = LoadedModel::open(&plan.model, plan.device)?;
+    loaded.check(plan)?;
     let parent = tempfile::tempdir().unwrap();
     let directory = RunDirectory::create(&parent.path().join("run"), &document(&plan.config).unwrap())?;
-    ddpo::train(plan, studio, &prompts, &directory, Broadcast::new(), StopFlag::new()).map(drop)
+    ddpo::train(plan, loaded, &prompts, &directory, Broadcast::new(), StopFlag::new()).map(drop)
 }
 
 /// Tries so many lists of at most `most` assignments, and says how many of them make a plan.

@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::Result;
-use ddpo::core::classifier::Verdict;
+use ddpo::core::classifier::Classification;
 use ddpo::device::DeviceName;
 use ddpo::images::{read_image, write_text};
 use ddpo::model::ModelSource;
-use ddpo::{ClassifyRequest, Studio};
+use ddpo::{ClassifyRequest, LoadedModel};
 use serde_json::{Value, json};
 
 use crate::args::Classify;
@@ -22,7 +22,7 @@ pub fn run(args: &Classify) -> Result<()> {
     let classes: Vec<String> = args.classes.iter().map(|class| class.trim().to_owned()).collect();
     let images = args.images.iter().map(|path| read_image(path)).collect::<ddpo::Result<Vec<_>>>()?;
     let device = DeviceName::parse(args.device.as_deref().unwrap_or("cpu"))?;
-    let studio = Studio::open(&ModelSource::parse(&args.model, None)?, device)?;
+    let loaded = LoadedModel::open(&ModelSource::parse(&args.model, None)?, device)?;
     let request = ClassifyRequest {
         classes,
         trials: args.trials,
@@ -33,41 +33,46 @@ pub fn run(args: &Classify) -> Result<()> {
     };
     let stop = stop_on_signal("stopping after this image")?;
     let bar = stage_bar("classifying", images.len());
-    let verdicts = ddpo::classify(&studio, &images, &request, &stop, &mut |done, _| bar.set_position(done as u64))?;
+    let classifications =
+        ddpo::classify(&loaded, &images, &request, &stop, &mut |done, _| bar.set_position(done as u64))?;
     bar.finish_and_clear();
-    for (path, verdict) in args.images.iter().zip(&verdicts) {
-        line(&format!("{}  {}", path.display(), answer(verdict, &request.classes)));
+    for (path, classification) in args.images.iter().zip(&classifications) {
+        line(&format!("{}  {}", path.display(), answer(classification, &request.classes)));
     }
     if let Some(path) = &args.json {
-        let rows = args.images.iter().zip(&verdicts).map(|(image, verdict)| to_json(image, verdict, &request.classes));
+        let rows = args
+            .images
+            .iter()
+            .zip(&classifications)
+            .map(|(image, classification)| to_json(image, classification, &request.classes));
         write_text(path, &(serde_json::to_string_pretty(&rows.collect::<Vec<_>>())? + "\n"))?;
     }
     Ok(())
 }
 
 /// `cat 0.981  dog 0.017  lion 0.002`.
-fn answer(verdict: &Verdict, classes: &[String]) -> String {
-    let posterior = verdict.log_posterior();
-    let shown = verdict.ranking().into_iter().take(SHOWN);
+fn answer(classification: &Classification, classes: &[String]) -> String {
+    let posterior = classification.log_posterior();
+    let shown = classification.ranking().into_iter().take(SHOWN);
     let texts: Vec<String> = shown.map(|class| format!("{} {:.3}", classes[class], posterior[class].exp())).collect();
     texts.join("  ")
 }
 
-fn to_json(image: &Path, verdict: &Verdict, classes: &[String]) -> Value {
-    let posterior = verdict.log_posterior();
+fn to_json(image: &Path, classification: &Classification, classes: &[String]) -> Value {
+    let posterior = classification.log_posterior();
     let evidence = |class: usize| {
         json!({
             "class": classes[class],
             "posterior": posterior[class].exp(),
-            "error": verdict.errors[class],
-            "trials": verdict.trials[class],
+            "error": classification.errors[class],
+            "trials": classification.trials[class],
         })
     };
-    let ranking = verdict.ranking();
+    let ranking = classification.ranking();
     json!({
         "image": image.display().to_string(),
         "class": ranking.first().map(|&class| classes[class].clone()),
-        "predictions": verdict.cost(),
+        "predictions": classification.cost(),
         "classes": ranking.into_iter().map(evidence).collect::<Vec<_>>(),
     })
 }

@@ -10,7 +10,7 @@ use ddpo::model::ModelSource;
 use ddpo::prompts::{PromptSource, PromptSplit};
 use ddpo::reward::RewardName;
 use ddpo::train::StopFlag;
-use ddpo::{MeasureRequest, Measurement, Product, RunPlan, Studio};
+use ddpo::{LoadedModel, MeasureRequest, Measurement, Product, RunPlan};
 use serde_json::{Map, Value, json};
 
 use crate::args::Evaluate;
@@ -29,14 +29,14 @@ pub fn run(args: &Evaluate) -> Result<()> {
     let device = DeviceName::parse(&config.run.device)?;
     ddpo::device::set_threads(config.run.threads);
     let source = ModelSource::parse(&config.model.path, config.model.revision.as_deref())?;
-    let studio = open_model(&source, config.model.variant.as_deref(), device)?;
+    let loaded = open_model(&source, config.model.variant.as_deref(), device)?;
     let adapter = args.run.as_deref().or(args.lora.as_deref()).map(Product::find).transpose()?;
     let stop = stop_on_signal("stopping after this batch")?;
-    let base = measure(&studio, None, &request, &stop)?;
-    let tuned = adapter.as_ref().map(|adapter| measure(&studio, Some(adapter), &request, &stop)).transpose()?;
+    let base = measure(&loaded, None, &request, &stop)?;
+    let tuned = adapter.as_ref().map(|adapter| measure(&loaded, Some(adapter), &request, &stop)).transpose()?;
     print_table(&request, &base, tuned.as_ref());
     let of_folder = |folder: &PathBuf| {
-        super::labels::measure(&studio, adapter.as_ref(), folder, args.labels_grid.as_deref(), &config, &stop)
+        super::labels::measure(&loaded, adapter.as_ref(), folder, args.labels_grid.as_deref(), &config, &stop)
     };
     let labels = args.labels.as_ref().map(of_folder).transpose()?;
     labels.iter().for_each(Labels::print);
@@ -103,15 +103,15 @@ fn source(name: &str) -> Result<PromptSource> {
 }
 
 fn measure(
-    studio: &Studio,
+    loaded: &LoadedModel,
     adapter: Option<&Product>,
     request: &MeasureRequest,
     stop: &StopFlag,
 ) -> Result<Measurement> {
-    let model = studio.denoiser(adapter)?;
-    let base = adapter.map(|_| studio.denoiser(None)).transpose()?;
+    let model = loaded.denoiser(adapter)?;
+    let base = adapter.map(|_| loaded.denoiser(None)).transpose()?;
     let bar = stage_bar(if adapter.is_some() { "tuned" } else { "base" }, 1);
-    let measurement = ddpo::measure(studio, &*model, base.as_deref(), request, stop, &mut |done, total| {
+    let measurement = ddpo::measure(loaded, &*model, base.as_deref(), request, stop, &mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     });

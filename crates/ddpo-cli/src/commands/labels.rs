@@ -7,7 +7,7 @@ use ddpo::config::RunConfig;
 use ddpo::images::{grid, write_png};
 use ddpo::pretrain::{ImageFolder, LabelScore, fidelity, fidelity_request};
 use ddpo::train::StopFlag;
-use ddpo::{Product, Sampled, Studio};
+use ddpo::{LoadedModel, Product, Sampled};
 use serde_json::{Value, json};
 
 use crate::progress::{line, stage_bar};
@@ -21,7 +21,7 @@ pub struct Labels {
 /// Draws the labels of `folder` by the base model and with `adapter`. The last of these samples are written to `to`, a row a
 /// label, if they are wanted.
 pub fn measure(
-    studio: &Studio,
+    loaded: &LoadedModel,
     adapter: Option<&Product>,
     folder: &Path,
     to: Option<&Path>,
@@ -29,10 +29,10 @@ pub fn measure(
     stop: &StopFlag,
 ) -> Result<Labels> {
     let folder = ImageFolder::load(folder, 1.0)?;
-    let (base, mut shown) = draw(studio, None, &folder, config, stop)?;
+    let (base, mut shown) = draw(loaded, None, &folder, config, stop)?;
     let mut labels = Labels { base, tuned: None };
     if adapter.is_some() {
-        let (scores, drawn) = draw(studio, adapter, &folder, config, stop)?;
+        let (scores, drawn) = draw(loaded, adapter, &folder, config, stop)?;
         (labels.tuned, shown) = (Some(scores), drawn);
     }
     if let Some(path) = to {
@@ -43,15 +43,15 @@ pub fn measure(
 }
 
 fn draw(
-    studio: &Studio,
+    loaded: &LoadedModel,
     adapter: Option<&Product>,
     folder: &ImageFolder,
     config: &RunConfig,
     stop: &StopFlag,
 ) -> Result<(Vec<LabelScore>, Sampled)> {
-    let model = studio.denoiser(adapter)?;
+    let model = loaded.denoiser(adapter)?;
     let bar = stage_bar(if adapter.is_some() { "labels, tuned" } else { "labels, base" }, 1);
-    let drawn = fidelity(studio, &*model, folder, fidelity_request(config), stop, &mut |done, of| {
+    let drawn = fidelity(loaded, &*model, folder, fidelity_request(config), stop, &mut |done, of| {
         bar.set_length(of as u64);
         bar.set_position(done as u64);
     });

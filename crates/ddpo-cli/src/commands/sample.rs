@@ -25,13 +25,13 @@ pub fn run(args: &Sample) -> Result<()> {
     let device = DeviceName::parse(args.device.as_deref().unwrap_or(&config.run.device))?;
     ddpo::device::set_threads(config.run.threads);
     let source = ModelSource::parse(model, revision)?;
-    let studio = open_model(&source, args.variant.as_deref().or(config.model.variant.as_deref()), device)?;
+    let loaded = open_model(&source, args.variant.as_deref().or(config.model.variant.as_deref()), device)?;
     let adapter = args.lora.as_deref().map(Product::find).transpose()?;
-    let denoiser = studio.denoiser(adapter.as_ref())?;
-    warn_of_truncations(&studio, request.prompts.iter().chain([&request.negative_prompt]))?;
+    let denoiser = loaded.denoiser(adapter.as_ref())?;
+    warn_of_truncations(&loaded, request.prompts.iter().chain([&request.negative_prompt]))?;
     let stop = stop_on_signal("stopping after this batch")?;
     let bar = stage_bar("sampling", 1);
-    let sampled = ddpo::sample(&studio, &*denoiser, &request, &stop, &mut |done, total| {
+    let sampled = ddpo::sample(&loaded, &*denoiser, &request, &stop, &mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     })?;

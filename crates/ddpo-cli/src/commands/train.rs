@@ -25,17 +25,17 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     }
     let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
     ddpo::device::set_threads(plan.config.run.threads);
-    let studio = open_model(&plan.model, plan.config.model.variant.as_deref(), plan.device)?;
-    studio.check(&plan)?;
+    let loaded = open_model(&plan.model, plan.config.model.variant.as_deref(), plan.device)?;
+    loaded.check(&plan)?;
     let config = document(&plan.config)?;
     let directory =
         if args.resume { RunDirectory::resume(&path, &config)? } else { RunDirectory::create(&path, &config)? };
     announce(&plan, &prompts, &path);
     let negative = &plan.config.sample.negative_prompt;
-    warn_of_truncations(&studio, prompts.training.iter().chain(&prompts.evaluation).chain([negative]))?;
+    warn_of_truncations(&loaded, prompts.training.iter().chain(&prompts.evaluation).chain([negative]))?;
     let trackers = Broadcast::new().with(Console::new(plan.config.run.epochs));
     let stop = stop_on_signal("finishing this step and writing a checkpoint")?;
-    match ddpo::train(&plan, studio, &prompts, &directory, trackers, stop)? {
+    match ddpo::train(&plan, loaded, &prompts, &directory, trackers, stop)? {
         TrainOutcome::Finished { product, report } => {
             summarise(&path)?;
             line(&format!("product: {product}\nreport:  {}", report.display()));

@@ -64,13 +64,13 @@ fn resume(algorithm: &str, run: &Path) -> Output {
 }
 
 /// What a run has made, by name.
-type Product = BTreeMap<PathBuf, Vec<u8>>;
+type Outputs = BTreeMap<PathBuf, Vec<u8>>;
 
-fn product(run: &Path) -> Product {
+fn product(run: &Path) -> Outputs {
     let read = |name: PathBuf| std::fs::read(run.join(&name)).ok().map(|bytes| (name, bytes));
     let samples = (0..=3).map(|epoch| format!("samples/epoch_{epoch:04}.png").into());
     let adapters = ["", "best"].map(|folder| Path::new(folder).join("pytorch_lora_weights.safetensors"));
-    let mut product: Product = samples.chain(adapters).filter_map(read).collect();
+    let mut product: Outputs = samples.chain(adapters).filter_map(read).collect();
     for name in ["metrics.jsonl", "metrics.csv"] {
         let text = std::fs::read_to_string(run.join(name)).unwrap_or_default();
         product.insert(name.into(), timeless(&text).into_bytes());
@@ -94,7 +94,7 @@ fn timeless(text: &str) -> String {
 
 /// What an undisturbed run makes, and how long it takes.
 struct Reference {
-    product: Product,
+    product: Outputs,
     took: Duration,
 }
 

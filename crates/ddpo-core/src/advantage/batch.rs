@@ -1,7 +1,7 @@
 //! Advantages over all rewards of an epoch.
 
 use super::contract::{Advantage, check};
-use super::moments::Moments;
+use super::statistics::RewardStatistics;
 use crate::{PromptId, Result};
 
 /// Added to the standard deviation, as in the reference implementation without prompt tracking.
@@ -14,7 +14,7 @@ pub struct BatchAdvantage;
 impl Advantage for BatchAdvantage {
     fn advantages(&mut self, prompts: &[PromptId], rewards: &[f32]) -> Result<Vec<f32>> {
         check(prompts, rewards)?;
-        let moments = Moments::of(rewards.iter());
+        let moments = RewardStatistics::of(rewards.iter());
         Ok(rewards.iter().map(|&reward| moments.normalise(reward, EPSILON)).collect())
     }
 }

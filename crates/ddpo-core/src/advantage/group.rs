@@ -1,7 +1,7 @@
 //! Advantages within groups of samples of the same prompt.
 
 use super::contract::{Advantage, check};
-use super::moments::Moments;
+use super::statistics::RewardStatistics;
 use crate::{Error, PromptId, Result};
 
 /// Added to the standard deviation.
@@ -48,7 +48,7 @@ impl Advantage for GroupAdvantage {
             ));
         }
         let normalise = |group: &[f32]| {
-            let moments = Moments::of(group.iter());
+            let moments = RewardStatistics::of(group.iter());
             group.iter().map(|&reward| moments.normalise(reward, EPSILON)).collect::<Vec<_>>()
         };
         Ok(rewards.chunks(self.size).flat_map(normalise).collect())

@@ -3,8 +3,8 @@
 mod batch;
 mod contract;
 mod group;
-mod moments;
 mod per_prompt;
+mod statistics;
 
 pub use batch::BatchAdvantage;
 pub use contract::{Advantage, AdvantageState};

@@ -1,7 +1,7 @@
 //! Advantages over the latest rewards of the same prompt.
 
 use super::contract::{Advantage, AdvantageState, check};
-use super::moments::Moments;
+use super::statistics::RewardStatistics;
 use crate::latest::LatestRewards;
 use crate::{PromptId, Result};
 
@@ -25,8 +25,8 @@ impl PerPromptAdvantage {
     }
 
     /// The moments that rewards of a prompt are measured against.
-    fn moments(&self, prompt: PromptId, batch: Moments) -> Moments {
-        self.memory.of(prompt).map_or(batch, |latest| Moments::of(latest.iter()))
+    fn moments(&self, prompt: PromptId, batch: RewardStatistics) -> RewardStatistics {
+        self.memory.of(prompt).map_or(batch, |latest| RewardStatistics::of(latest.iter()))
     }
 }
 
@@ -35,7 +35,7 @@ impl Advantage for PerPromptAdvantage {
     fn advantages(&mut self, prompts: &[PromptId], rewards: &[f32]) -> Result<Vec<f32>> {
         check(prompts, rewards)?;
         self.memory.extend(prompts, rewards);
-        let batch = Moments::of(rewards.iter());
+        let batch = RewardStatistics::of(rewards.iter());
         let normalise = |(&prompt, &reward)| self.moments(prompt, batch).normalise(reward, EPSILON);
         Ok(prompts.iter().zip(rewards).map(normalise).collect())
     }

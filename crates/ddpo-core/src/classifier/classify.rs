@@ -2,8 +2,8 @@
 
 use burn::Tensor;
 
+use super::classification::Classification;
 use super::elimination::Elimination;
-use super::verdict::Verdict;
 use crate::error::check_count;
 use crate::rows::{read, select_rows};
 use crate::{Address, Condition, Denoiser, Epoch, Noise, NoiseSchedule, Result, SampleId, Stream, denoising_error};
@@ -45,7 +45,12 @@ impl<const D: usize> DiffusionClassifier<'_, D> {
     ///
     /// # Errors
     /// [`Error::Count`](crate::Error::Count) if there is not one sample, and those of the model.
-    pub fn classify(&self, clean: &Tensor<D>, classes: &Condition, elimination: &Elimination) -> Result<Verdict> {
+    pub fn classify(
+        &self,
+        clean: &Tensor<D>,
+        classes: &Condition,
+        elimination: &Elimination,
+    ) -> Result<Classification> {
         check_count("classify", "samples", clean.dims()[0], 1)?;
         let (mut sums, mut trials) = (vec![0.0; classes.batch()], vec![0; classes.batch()]);
         let (mut left, mut tried): (Vec<usize>, usize) = ((0..classes.batch()).collect(), 0);
@@ -66,7 +71,7 @@ impl<const D: usize> DiffusionClassifier<'_, D> {
         }
         let elements = clean.dims()[1..].iter().product::<usize>() as f64;
         let errors = sums.iter().zip(&trials).map(|(sum, &n)| elements * sum / (n as f64).max(1.0)).collect();
-        Ok(Verdict { errors, trials })
+        Ok(Classification { errors, trials })
     }
 
     /// The mean squared error of each trial.

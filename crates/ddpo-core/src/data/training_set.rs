@@ -9,7 +9,7 @@ use crate::{Address, Error, Noise, PromptId, Result, Rollout, StepIndex, Stream}
 
 /// One action of one chain: what a policy gradient sums over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pair {
+pub struct Action {
     /// The chain, as a row of the training set.
     pub row: usize,
     /// The step.
@@ -83,48 +83,48 @@ impl<const D: usize> TrainingSet<D> {
         Ok((0..self.len()).map(order).collect())
     }
 
-    /// The tensors of these pairs, a pair a row, in their order.
+    /// The tensors of these actions, a action a row, in their order.
     ///
     /// # Errors
     /// [`Error::Index`] for a row or a step past the end, [`Error::DeterministicStep`] for a step that drew nothing,
-    /// [`Error::Count`] for no pairs.
-    pub fn minibatch(&self, pairs: &[Pair]) -> Result<Minibatch<D>> {
-        if pairs.is_empty() {
-            return Err(Error::Count { operation: "make a minibatch", what: "pairs", found: 0, wanted: 1 });
+    /// [`Error::Count`] for no actions.
+    pub fn minibatch(&self, actions: &[Action]) -> Result<Minibatch<D>> {
+        if actions.is_empty() {
+            return Err(Error::Count { operation: "make a minibatch", what: "actions", found: 0, wanted: 1 });
         }
-        let columns = pairs.iter().map(|&pair| self.column(pair)).collect::<Result<Vec<_>>>()?;
-        let rows: Vec<usize> = pairs.iter().map(|pair| pair.row).collect();
+        let columns = actions.iter().map(|&action| self.column(action)).collect::<Result<Vec<_>>>()?;
+        let rows: Vec<usize> = actions.iter().map(|action| action.row).collect();
         let width = self.steps().len();
         let old =
             rows.iter().zip(columns).map(|(row, column)| self.rollout.log_probs()[row * width + column]).collect();
         Ok(Minibatch {
-            steps: pairs.iter().map(|pair| pair.step).collect(),
-            sample: self.gather(pairs, 0),
-            next: self.gather(pairs, 1),
+            steps: actions.iter().map(|action| action.step).collect(),
+            sample: self.gather(actions, 0),
+            next: self.gather(actions, 1),
             old_log_prob: self.vector(old),
             advantage: self.vector(rows.iter().map(|&row| self.advantages[row]).collect()),
             condition: self.rollout.condition().select(&rows)?,
         })
     }
 
-    /// The place of a pair's step among the steps that drew something.
-    fn column(&self, pair: Pair) -> Result<usize> {
+    /// The place of a action's step among the steps that drew something.
+    fn column(&self, action: Action) -> Result<usize> {
         let steps = self.rollout.states().len() - 1;
-        if pair.row >= self.len() {
-            return Err(Error::Index { what: "chain", found: pair.row, len: self.len() });
+        if action.row >= self.len() {
+            return Err(Error::Index { what: "chain", found: action.row, len: self.len() });
         }
-        if pair.step.0 >= steps {
-            return Err(Error::Index { what: "step", found: pair.step.0, len: steps });
+        if action.step.0 >= steps {
+            return Err(Error::Index { what: "step", found: action.step.0, len: steps });
         }
-        let column = self.steps().iter().position(|step| *step == pair.step);
-        column.ok_or(Error::DeterministicStep { operation: "make a minibatch", row: pair.row })
+        let column = self.steps().iter().position(|step| *step == action.step);
+        column.ok_or(Error::DeterministicStep { operation: "make a minibatch", row: action.row })
     }
 
-    /// The states `offset` steps after those of the pairs. Slices are joined rather than picked from one large tensor: an
+    /// The states `offset` steps after those of the actions. Slices are joined rather than picked from one large tensor: an
     /// epoch of chains is too large to hold twice.
-    fn gather(&self, pairs: &[Pair], offset: usize) -> Tensor<D> {
-        let state = |pair: &Pair| self.rollout.states()[pair.step.0 + offset].clone().narrow(0, pair.row, 1);
-        Tensor::cat(pairs.iter().map(state).collect(), 0)
+    fn gather(&self, actions: &[Action], offset: usize) -> Tensor<D> {
+        let state = |action: &Action| self.rollout.states()[action.step.0 + offset].clone().narrow(0, action.row, 1);
+        Tensor::cat(actions.iter().map(state).collect(), 0)
     }
 
     fn vector(&self, values: Vec<f32>) -> Tensor<1> {

@@ -11,7 +11,7 @@ pub type WeightingState = Vec<(PromptId, Vec<f32>)>;
 
 /// Which samples are compared with each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum Grouping {
     /// All samples of a round.
     Round,
     /// The samples of one prompt.
@@ -50,10 +50,10 @@ pub(super) fn check(prompts: &[PromptId], rewards: &[f32]) -> Result<()> {
 }
 
 /// The rows that are compared with each other, in the order of prompts.
-pub(super) fn groups(scope: Scope, prompts: &[PromptId]) -> Vec<Vec<usize>> {
+pub(super) fn groups(scope: Grouping, prompts: &[PromptId]) -> Vec<Vec<usize>> {
     match scope {
-        Scope::Round => vec![(0..prompts.len()).collect()],
-        Scope::Prompt => {
+        Grouping::Round => vec![(0..prompts.len()).collect()],
+        Grouping::Prompt => {
             let mut rows: BTreeMap<PromptId, Vec<usize>> = BTreeMap::new();
             prompts.iter().enumerate().for_each(|(row, &prompt)| rows.entry(prompt).or_default().push(row));
             rows.into_values().collect()

@@ -1,6 +1,6 @@
 //! Weights that grow exponentially with the reward.
 
-use super::contract::{Scope, Weighting, check, groups};
+use super::contract::{Grouping, Weighting, check, groups};
 use crate::{Error, PromptId, Result};
 
 /// Reward-weighted regression (Peters and Schaal 2007; Black et al., arXiv 2305.13301, section 4.2):
@@ -9,7 +9,7 @@ use crate::{Error, PromptId, Result};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SoftmaxWeights {
     beta: f64,
-    scope: Scope,
+    scope: Grouping,
 }
 
 impl SoftmaxWeights {
@@ -17,7 +17,7 @@ impl SoftmaxWeights {
     ///
     /// # Errors
     /// [`Error::Parameter`] if β is negative or not finite: it would prefer the worst samples, or none.
-    pub fn new(beta: f64, scope: Scope) -> Result<Self> {
+    pub fn new(beta: f64, scope: Grouping) -> Result<Self> {
         match beta.is_finite() && beta >= 0.0 {
             true => Ok(Self { beta, scope }),
             false => Err(Error::parameter("beta", beta, "a finite number of at least 0")),
@@ -47,29 +47,30 @@ mod tests {
 
     const PROMPTS: [PromptId; 4] = [PromptId(1), PromptId(0), PromptId(1), PromptId(0)];
 
-    fn weights(beta: f64, scope: Scope, rewards: [f32; 4]) -> Vec<f32> {
+    fn weights(beta: f64, scope: Grouping, rewards: [f32; 4]) -> Vec<f32> {
         SoftmaxWeights::new(beta, scope).unwrap().weights(&PROMPTS, &rewards).unwrap()
     }
 
     #[test]
     fn the_mean_weight_is_one_and_the_ratio_is_the_exponential_of_the_difference() {
-        let weights = weights(0.2, Scope::Round, [-3.0, 1.0, 2.0, 10.0]);
+        let weights = weights(0.2, Grouping::Round, [-3.0, 1.0, 2.0, 10.0]);
         assert!((weights.iter().sum::<f32>() - 4.0).abs() < 1e-5, "{weights:?}");
         assert!((weights[2] / weights[0] - 1f32.exp()).abs() < 1e-5, "{weights:?}");
     }
 
     #[test]
     fn prompts_do_not_see_each_other() {
-        let weights = weights(1.0, Scope::Prompt, [0.0, 100.0, 0.0, 100.0]);
+        let weights = weights(1.0, Grouping::Prompt, [0.0, 100.0, 0.0, 100.0]);
         assert_eq!(weights, [1.0; 4]);
     }
 
     #[test]
     fn large_rewards_do_not_overflow_and_no_temperature_prefers_nothing() {
-        assert_eq!(weights(1.0, Scope::Round, [1e30, 0.0, 0.0, 0.0]), [4.0, 0.0, 0.0, 0.0]);
-        assert_eq!(weights(0.0, Scope::Round, [1e30, 0.0, -1.0, 5.0]), [1.0; 4]);
+        assert_eq!(weights(1.0, Grouping::Round, [1e30, 0.0, 0.0, 0.0]), [4.0, 0.0, 0.0, 0.0]);
+        assert_eq!(weights(0.0, Grouping::Round, [1e30, 0.0, -1.0, 5.0]), [1.0; 4]);
         assert!(
-            SoftmaxWeights::new(-0.1, Scope::Round).is_err() && SoftmaxWeights::new(f64::NAN, Scope::Round).is_err()
+            SoftmaxWeights::new(-0.1, Grouping::Round).is_err()
+                && SoftmaxWeights::new(f64::NAN, Grouping::Round).is_err()
         );
     }
 }

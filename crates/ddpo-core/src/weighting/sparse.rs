@@ -1,6 +1,6 @@
 //! Weights of one for the best samples, and of none for the others.
 
-use super::contract::{Scope, Weighting, WeightingState, check};
+use super::contract::{Grouping, Weighting, WeightingState, check};
 use crate::latest::LatestRewards;
 use crate::{Error, PromptId, Result};
 
@@ -13,8 +13,8 @@ use crate::{Error, PromptId, Result};
 #[derive(Clone, Debug)]
 pub struct SparseWeights {
     percentile: f64,
-    scope: Scope,
-    /// Empty for [`Scope::Round`].
+    scope: Grouping,
+    /// Empty for [`Grouping::Round`].
     memory: LatestRewards,
 }
 
@@ -23,7 +23,7 @@ impl SparseWeights {
     ///
     /// # Errors
     /// [`Error::Parameter`] if the percentile is not from 0 to 100, the buffer is empty, or it can never hold `min_count`.
-    pub fn new(percentile: f64, scope: Scope, buffer_size: usize, min_count: usize) -> Result<Self> {
+    pub fn new(percentile: f64, scope: Grouping, buffer_size: usize, min_count: usize) -> Result<Self> {
         if !(0.0..=100.0).contains(&percentile) {
             return Err(Error::parameter("percentile", percentile, "a number from 0 to 100"));
         }
@@ -40,7 +40,7 @@ impl Weighting for SparseWeights {
     /// The memory is extended by all rewards before any is judged: a reward is always among those it is compared with.
     fn weights(&mut self, prompts: &[PromptId], rewards: &[f32]) -> Result<Vec<f32>> {
         check(prompts, rewards)?;
-        if self.scope == Scope::Prompt {
+        if self.scope == Grouping::Prompt {
             self.memory.extend(prompts, rewards);
         }
         let round = percentile(rewards.iter().copied(), self.percentile);
@@ -87,10 +87,10 @@ mod tests {
 
     #[test]
     fn the_best_of_each_prompt_are_kept() {
-        let mut sparse = SparseWeights::new(50.0, Scope::Prompt, 8, 2).unwrap();
+        let mut sparse = SparseWeights::new(50.0, Grouping::Prompt, 8, 2).unwrap();
         let weights = sparse.weights(&ids(&[0, 1, 0, 1, 0]), &[1.0, 100.0, 2.0, 300.0, 3.0]).unwrap();
         assert_eq!(weights, [0.0, 0.0, 1.0, 1.0, 1.0]);
-        let mut sparse = SparseWeights::new(80.0, Scope::Round, 8, 2).unwrap();
+        let mut sparse = SparseWeights::new(80.0, Grouping::Round, 8, 2).unwrap();
         let weights = sparse.weights(&ids(&[0, 1, 0, 1, 0]), &[1.0, 100.0, 2.0, 300.0, 3.0]).unwrap();
         assert_eq!(weights, [0.0, 0.0, 0.0, 1.0, 0.0]);
         assert!(sparse.state().is_empty());
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn thresholds_remember_earlier_rounds_and_forget_old_ones() {
-        let mut sparse = SparseWeights::new(90.0, Scope::Prompt, 3, 1).unwrap();
+        let mut sparse = SparseWeights::new(90.0, Grouping::Prompt, 3, 1).unwrap();
         sparse.weights(&ids(&[0, 0]), &[5.0, 9.0]).unwrap();
         assert_eq!(sparse.weights(&ids(&[0]), &[8.0]).unwrap(), [0.0], "an earlier round had better ones");
         sparse.weights(&ids(&[0, 0]), &[1.0, 1.0]).unwrap();
@@ -108,15 +108,15 @@ mod tests {
 
     #[test]
     fn prompts_with_few_rewards_are_measured_against_the_round() {
-        let mut sparse = SparseWeights::new(75.0, Scope::Prompt, 8, 2).unwrap();
+        let mut sparse = SparseWeights::new(75.0, Grouping::Prompt, 8, 2).unwrap();
         assert_eq!(sparse.weights(&ids(&[0, 1, 2, 3]), &[1.0, 2.0, 3.0, 4.0]).unwrap(), [0.0, 0.0, 0.0, 1.0]);
     }
 
     #[test]
     fn a_restored_weighting_continues_as_if_nothing_happened() {
-        let mut sparse = SparseWeights::new(60.0, Scope::Prompt, 3, 2).unwrap();
+        let mut sparse = SparseWeights::new(60.0, Grouping::Prompt, 3, 2).unwrap();
         sparse.weights(&ids(&[0, 1, 0]), &[1.0, 5.0, 2.0]).unwrap();
-        let mut restored = SparseWeights::new(60.0, Scope::Prompt, 3, 2).unwrap();
+        let mut restored = SparseWeights::new(60.0, Grouping::Prompt, 3, 2).unwrap();
         restored.restore(sparse.state()).unwrap();
         let next = (ids(&[1, 0]), [4.0, 0.5]);
         assert_eq!(sparse.weights(&next.0, &next.1).unwrap(), restored.weights(&next.0, &next.1).unwrap());
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn impossible_numbers_are_refused() {
         for (percentile, buffer_size, min_count) in [(101.0, 1, 1), (f64::NAN, 1, 1), (90.0, 0, 0), (90.0, 1, 2)] {
-            assert!(SparseWeights::new(percentile, Scope::Prompt, buffer_size, min_count).is_err());
+            assert!(SparseWeights::new(percentile, Grouping::Prompt, buffer_size, min_count).is_err());
         }
     }
 }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::{
     memory::{self, Shared, with_scratch},
     pack::Panels,
-    product::{Group, Product, Start, pad_bias},
+    product::{Group, MatrixProduct, Start, pad_bias},
     tile::{GROUP, Walk},
 };
 use crate::simd::Level;
@@ -53,19 +53,19 @@ pub(crate) struct Geometry {
     /// Number of outputs down and across.
     pub output: [usize; 2],
     /// Where the outputs go.
-    pub place: Place,
+    pub place: OutputRows,
 }
 
 /// Output `(y, x)` is pixel `(origin + step · y, origin + step · x)` of the resulting image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct OutputRows {
     pub step: usize,
     pub origin: [usize; 2],
     /// Height and width of the resulting image.
     pub size: [usize; 2],
 }
 
-impl Place {
+impl OutputRows {
     /// Every pixel of an image of this size.
     pub(crate) fn all(size: [usize; 2]) -> Self {
         Self { step: 1, origin: [0, 0], size }
@@ -143,7 +143,7 @@ pub(super) unsafe fn convolve_into(
         with_patch(x, images, geometry, range, |patch| {
             for index in panels.clone() {
                 let panel = matrix.panel(index);
-                level.run(Product {
+                level.run(MatrixProduct {
                     left: patch.values,
                     walk: patch.walk,
                     groups: patch.groups,

@@ -4,7 +4,7 @@
 //! of the kernel; a phase is a convolution of stride 1 under those positions in reverse.
 
 use super::{
-    conv::{Geometry, Images, Place, convolve_into},
+    conv::{Geometry, Images, OutputRows, convolve_into},
     memory::Shared,
     pack::Panels,
     product::Start,
@@ -36,7 +36,7 @@ pub(crate) fn phases(geometry: Geometry, images: Images) -> Vec<Phase> {
                 stride: 1,
                 before: [down.before, across.before],
                 output: [down.count, across.count],
-                place: Place { step, origin: [py, px], size },
+                place: OutputRows { step, origin: [py, px], size },
             },
         });
     }

@@ -11,7 +11,7 @@ use super::{
     linear::with_panel,
     memory::{self, Shared, with_scratch},
     pack::PANEL,
-    product::{Group, Product, Start},
+    product::{Group, MatrixProduct, Start},
     tile::{GROUP, Walk},
 };
 use crate::simd::Level;
@@ -46,7 +46,17 @@ pub(crate) fn weight_gradient(
                 for index in panels.clone() {
                     with_panel(g, n, index, false, |panel, pitch| {
                         let (start, result, stride) = (Start::Add, shared, n);
-                        level.run(Product { left, walk, groups, panel, pitch, start, result, unit: stride, stride });
+                        level.run(MatrixProduct {
+                            left,
+                            walk,
+                            groups,
+                            panel,
+                            pitch,
+                            start,
+                            result,
+                            unit: stride,
+                            stride,
+                        });
                     });
                 }
             });

@@ -6,7 +6,7 @@ use super::{
     memory::{self, Shared, with_scratch},
     pack::{PANEL, Panel, Panels, padded, transpose},
     pointwise::{load, store},
-    product::{Group, Product, Start, pad_bias},
+    product::{Group, MatrixProduct, Start, pad_bias},
     tile::{GROUP, Walk},
 };
 use crate::simd::{Level, Simd, Work};
@@ -24,7 +24,7 @@ pub(crate) fn multiply(level: Level, x: &[f32], rows: usize, matrix: &Panels, bi
                 let x = &x[range.start * k..range.end * k];
                 block(x, range.len(), k, |left, groups| {
                     for index in panels.clone() {
-                        level.run(Product {
+                        level.run(MatrixProduct {
                             left,
                             walk: Walk::rows(k, k),
                             groups,
@@ -129,7 +129,7 @@ fn outer(
         for index in panels {
             with_panel(g, n, index, count <= THIN, |panel, pitch| {
                 let (left, groups, start, stride) = (&*left, &groups[..], Start::Add, n);
-                level.run(Product { left, walk, groups, panel, pitch, start, result, unit: stride, stride });
+                level.run(MatrixProduct { left, walk, groups, panel, pitch, start, result, unit: stride, stride });
             });
         }
     });

@@ -42,7 +42,7 @@ pub(crate) enum Start<'a> {
 }
 
 /// `result = start + left · panel` for some groups of rows.
-pub(crate) struct Product<'a> {
+pub(crate) struct MatrixProduct<'a> {
     pub left: &'a [f32],
     pub walk: Walk,
     pub groups: &'a [Group],
@@ -57,7 +57,7 @@ pub(crate) struct Product<'a> {
     pub stride: usize,
 }
 
-impl Product<'_> {
+impl MatrixProduct<'_> {
     /// Checks the bounds that the tiles rely on.
     fn check(&self) {
         let reach = self.walk.reach();
@@ -141,7 +141,7 @@ impl Product<'_> {
                 return;
             }
             // SAFETY: `check` saw that the rows and columns exist in the result; whoever made the
-            // product vouches that they are no other task's (`Product::run` says so).
+            // product vouches that they are no other task's (`MatrixProduct::run` says so).
             unsafe {
                 let to = self.result.at(index + v * S::LANES);
                 if count == S::LANES {
@@ -156,7 +156,7 @@ impl Product<'_> {
     }
 }
 
-impl Work for Product<'_> {
+impl Work for MatrixProduct<'_> {
     type Output = ();
 
     /// The rows of every group in the result and the valid columns of the panel must be

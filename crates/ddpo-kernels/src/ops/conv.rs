@@ -6,7 +6,7 @@ use super::matrix::Matrix;
 use crate::{
     Conv2dOptions, Weight,
     cpu::{
-        conv::{Geometry, Images, Place, convolve},
+        conv::{Geometry, Images, OutputRows, convolve},
         conv_input::{input_gradient, phases},
         conv_weight::weight_gradient,
         linear::row_sum,
@@ -36,7 +36,7 @@ pub(crate) fn conv2d(
         stride: options.stride,
         before: [options.padding.top as isize, options.padding.left as isize],
         output,
-        place: Place::all(output),
+        place: OutputRows::all(output),
     };
     let op = Conv { level: Level::current(), images, geometry, matrix, bias: bias.is_some() };
     Some(apply(x.clone(), value, bias.cloned(), op))

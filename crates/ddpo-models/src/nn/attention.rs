@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use ddpo_kernels::{Activation, Mask};
 
 use super::{GroupNorm, Linear};
-use crate::params::{Scope, Weights};
+use crate::params::{ParamScope, Weights};
 
 /// What attention looks at: states `[U, S, C]`, and which of them each sample's are if several samples share them.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ pub(crate) struct Attention {
 
 impl Attention {
     /// Attention of `channels` to `context` channels; `bias` is of query, key and value.
-    pub(crate) fn new(scope: &mut Scope<'_>, channels: usize, context: usize, heads: usize, bias: bool) -> Self {
+    pub(crate) fn new(scope: &mut ParamScope<'_>, channels: usize, context: usize, heads: usize, bias: bool) -> Self {
         let linear = if bias { Linear::new } else { Linear::without_bias };
         Self {
             query: linear(&mut scope.child("to_q"), channels, channels),
@@ -106,7 +106,7 @@ pub(crate) struct SelfAttention2d {
 }
 
 impl SelfAttention2d {
-    pub(crate) fn new(scope: &mut Scope<'_>, channels: usize, groups: usize, epsilon: f64) -> Self {
+    pub(crate) fn new(scope: &mut ParamScope<'_>, channels: usize, groups: usize, epsilon: f64) -> Self {
         Self {
             norm: GroupNorm::new(&mut scope.child("group_norm"), channels, groups, epsilon),
             attention: Attention::new(scope, channels, channels, 1, true),

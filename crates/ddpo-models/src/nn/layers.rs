@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use ddpo_kernels::{Activation, Conv2dOptions, Padding};
 
-use crate::params::{Init, Layout, ParamId, Scope, Weights};
+use crate::params::{Init, Layout, ParamId, ParamScope, Weights};
 
 /// `y = x W + b`, with the low-rank term of its adapter if it has one.
 #[derive(Clone, Debug)]
@@ -14,27 +14,27 @@ pub(crate) struct Linear {
 
 impl Linear {
     /// A layer with bias and PyTorch's initial distribution.
-    pub(crate) fn new(scope: &mut Scope<'_>, inputs: usize, outputs: usize) -> Self {
+    pub(crate) fn new(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize) -> Self {
         let mut layer = Self::without_bias(scope, inputs, outputs);
         layer.bias = Some(scope.param("bias", &[outputs], Layout::Vector, Init::Uniform(bound(inputs))));
         layer
     }
 
     /// A layer without bias and with PyTorch's initial distribution.
-    pub(crate) fn without_bias(scope: &mut Scope<'_>, inputs: usize, outputs: usize) -> Self {
+    pub(crate) fn without_bias(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize) -> Self {
         let weight = scope.param("weight", &[outputs, inputs], Layout::Linear, Init::Uniform(bound(inputs)));
         Self { weight, bias: None }
     }
 
     /// A layer with a normal weight and a bias of zeros, as CLIP starts.
-    pub(crate) fn normal(scope: &mut Scope<'_>, inputs: usize, outputs: usize, std: f64) -> Self {
+    pub(crate) fn normal(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize, std: f64) -> Self {
         let weight = scope.param("weight", &[outputs, inputs], Layout::Linear, Init::Normal(std));
         let bias = scope.param("bias", &[outputs], Layout::Vector, Init::Zeros);
         Self { weight, bias: Some(bias) }
     }
 
     /// A 1x1 convolution of the files, which is this layer on channels-last images.
-    pub(crate) fn pointwise(scope: &mut Scope<'_>, inputs: usize, outputs: usize) -> Self {
+    pub(crate) fn pointwise(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize) -> Self {
         let init = Init::Uniform(bound(inputs));
         let weight = scope.param("weight", &[outputs, inputs, 1, 1], Layout::Linear, init);
         let bias = scope.param("bias", &[outputs], Layout::Vector, init);
@@ -65,12 +65,12 @@ pub(crate) struct Conv {
 
 impl Conv {
     /// A convolution of stride 1 that keeps the size; `kernel` is odd.
-    pub(crate) fn same(scope: &mut Scope<'_>, inputs: usize, outputs: usize, kernel: usize) -> Self {
+    pub(crate) fn same(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize, kernel: usize) -> Self {
         Self::new(scope, inputs, outputs, kernel, 1, Padding::same(kernel / 2))
     }
 
     pub(crate) fn new(
-        scope: &mut Scope<'_>,
+        scope: &mut ParamScope<'_>,
         inputs: usize,
         outputs: usize,
         kernel: usize,
@@ -101,7 +101,7 @@ pub(crate) struct GroupNorm {
 }
 
 impl GroupNorm {
-    pub(crate) fn new(scope: &mut Scope<'_>, channels: usize, groups: usize, epsilon: f64) -> Self {
+    pub(crate) fn new(scope: &mut ParamScope<'_>, channels: usize, groups: usize, epsilon: f64) -> Self {
         let (gain, bias) = affine(scope, channels);
         Self { gain, bias, groups, epsilon }
     }
@@ -124,7 +124,7 @@ pub(crate) struct LayerNorm {
 }
 
 impl LayerNorm {
-    pub(crate) fn new(scope: &mut Scope<'_>, channels: usize, epsilon: f64) -> Self {
+    pub(crate) fn new(scope: &mut ParamScope<'_>, channels: usize, epsilon: f64) -> Self {
         let (gain, bias) = affine(scope, channels);
         Self { gain, bias, epsilon }
     }
@@ -139,7 +139,7 @@ impl LayerNorm {
 
 /// A convolution of stride 2 named `conv`; padding 0 stands for one row below and one column to the right, as in
 /// diffusers' `Downsample2D`.
-pub(crate) fn downsample(scope: &mut Scope<'_>, channels: usize, padding: usize) -> Conv {
+pub(crate) fn downsample(scope: &mut ParamScope<'_>, channels: usize, padding: usize) -> Conv {
     let padding = match padding {
         0 => Padding { top: 0, bottom: 1, left: 0, right: 1 },
         pixels => Padding::same(pixels),
@@ -160,7 +160,7 @@ fn crop(x: Tensor<4>, [height, width]: [usize; 2]) -> Tensor<4> {
     if [h, w] == [height, width] { x } else { x.narrow(1, 0, height).narrow(2, 0, width) }
 }
 
-fn affine(scope: &mut Scope<'_>, channels: usize) -> (ParamId, ParamId) {
+fn affine(scope: &mut ParamScope<'_>, channels: usize) -> (ParamId, ParamId) {
     let gain = scope.param("weight", &[channels], Layout::Vector, Init::Ones);
     let bias = scope.param("bias", &[channels], Layout::Vector, Init::Zeros);
     (gain, bias)

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use ddpo_kernels::Activation;
 
 use super::{Conv, GroupNorm, Linear};
-use crate::params::{Scope, Weights};
+use crate::params::{ParamScope, Weights};
 
 /// The sizes of a residual block.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +32,7 @@ pub(crate) struct Resnet {
 }
 
 impl Resnet {
-    pub(crate) fn new(scope: &mut Scope<'_>, shape: ResnetShape) -> Self {
+    pub(crate) fn new(scope: &mut ParamScope<'_>, shape: ResnetShape) -> Self {
         let ResnetShape { inputs, outputs, time, groups, epsilon, output_scale } = shape;
         Self {
             norm1: GroupNorm::new(&mut scope.child("norm1"), inputs, groups, epsilon),

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use ddpo_kernels::Activation;
 
 use super::{Attention, Context, GroupNorm, KeysValues, LayerNorm, Linear};
-use crate::params::{Scope, Weights};
+use crate::params::{ParamScope, Weights};
 
 /// The sizes of a spatial transformer.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +47,7 @@ impl Transformer {
     /// The epsilon of the group norm is fixed in diffusers, whatever `norm_eps` says.
     const NORM_EPSILON: f64 = 1e-6;
 
-    pub(crate) fn new(scope: &mut Scope<'_>, shape: TransformerShape) -> Self {
+    pub(crate) fn new(scope: &mut ParamScope<'_>, shape: TransformerShape) -> Self {
         let channels = shape.channels;
         let projection = if shape.linear_projection { Linear::new } else { Linear::pointwise };
         Self {
@@ -93,10 +93,11 @@ impl Transformer {
 impl Block {
     const NORM_EPSILON: f64 = 1e-5;
 
-    fn new(scope: &mut Scope<'_>, shape: &TransformerShape) -> Self {
+    fn new(scope: &mut ParamScope<'_>, shape: &TransformerShape) -> Self {
         let TransformerShape { channels, heads, context, only_cross_attention, .. } = *shape;
-        let norm =
-            |scope: &mut Scope<'_>, name: &str| LayerNorm::new(&mut scope.child(name), channels, Self::NORM_EPSILON);
+        let norm = |scope: &mut ParamScope<'_>, name: &str| {
+            LayerNorm::new(&mut scope.child(name), channels, Self::NORM_EPSILON)
+        };
         let first_context = if only_cross_attention { context } else { channels };
         Self {
             norm1: norm(scope, "norm1"),

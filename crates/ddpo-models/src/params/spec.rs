@@ -79,21 +79,21 @@ pub(crate) struct ParamId(pub(crate) usize);
 /// Collects the parameters of a model while its layers are described.
 ///
 /// Layers keep the [`ParamId`]s they are given, so that a forward pass looks nothing up by name.
-pub(crate) struct Scope<'a> {
+pub(crate) struct ParamScope<'a> {
     specs: &'a mut Vec<ParamSpec>,
     prefix: String,
 }
 
-impl<'a> Scope<'a> {
+impl<'a> ParamScope<'a> {
     /// The root of a model.
     pub(crate) fn root(specs: &'a mut Vec<ParamSpec>) -> Self {
         Self { specs, prefix: String::new() }
     }
 
     /// The scope of a submodule.
-    pub(crate) fn child(&mut self, name: impl Display) -> Scope<'_> {
+    pub(crate) fn child(&mut self, name: impl Display) -> ParamScope<'_> {
         let prefix = format!("{}{name}.", self.prefix);
-        Scope { specs: self.specs, prefix }
+        ParamScope { specs: self.specs, prefix }
     }
 
     /// Registers one parameter.

@@ -7,7 +7,7 @@ use super::config::{TextActivation, TextEncoderConfig};
 use crate::{
     error::{Error, Result},
     nn::{LayerNorm, Linear},
-    params::{Init, Layout, ParamId, Scope, Specs, Weights},
+    params::{Init, Layout, ParamId, ParamScope, Specs, Weights},
 };
 
 /// A text encoder without weights: the layers and what they need.
@@ -42,7 +42,7 @@ impl TextEncoder {
     pub fn new(config: TextEncoderConfig) -> Result<Self> {
         config.validate()?;
         let mut specs = Vec::new();
-        let mut root = Scope::root(&mut specs);
+        let mut root = ParamScope::root(&mut specs);
         let mut scope = root.child("text_model");
         let mut table = |name: &str, rows: usize| {
             let mut scope = scope.child("embeddings");
@@ -113,14 +113,15 @@ impl TextEncoder {
 
 impl Layer {
     /// The standard deviations are those of transformers' `CLIPPreTrainedModel._init_weights`.
-    fn new(scope: &mut Scope<'_>, config: &TextEncoderConfig) -> Self {
+    fn new(scope: &mut ParamScope<'_>, config: &TextEncoderConfig) -> Self {
         let (width, inner) = (config.hidden_size, config.intermediate_size);
         let residual = 1.0 / ((width * 2 * config.num_hidden_layers) as f64).sqrt();
         let out = 1.0 / (width as f64).sqrt();
         let expand = 1.0 / (2.0 * width as f64).sqrt();
-        let norm =
-            |scope: &mut Scope<'_>, name: &str| LayerNorm::new(&mut scope.child(name), width, config.layer_norm_eps);
-        let projection = |scope: &mut Scope<'_>, name: &str, std: f64| {
+        let norm = |scope: &mut ParamScope<'_>, name: &str| {
+            LayerNorm::new(&mut scope.child(name), width, config.layer_norm_eps)
+        };
+        let projection = |scope: &mut ParamScope<'_>, name: &str, std: f64| {
             Linear::normal(&mut scope.child("self_attn").child(name), width, width, std)
         };
         Self {

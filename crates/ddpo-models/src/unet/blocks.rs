@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use super::config::{BlockConfig, UnetConfig};
 use crate::{
     nn::{Conv, KeysValues, Resnet, ResnetShape, Transformer, TransformerShape, downsample, upsample_to},
-    params::{Scope, Weights},
+    params::{ParamScope, Weights},
 };
 
 type Context<'a> = std::slice::Iter<'a, KeysValues>;
@@ -40,7 +40,12 @@ pub(super) struct UpBlock {
 }
 
 impl Layer {
-    fn new(scope: &mut Scope<'_>, index: usize, resnet: ResnetShape, transformer: Option<TransformerShape>) -> Self {
+    fn new(
+        scope: &mut ParamScope<'_>,
+        index: usize,
+        resnet: ResnetShape,
+        transformer: Option<TransformerShape>,
+    ) -> Self {
         Self {
             resnet: Resnet::new(&mut scope.child("resnets").child(index), resnet),
             transformer: transformer.map(|shape| Transformer::new(&mut scope.child("attentions").child(index), shape)),
@@ -68,9 +73,9 @@ impl Layer {
 
 impl DownBlock {
     /// Block `index` of `config`, which is entered with `inputs` channels.
-    pub(super) fn new(scope: &mut Scope<'_>, config: &UnetConfig, index: usize, inputs: usize) -> Self {
+    pub(super) fn new(scope: &mut ParamScope<'_>, config: &UnetConfig, index: usize, inputs: usize) -> Self {
         let block = &config.blocks[index];
-        let layer = |(i, scope): (usize, &mut Scope<'_>)| {
+        let layer = |(i, scope): (usize, &mut ParamScope<'_>)| {
             let inputs = if i == 0 { inputs } else { block.channels };
             let transformer = block.down_attention.then(|| transformer_shape(config, block));
             Layer::new(scope, i, resnet_shape(config, inputs, block.channels, 1.0), transformer)
@@ -116,7 +121,7 @@ impl DownBlock {
 }
 
 impl MidBlock {
-    pub(super) fn new(scope: &mut Scope<'_>, config: &UnetConfig, block: &BlockConfig) -> Self {
+    pub(super) fn new(scope: &mut ParamScope<'_>, config: &UnetConfig, block: &BlockConfig) -> Self {
         let resnet = resnet_shape(config, block.channels, block.channels, config.mid_block_scale_factor);
         // Diffusers gives the middle block no `only_cross_attention`.
         let transformer = TransformerShape { only_cross_attention: false, ..transformer_shape(config, block) };
@@ -146,11 +151,11 @@ impl MidBlock {
 
 impl UpBlock {
     /// The block that goes up at resolution `index` of `config`, entered with `inputs` channels.
-    pub(super) fn new(scope: &mut Scope<'_>, config: &UnetConfig, index: usize, inputs: usize) -> Self {
+    pub(super) fn new(scope: &mut ParamScope<'_>, config: &UnetConfig, index: usize, inputs: usize) -> Self {
         let block = &config.blocks[index];
         // The last skip of this resolution is the output of the finer one.
         let finer = config.blocks[index.saturating_sub(1)].channels;
-        let layer = |(i, scope): (usize, &mut Scope<'_>)| {
+        let layer = |(i, scope): (usize, &mut ParamScope<'_>)| {
             let own = if i == 0 { inputs } else { block.channels };
             let skip = if i == block.layers { finer } else { block.channels };
             let transformer = block.up_attention.then(|| transformer_shape(config, block));

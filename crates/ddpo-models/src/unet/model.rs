@@ -10,7 +10,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     nn::{Context, Conv, GroupNorm, KeysValues, Linear, Transformer},
-    params::{Scope, Specs, Weights, vector},
+    params::{ParamScope, Specs, Weights, vector},
 };
 
 /// A UNet without weights: the layers and what they need.
@@ -43,7 +43,7 @@ impl Unet {
     pub fn new(config: UnetConfig) -> Result<Self> {
         config.validate()?;
         let mut specs = Vec::new();
-        let mut root = Scope::root(&mut specs);
+        let mut root = ParamScope::root(&mut specs);
         let scope = &mut root;
         let channels: Vec<usize> = config.blocks.iter().map(|block| block.channels).collect();
         let (first, count) = (channels[0], channels.len());

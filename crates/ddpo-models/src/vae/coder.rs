@@ -6,7 +6,7 @@ use ddpo_kernels::Activation;
 use super::config::VaeConfig;
 use crate::{
     nn::{Conv, GroupNorm, Resnet, ResnetShape, SelfAttention2d, downsample},
-    params::{Scope, Weights},
+    params::{ParamScope, Weights},
 };
 
 /// Diffusers fixes the epsilon of an autoencoder's norms.
@@ -47,10 +47,10 @@ struct MidBlock {
 }
 
 impl Encoder {
-    pub(super) fn new(scope: &mut Scope<'_>, config: &VaeConfig) -> Self {
+    pub(super) fn new(scope: &mut ParamScope<'_>, config: &VaeConfig) -> Self {
         let channels = &config.block_out_channels;
         let (first, last) = ends(channels);
-        let block = |(i, scope): (usize, &mut Scope<'_>)| {
+        let block = |(i, scope): (usize, &mut ParamScope<'_>)| {
             let mut blocks = scope.child("down_blocks");
             let scope = &mut blocks.child(i);
             let inputs = channels[i.saturating_sub(1)];
@@ -86,12 +86,12 @@ impl Encoder {
 }
 
 impl Decoder {
-    pub(super) fn new(scope: &mut Scope<'_>, config: &VaeConfig) -> Self {
+    pub(super) fn new(scope: &mut ParamScope<'_>, config: &VaeConfig) -> Self {
         let channels: Vec<usize> = config.block_out_channels.iter().rev().copied().collect();
         let (first, last) = ends(&channels);
         let conv_in = Conv::same(&mut scope.child("conv_in"), config.latent_channels, first, 3);
         let mid = MidBlock::new(&mut scope.child("mid_block"), config, first);
-        let block = |(i, scope): (usize, &mut Scope<'_>)| {
+        let block = |(i, scope): (usize, &mut ParamScope<'_>)| {
             let mut blocks = scope.child("up_blocks");
             let scope = &mut blocks.child(i);
             let inputs = channels[i.saturating_sub(1)];
@@ -132,9 +132,9 @@ impl Block {
 }
 
 impl MidBlock {
-    fn new(scope: &mut Scope<'_>, config: &VaeConfig, channels: usize) -> Self {
+    fn new(scope: &mut ParamScope<'_>, config: &VaeConfig, channels: usize) -> Self {
         let resnet = resnet_shape(config, channels, channels);
-        let attention = |scope: &mut Scope<'_>| {
+        let attention = |scope: &mut ParamScope<'_>| {
             SelfAttention2d::new(&mut scope.child("attentions").child(0), channels, config.norm_num_groups, EPSILON)
         };
         Self {
@@ -153,7 +153,7 @@ impl MidBlock {
     }
 }
 
-fn resnets(scope: &mut Scope<'_>, config: &VaeConfig, inputs: usize, outputs: usize, count: usize) -> Vec<Resnet> {
+fn resnets(scope: &mut ParamScope<'_>, config: &VaeConfig, inputs: usize, outputs: usize, count: usize) -> Vec<Resnet> {
     let mut resnet = |i: usize| {
         let inputs = if i == 0 { inputs } else { outputs };
         Resnet::new(&mut scope.child("resnets").child(i), resnet_shape(config, inputs, outputs))

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     error::{Error, Result},
     nn::Linear,
-    params::{Scope, Specs, Weights},
+    params::{ParamScope, Specs, Weights},
 };
 
 /// An autoencoder without weights: the layers and what they need.
@@ -25,7 +25,7 @@ pub struct Vae {
 
 /// The diagonal Gaussian over latents that an image is encoded to, `[B, h, w, latent_channels]` each.
 #[derive(Clone, Debug)]
-pub struct Moments {
+pub struct LatentDistribution {
     /// The mean, which is the latent that encoding without noise gives.
     pub mean: Tensor<4>,
     /// The logarithm of the variance, within `[-30, 20]`.
@@ -41,7 +41,7 @@ impl Vae {
     pub fn new(config: VaeConfig) -> Result<Self> {
         config.validate()?;
         let mut specs = Vec::new();
-        let mut scope = Scope::root(&mut specs);
+        let mut scope = ParamScope::root(&mut specs);
         let latent = config.latent_channels;
         let encoder = Encoder::new(&mut scope.child("encoder"), &config);
         let decoder = Decoder::new(&mut scope.child("decoder"), &config);
@@ -71,7 +71,7 @@ impl Vae {
     /// # Errors
     ///
     /// If a shape does not fit, or the weights are of another model.
-    pub fn encode(&self, weights: &Weights, images: Tensor<4>) -> Result<Moments> {
+    pub fn encode(&self, weights: &Weights, images: Tensor<4>) -> Result<LatentDistribution> {
         let [_, height, width, channels] = images.dims();
         self.check("encode images", weights, channels, self.config.in_channels)?;
         let factor = self.config.downscale();
@@ -87,7 +87,7 @@ impl Vae {
         let latent = self.config.latent_channels;
         let mean = moments.clone().narrow(3, 0, latent);
         let log_variance = moments.narrow(3, latent, latent).clamp(-30.0, 20.0);
-        Ok(Moments { mean, log_variance })
+        Ok(LatentDistribution { mean, log_variance })
     }
 
     /// The images of unscaled latents.

@@ -49,11 +49,11 @@ pub struct Update {
 pub struct AdamW {
     config: AdamWConfig,
     time: u64,
-    moments: Vec<Moments>,
+    moments: Vec<MomentEstimates>,
 }
 
 #[derive(Clone, Debug)]
-struct Moments {
+struct MomentEstimates {
     first: Tensor<1>,
     second: Tensor<1>,
 }
@@ -121,8 +121,10 @@ impl AdamW {
         let mut moments = Vec::new();
         for (name, length) in parameters.iter().filter(|_| time > 0) {
             let take = |kind: &str| NamedTensor::find(tensors, &format!("adam.{kind}/{name}"), *length);
-            moments
-                .push(Moments { first: take("first")?.to_tensor(device), second: take("second")?.to_tensor(device) });
+            moments.push(MomentEstimates {
+                first: take("first")?.to_tensor(device),
+                second: take("second")?.to_tensor(device),
+            });
         }
         Ok(Self { config, time, moments })
     }
@@ -148,7 +150,7 @@ impl AdamW {
     fn slots(&mut self, values: Vec<Tensor<1>>, gradients: Vec<Tensor<1>>) -> Result<Vec<Slot>> {
         check_count("gradients of a step", gradients.len(), values.len())?;
         if self.time == 0 {
-            self.moments = gradients.iter().map(Moments::zeros).collect();
+            self.moments = gradients.iter().map(MomentEstimates::zeros).collect();
         }
         check_count("parameters of a step", values.len(), self.moments.len())?;
         let moments = std::mem::take(&mut self.moments);
@@ -163,13 +165,13 @@ impl AdamW {
         } else {
             slots.into_iter().map(|slot| composed(slot, constants)).collect()
         };
-        let (values, moments) = done.into_iter().map(Moments::split).unzip();
+        let (values, moments) = done.into_iter().map(MomentEstimates::split).unzip();
         self.moments = moments;
         Ok(values)
     }
 }
 
-impl Moments {
+impl MomentEstimates {
     fn zeros(like: &Tensor<1>) -> Self {
         Self { first: like.zeros_like(), second: like.zeros_like() }
     }

@@ -10,7 +10,7 @@ use crate::fs;
 /// Files of one process at most: the first few say what is wrong, and a run which goes on must not fill the disk.
 const MOST: usize = 16;
 
-/// Writes the evidence of a failure as `non-finite/epoch_NNNN.safetensors`, of an optimizer step with its number.
+/// Writes the batch_record of a failure as `non-finite/epoch_NNNN.safetensors`, of an optimizer step with its number.
 #[derive(Debug)]
 pub struct Batches {
     directory: PathBuf,
@@ -33,14 +33,14 @@ impl Tracker for Batches {
     }
 
     fn record(&mut self, event: &Event<'_>) -> Result<()> {
-        let Event::NonFinite(evidence) = event else { return Ok(()) };
+        let Event::NonFinite(batch_record) = event else { return Ok(()) };
         if self.written == MOST {
             return Ok(());
         }
-        let (epoch, update) = (evidence.facts.epoch, evidence.facts.update);
+        let (epoch, update) = (batch_record.members.epoch, batch_record.members.update);
         let name = update.map_or(format!("epoch_{epoch:04}"), |update| format!("epoch_{epoch:04}_update_{update:06}"));
         fs::create_directory(&self.directory)?;
-        fs::write_atomic(&self.directory.join(name + ".safetensors"), &evidence.to_bytes()?)?;
+        fs::write_atomic(&self.directory.join(name + ".safetensors"), &batch_record.to_bytes()?)?;
         self.written += 1;
         Ok(())
     }

@@ -4,7 +4,7 @@ use ddpo_core::{Advantage, Objective, ScoredRollout, TrainingSet};
 
 use super::fork::ForkPolicy;
 use super::parts::DdpoParts;
-use super::workshop::{Workshop, timed};
+use super::trainer_core::{TrainerCore, timed};
 use crate::error::Result;
 use crate::events::EpochRecord;
 use crate::observer::Observer;
@@ -16,7 +16,7 @@ use crate::plan::DdpoPlan;
 /// remembered rewards and counters makes up its state.
 pub struct DdpoTrainer<P, const D: usize> {
     pub(super) plan: DdpoPlan,
-    pub(super) shop: Workshop<P, D>,
+    pub(super) core: TrainerCore<P, D>,
     pub(super) objective: Box<dyn Objective>,
     pub(super) advantage: Box<dyn Advantage>,
 }
@@ -30,8 +30,8 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     pub fn new(plan: DdpoPlan, parts: DdpoParts<P, D>) -> Result<Self> {
         plan.validate()?;
         let DdpoParts { shared, objective, advantage } = parts;
-        let shop = Workshop::new(plan.sampling(), shared, plan.adamw, plan.learning_rate)?;
-        Ok(Self { plan, shop, objective, advantage })
+        let core = TrainerCore::new(plan.sampling(), shared, plan.adamw, plan.learning_rate)?;
+        Ok(Self { plan, core, objective, advantage })
     }
 
     /// One epoch of algorithm 1: sample, score, advantages, update.
@@ -41,34 +41,34 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     /// [`Error::Interrupted`](crate::Error::Interrupted). The trainer is then in the middle of an epoch: restore a
     /// snapshot before going on.
     pub fn epoch(&mut self, observer: &mut Observer<'_>) -> Result<()> {
-        let epoch = self.shop.next_epoch();
+        let epoch = self.core.next_epoch();
         let mut record = EpochRecord { epoch: epoch.0, ..EpochRecord::default() };
 
-        let (rollout, images) = timed(&mut record.sample_seconds, || self.shop.sample(epoch, observer))?;
-        let scored = timed(&mut record.reward_seconds, || self.shop.score(rollout, &images, observer))?;
-        self.shop.describe(&scored, &mut record);
+        let (rollout, images) = timed(&mut record.sample_seconds, || self.core.sample(epoch, observer))?;
+        let scored = timed(&mut record.reward_seconds, || self.core.score(rollout, &images, observer))?;
+        self.core.describe(&scored, &mut record);
         let training_set = self.advantages(scored)?;
         timed(&mut record.train_seconds, || self.update(&training_set, epoch, observer))?;
 
-        self.shop.finish(record, observer);
+        self.core.finish(record, observer);
         Ok(())
     }
 
     /// How much better than its peers each chain was.
     fn advantages(&mut self, scored: ScoredRollout<D>) -> Result<TrainingSet<D>> {
         let mut advantages = self.advantage.advantages(scored.prompts(), scored.rewards())?;
-        self.shop.leave_out_samples(&mut advantages);
+        self.core.leave_out_samples(&mut advantages);
         Ok(scored.into_training_set(advantages)?)
     }
 
     /// The policy as it is now.
     pub fn policy(&self) -> &P {
-        &self.shop.parts.policy
+        &self.core.parts.policy
     }
 
     /// The policy, when training is over.
     pub fn into_policy(self) -> P {
-        self.shop.parts.policy
+        self.core.parts.policy
     }
 
     /// The plan.
@@ -78,6 +78,6 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
 
     /// The epochs done.
     pub fn epochs_done(&self) -> u64 {
-        self.shop.counters.epochs
+        self.core.counters.epochs
     }
 }

@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 
 use ddpo_core::{Domain, Epoch, Guided, Noise, PromptId, Reward, RgbImage, RolloutRequest, SampleId, rollout};
 
+use super::caching::CachingDenoiser;
+use super::early_stopping::StopRule;
 use super::fork::ForkPolicy;
-use super::memory::Remembering;
-use super::watch::StopRule;
-use super::workshop::Workshop;
+use super::trainer_core::TrainerCore;
 use crate::error::Result;
 use crate::events::{EvalRecord, Event, Progress, Record, Samples, Stage};
 use crate::histogram::Histogram;
 use crate::lanes::OnStep;
 use crate::observer::Observer;
-use crate::prompts::PromptBook;
+use crate::prompts::EncodedPrompts;
 use crate::stop::{StopFlag, Stoppable};
 
 /// What is evaluated, and when.
 pub struct Evaluation {
     /// The evaluation prompts; sample i has the prompt i modulo their number.
-    pub prompts: PromptBook,
+    pub prompts: EncodedPrompts,
     /// The samples.
     pub count: usize,
     /// The samples of one batch.
@@ -45,7 +45,7 @@ struct Sampled {
     kl: Vec<f64>,
 }
 
-impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
+impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     /// Whether the state the trainer is in is to be evaluated and has not been.
     pub(super) fn evaluation_due(&self) -> bool {
         let epochs = self.counters.epochs;
@@ -79,10 +79,10 @@ impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
             kl_to_base: mean(sampled.kl.iter().copied()),
             diversity: (evaluation.diversity)(&sampled.images),
             reward_histogram: Histogram::of(&rewards),
-            improved: self.watch.improved(&rewards, evaluation.prompts.count()),
+            improved: self.early_stopping.improved(&rewards, evaluation.prompts.count()),
         };
         let watched = evaluation.watched(&record);
-        let halt = self.watch.judge(evaluation.stop, epoch, watched, record.kl_to_base);
+        let halt = self.early_stopping.judge(evaluation.stop, epoch, watched, record.kl_to_base);
         let samples = Samples { epoch, images: &sampled.images, prompts: &prompts, rewards: &rewards };
         observer.event(&Event::Samples(samples));
         observer.record(&Record::Eval(record));
@@ -137,7 +137,7 @@ impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
         let base = Stoppable { inner: &*base, stop };
         let policy = Guided::new(&policy, unconditional.clone(), plan.sample_guidance)?;
         let base = Guided::new(&base, unconditional.clone(), plan.sample_guidance)?;
-        let policy = Remembering::new(&policy);
+        let policy = CachingDenoiser::new(&policy);
 
         let first = (batch * evaluation.batch.max(1)) as u64;
         let samples: Vec<SampleId> = (first..first + prompts.len() as u64).map(SampleId).collect();
@@ -172,8 +172,8 @@ impl Evaluation {
     }
 }
 
-/// The mean over all pairs of pictures of their root-mean-square difference, in units of the full range: 0 for pictures
-/// which are all the same. Pictures of different sizes are not compared; NaN where there is no pair.
+/// The mean over all actions of pictures of their root-mean-square difference, in units of the full range: 0 for pictures
+/// which are all the same. Pictures of different sizes are not compared; NaN where there is no action.
 pub fn mean_pairwise_distance(images: &[RgbImage]) -> f64 {
     let same_size = |a: &&RgbImage, b: &RgbImage| (a.width(), a.height()) == (b.width(), b.height());
     let mut distances = Vec::new();

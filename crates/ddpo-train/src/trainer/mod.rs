@@ -1,23 +1,23 @@
 //! The trainers, and what they share: sampling, scoring, evaluation, the optimizer's step, the state.
 
+mod caching;
 mod ddpo;
+mod early_stopping;
 mod evaluation;
 mod failed;
 mod fork;
-mod memory;
 mod parts;
 mod regression;
 mod rwr;
 mod sample;
 mod score;
 mod state;
+mod trainer_core;
 mod update;
-mod watch;
-mod workshop;
 
 pub use ddpo::DdpoTrainer;
+pub use early_stopping::StopRule;
 pub use evaluation::{Diversity, Evaluation, mean_pairwise_distance};
 pub use fork::ForkPolicy;
 pub use parts::{DdpoParts, Decoder, Encoder, Parts, RwrParts};
 pub use rwr::RwrTrainer;
-pub use watch::StopRule;

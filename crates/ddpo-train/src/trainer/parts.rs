@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use ddpo_core::{Advantage, NoiseSchedule, Objective, Reward, RgbImage, Scheduler, Weighting};
 
 use super::evaluation::Evaluation;
-use crate::prompts::PromptBook;
+use crate::prompts::EncodedPrompts;
 
 /// Makes pictures of the last states of chains. Any closure of this form is one.
 pub trait Decoder<const D: usize>: Send + Sync {
@@ -47,7 +47,7 @@ pub struct Parts<P, const D: usize> {
     /// What is optimised.
     pub reward: Box<dyn Reward>,
     /// The training prompts.
-    pub prompts: PromptBook,
+    pub prompts: EncodedPrompts,
     /// The shape of a batch of states; the first entry is replaced by the batch.
     pub shape: [usize; D],
     /// Where states live, without autodiff.

@@ -6,15 +6,15 @@ use ddpo_core::{Address, Epoch, Guided, Noise, PromptId, SampleId, Stream, denoi
 use super::failed::Failed;
 use super::fork::ForkPolicy;
 use super::rwr::RwrTrainer;
-use super::workshop::{read, total};
-use crate::error::{Error, Place, Result};
+use super::trainer_core::{read, total};
+use crate::error::{Error, Location, Result};
 use crate::events::{Progress, Record, RegressionRecord, Stage};
-use crate::evidence::{Evidence, Facts};
+use crate::non_finite::{BatchMembers, NonFiniteBatch};
 use crate::observer::Observer;
 use crate::optimizer::{GradientSum, gradients_of};
 
 /// What a round regresses on: clean states `[N, ..]` with the prompt and the weight of each, N at least 1.
-pub(super) struct Corpus<const D: usize> {
+pub(super) struct RegressionSet<const D: usize> {
     pub states: Tensor<D>,
     /// The number of each within the round.
     pub samples: Vec<usize>,
@@ -36,21 +36,21 @@ struct Pass {
 struct Slot {
     /// The place within the step, which names the row's noise and timestep.
     place: u64,
-    /// The row of the corpus.
+    /// The row of the set.
     row: usize,
 }
 
 impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
-    /// The optimizer steps of a round; without a corpus there is nothing to learn, and there are none.
+    /// The optimizer steps of a round; without a set there is nothing to learn, and there are none.
     pub(super) fn regress(
         &mut self,
-        corpus: Option<&Corpus<D>>,
+        set: Option<&RegressionSet<D>>,
         round: Epoch,
         observer: &mut Observer<'_>,
     ) -> Result<()> {
-        let Some(corpus) = corpus else { return Ok(()) };
+        let Some(set) = set else { return Ok(()) };
         for update in 0..self.plan.updates_per_round as u64 {
-            self.regression_step(corpus, round, update, observer)?;
+            self.regression_step(set, round, update, observer)?;
         }
         Ok(())
     }
@@ -59,23 +59,22 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
     /// and the plan says to leave the step out.
     fn regression_step(
         &mut self,
-        corpus: &Corpus<D>,
+        set: &RegressionSet<D>,
         round: Epoch,
         update: u64,
         observer: &mut Observer<'_>,
     ) -> Result<()> {
-        let slots = self.slots(corpus, round, update);
-        let outcome =
-            self.mean_error_gradient(corpus, &slots, round, update, observer).and_then(|(gradients, means)| {
-                let (step, grad_norm) = self.shop.step(gradients, round)?;
-                Ok(RegressionRecord { step, grad_norm, ..means })
-            });
+        let slots = self.slots(set, round, update);
+        let outcome = self.mean_error_gradient(set, &slots, round, update, observer).and_then(|(gradients, means)| {
+            let (step, grad_norm) = self.core.step(gradients, round)?;
+            Ok(RegressionRecord { step, grad_norm, ..means })
+        });
         match outcome {
             Ok(record) => observer.record(&Record::Regression(record)),
             Err(failed) if failed.is_non_finite() => {
                 let rows = failed.piece.and_then(|piece| slots.chunks(self.plan.train_batch).nth(piece));
-                let evidence = self.evidence(&failed.error, corpus, rows.unwrap_or(&slots), round)?;
-                self.shop.leave_out_update(failed.error, &evidence, observer)?;
+                let batch_record = self.batch_record(&failed.error, set, rows.unwrap_or(&slots), round)?;
+                self.core.leave_out_update(failed.error, &batch_record, observer)?;
             }
             Err(failed) => return Err(failed.error),
         }
@@ -85,20 +84,20 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
     /// The gradient over the update's rows, summed in their order, and a record of all but the optimizer's part.
     fn mean_error_gradient(
         &self,
-        corpus: &Corpus<D>,
+        set: &RegressionSet<D>,
         slots: &[Slot],
         round: Epoch,
         update: u64,
         observer: &mut Observer<'_>,
     ) -> Result<(GradientSum, RegressionRecord), Failed> {
         let (mut gradients, mut loss, mut error) = (GradientSum::new(), 0.0, 0.0);
-        let policies = self.shop.policies()?;
+        let policies = self.core.policies()?;
         let total = self.plan.updates_per_round * self.plan.accumulation;
         let mut done = update as usize * self.plan.accumulation;
-        self.shop.lanes.each(
+        self.core.lanes.each(
             slots.chunks(self.plan.train_batch).enumerate().collect(),
             |lane, (piece, slots): (usize, &[Slot]), _| {
-                let pass = self.pass(&policies[lane], corpus, slots, round, update);
+                let pass = self.pass(&policies[lane], set, slots, round, update);
                 pass.map_err(|error| Failed { piece: Some(piece), error })
             },
             &mut || {},
@@ -116,29 +115,29 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
             epoch: round.0,
             loss: loss / rows,
             error: error / rows,
-            effective_samples: corpus.effective_samples(),
+            effective_samples: set.effective_samples(),
             ..RegressionRecord::default()
         };
         Ok((gradients, record))
     }
 
     /// The gradient of the weighted error's sum over some rows of an update.
-    fn pass(&self, policy: &P, corpus: &Corpus<D>, slots: &[Slot], round: Epoch, update: u64) -> Result<Pass> {
+    fn pass(&self, policy: &P, set: &RegressionSet<D>, slots: &[Slot], round: Epoch, update: u64) -> Result<Pass> {
         let rows = slots.len() as f64;
-        let errors = self.errors(policy, corpus, slots, round, update)?;
-        let weighted = (errors.clone() * self.weights(corpus, slots)).mean();
-        self.check(&errors, corpus, slots, round)?;
+        let errors = self.errors(policy, set, slots, round, update)?;
+        let weighted = (errors.clone() * self.weights(set, slots)).mean();
+        self.check(&errors, set, slots, round)?;
         let (loss, error) = (total(&weighted)?, total(&errors.mean())?);
         let gradients = gradients_of(&policy.parameters(), weighted.mul_scalar(rows).backward())?;
         Ok(Pass { rows, loss, error, gradients })
     }
 
-    /// The rows of an update: the corpus in a random order, a new one for each pass over it, cut into updates.
-    fn slots(&self, corpus: &Corpus<D>, round: Epoch, update: u64) -> Vec<Slot> {
-        let (count, size) = (corpus.weights.len() as u64, (self.plan.train_batch * self.plan.accumulation) as u64);
+    /// The rows of an update: the set in a random order, a new one for each pass over it, cut into updates.
+    fn slots(&self, set: &RegressionSet<D>, round: Epoch, update: u64) -> Vec<Slot> {
+        let (count, size) = (set.weights.len() as u64, (self.plan.train_batch * self.plan.accumulation) as u64);
         let order = |pass| {
             let address = Address { stream: Stream::SampleOrder, epoch: round, sample: SampleId(0), step: pass };
-            self.shop.noise().at(address).permutation(count as usize)
+            self.core.noise().at(address).permutation(count as usize)
         };
         let first = update * size;
         let passes = first / count..=(first + size - 1) / count;
@@ -147,11 +146,18 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
     }
 
     /// The denoising error of each row at a timestep and with a noise of its own, through the guided policy; `[B]`.
-    fn errors(&self, policy: &P, corpus: &Corpus<D>, slots: &[Slot], round: Epoch, update: u64) -> Result<Tensor<1>> {
-        let parts = &self.shop.parts;
+    fn errors(
+        &self,
+        policy: &P,
+        set: &RegressionSet<D>,
+        slots: &[Slot],
+        round: Epoch,
+        update: u64,
+    ) -> Result<Tensor<1>> {
+        let parts = &self.core.parts;
         let guided = Guided::new(policy, parts.prompts.unconditional().clone(), self.plan.train_guidance)?;
         let (noise, samples): (Noise, Vec<SampleId>) =
-            (self.shop.noise(), slots.iter().map(|slot| SampleId(slot.place)).collect());
+            (self.core.noise(), slots.iter().map(|slot| SampleId(slot.place)).collect());
         let address = |stream| Address { stream, epoch: round, sample: SampleId(0), step: update };
         let timestep = |&sample: &SampleId| {
             let address = Address { sample, ..address(Stream::DenoisingTimestep) };
@@ -159,48 +165,54 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
         };
         let timesteps: Vec<usize> = samples.iter().map(timestep).collect();
         let epsilon = noise.normal_batch(address(Stream::DenoisingNoise), &samples, parts.shape, &parts.device);
-        let prompts: Vec<PromptId> = slots.iter().map(|slot| corpus.prompts[slot.row]).collect();
+        let prompts: Vec<PromptId> = slots.iter().map(|slot| set.prompts[slot.row]).collect();
         let condition = parts.prompts.condition(&prompts)?;
-        let clean = corpus.rows(slots);
+        let clean = set.rows(slots);
         Ok(denoising_error(&guided, &self.schedule, &clean, &epsilon, &timesteps, &condition)?)
     }
 
-    fn weights(&self, corpus: &Corpus<D>, slots: &[Slot]) -> Tensor<1> {
-        let weights: Vec<f32> = slots.iter().map(|slot| corpus.weights[slot.row]).collect();
-        Tensor::from_data(TensorData::new(weights, [slots.len()]), &self.shop.parts.device)
+    fn weights(&self, set: &RegressionSet<D>, slots: &[Slot]) -> Tensor<1> {
+        let weights: Vec<f32> = slots.iter().map(|slot| set.weights[slot.row]).collect();
+        Tensor::from_data(TensorData::new(weights, [slots.len()]), &self.core.parts.device)
     }
 
     /// Every row's error must be finite; the first which is not is named.
-    fn check(&self, errors: &Tensor<1>, corpus: &Corpus<D>, slots: &[Slot], round: Epoch) -> Result<()> {
+    fn check(&self, errors: &Tensor<1>, set: &RegressionSet<D>, slots: &[Slot], round: Epoch) -> Result<()> {
         let errors = read(errors)?;
         let Some(i) = errors.iter().position(|error| !error.is_finite()) else { return Ok(()) };
         let row = slots[i].row;
-        let place = Place {
-            sample: Some(corpus.samples[row]),
+        let location = Location {
+            sample: Some(set.samples[row]),
             step: None,
-            update: Some(self.shop.counters.updates + 1),
-            prompt: self.shop.parts.prompts.texts(&corpus.prompts[row..=row]).pop(),
+            update: Some(self.core.counters.updates + 1),
+            prompt: self.core.parts.prompts.texts(&set.prompts[row..=row]).pop(),
         };
-        Err(Error::NonFinite { what: "the loss", value: errors[i].into(), epoch: round.0, place })
+        Err(Error::NonFinite { what: "the loss", value: errors[i].into(), epoch: round.0, location })
     }
 
-    fn evidence(&self, error: &Error, corpus: &Corpus<D>, slots: &[Slot], round: Epoch) -> Result<Evidence> {
+    fn batch_record(
+        &self,
+        error: &Error,
+        set: &RegressionSet<D>,
+        slots: &[Slot],
+        round: Epoch,
+    ) -> Result<NonFiniteBatch> {
         let rows = || slots.iter().map(|slot| slot.row);
-        let prompts: Vec<PromptId> = rows().map(|row| corpus.prompts[row]).collect();
-        let weights: Vec<f32> = rows().map(|row| corpus.weights[row]).collect();
-        let facts = Facts {
+        let prompts: Vec<PromptId> = rows().map(|row| set.prompts[row]).collect();
+        let weights: Vec<f32> = rows().map(|row| set.weights[row]).collect();
+        let members = BatchMembers {
             error: error.to_string(),
             epoch: round.0,
-            update: Some(self.shop.counters.updates + 1),
-            samples: rows().map(|row| corpus.samples[row]).collect(),
+            update: Some(self.core.counters.updates + 1),
+            samples: rows().map(|row| set.samples[row]).collect(),
             steps: Vec::new(),
-            prompts: self.shop.parts.prompts.texts(&prompts),
+            prompts: self.core.parts.prompts.texts(&prompts),
         };
-        Ok(Evidence::new(facts).with("clean", &corpus.rows(slots)).with_values("weight", &weights))
+        Ok(NonFiniteBatch::new(members).with("clean", &set.rows(slots)).with_values("weight", &weights))
     }
 }
 
-impl<const D: usize> Corpus<D> {
+impl<const D: usize> RegressionSet<D> {
     fn rows(&self, slots: &[Slot]) -> Tensor<D> {
         let rows: Vec<i64> = slots.iter().map(|slot| slot.row as i64).collect();
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [slots.len()]), &self.states.device());

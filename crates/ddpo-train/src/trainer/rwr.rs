@@ -4,8 +4,8 @@ use ddpo_core::{NoiseSchedule, PromptId, RgbImage, ScoredRollout, Weighting};
 
 use super::fork::ForkPolicy;
 use super::parts::{Encoder, RwrParts};
-use super::regression::Corpus;
-use super::workshop::{Workshop, timed};
+use super::regression::RegressionSet;
+use super::trainer_core::{TrainerCore, timed};
 use crate::error::Result;
 use crate::events::EpochRecord;
 use crate::observer::Observer;
@@ -16,7 +16,7 @@ use crate::plan::RwrPlan;
 /// As in [`DdpoTrainer`](super::DdpoTrainer), every random choice is a function of the seed and of counters.
 pub struct RwrTrainer<P, const D: usize> {
     pub(super) plan: RwrPlan,
-    pub(super) shop: Workshop<P, D>,
+    pub(super) core: TrainerCore<P, D>,
     pub(super) encoder: Box<dyn Encoder<D>>,
     pub(super) schedule: NoiseSchedule,
     pub(super) weighting: Box<dyn Weighting>,
@@ -31,8 +31,8 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
     pub fn new(plan: RwrPlan, parts: RwrParts<P, D>) -> Result<Self> {
         plan.validate()?;
         let RwrParts { shared, encoder, schedule, weighting } = parts;
-        let shop = Workshop::new(plan.sampling, shared, plan.adamw, plan.learning_rate)?;
-        Ok(Self { plan, shop, encoder, schedule, weighting })
+        let core = TrainerCore::new(plan.sampling, shared, plan.adamw, plan.learning_rate)?;
+        Ok(Self { plan, core, encoder, schedule, weighting })
     }
 
     /// One round: sample from the policy as it is, score, weigh, and regress on the pictures so weighted.
@@ -40,23 +40,23 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
     /// # Errors
     /// As [`DdpoTrainer::epoch`](super::DdpoTrainer::epoch).
     pub fn round(&mut self, observer: &mut Observer<'_>) -> Result<()> {
-        let round = self.shop.next_epoch();
+        let round = self.core.next_epoch();
         let mut record = EpochRecord { epoch: round.0, ..EpochRecord::default() };
 
-        let (rollout, images) = timed(&mut record.sample_seconds, || self.shop.sample(round, observer))?;
-        let scored = timed(&mut record.reward_seconds, || self.shop.score(rollout, &images, observer))?;
-        self.shop.describe(&scored, &mut record);
-        let corpus = self.weigh(&scored, &images)?;
-        timed(&mut record.train_seconds, || self.regress(corpus.as_ref(), round, observer))?;
+        let (rollout, images) = timed(&mut record.sample_seconds, || self.core.sample(round, observer))?;
+        let scored = timed(&mut record.reward_seconds, || self.core.score(rollout, &images, observer))?;
+        self.core.describe(&scored, &mut record);
+        let set = self.weigh(&scored, &images)?;
+        timed(&mut record.train_seconds, || self.regress(set.as_ref(), round, observer))?;
 
-        self.shop.finish(record, observer);
+        self.core.finish(record, observer);
         Ok(())
     }
 
     /// The pictures that have a weight, as clean states; none where every weight is 0.
-    fn weigh(&mut self, scored: &ScoredRollout<D>, images: &[RgbImage]) -> Result<Option<Corpus<D>>> {
+    fn weigh(&mut self, scored: &ScoredRollout<D>, images: &[RgbImage]) -> Result<Option<RegressionSet<D>>> {
         let mut weights = self.weighting.weights(scored.prompts(), scored.rewards())?;
-        self.shop.leave_out_samples(&mut weights);
+        self.core.leave_out_samples(&mut weights);
         let rows: Vec<usize> = (0..weights.len()).filter(|&row| weights[row] > 0.0).collect();
         if rows.is_empty() {
             return Ok(None);
@@ -64,12 +64,12 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
         let images: Vec<RgbImage> = rows.iter().map(|&row| images[row].clone()).collect();
         let prompts: Vec<PromptId> = rows.iter().map(|&row| scored.prompts()[row]).collect();
         let weights = rows.iter().map(|&row| weights[row]).collect();
-        Ok(Some(Corpus { states: self.encoder.encode(&images)?, samples: rows, prompts, weights }))
+        Ok(Some(RegressionSet { states: self.encoder.encode(&images)?, samples: rows, prompts, weights }))
     }
 
     /// The policy as it is now.
     pub fn policy(&self) -> &P {
-        &self.shop.parts.policy
+        &self.core.parts.policy
     }
 
     /// The plan.
@@ -79,6 +79,6 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
 
     /// The rounds done.
     pub fn rounds_done(&self) -> u64 {
-        self.shop.counters.epochs
+        self.core.counters.epochs
     }
 }

@@ -5,14 +5,14 @@ use ddpo_core::{
 };
 
 use super::fork::ForkPolicy;
-use super::workshop::Workshop;
+use super::trainer_core::TrainerCore;
 use crate::error::Result;
 use crate::events::{Progress, Stage};
 use crate::lanes::OnStep;
 use crate::observer::Observer;
 use crate::stop::{StopFlag, Stoppable};
 
-impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
+impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     /// An epoch's chains, in batches, with the picture of each.
     pub(super) fn sample(&self, epoch: Epoch, observer: &mut Observer<'_>) -> Result<(Rollout<D>, Vec<RgbImage>)> {
         let total = self.plan.batches_per_epoch * self.parts.scheduler.timesteps().len();

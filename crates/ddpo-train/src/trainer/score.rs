@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use ddpo_core::{Reward, RewardBatch, RgbImage, Rollout, ScoredRollout};
 
 use super::fork::ForkPolicy;
-use super::workshop::Workshop;
-use crate::error::{Error, Place, Result};
+use super::trainer_core::TrainerCore;
+use crate::error::{Error, Location, Result};
 use crate::events::{Event, Progress, Stage};
-use crate::evidence::{Evidence, Facts};
+use crate::non_finite::{BatchMembers, NonFiniteBatch};
 use crate::observer::Observer;
-use crate::plan::NonFinite;
+use crate::plan::NonFinitePolicy;
 
-impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
+impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     /// The chains with their rewards.
     pub(super) fn score(
         &mut self,
@@ -38,7 +38,7 @@ pub(super) struct Scoring<'a> {
     reward: &'a dyn Reward,
     epoch: u64,
     batch: usize,
-    non_finite: NonFinite,
+    non_finite: NonFinitePolicy,
 }
 
 /// One finite reward a picture.
@@ -84,16 +84,16 @@ impl Scoring<'_> {
         let rows: Vec<usize> = (0..wanted).filter(|&row| !values[row].is_finite()).collect();
         let error = |row: usize| self.error(values[row], first + row, &batch.prompts[row]);
         if let Some(&row) = rows.first() {
-            let facts = Facts {
+            let members = BatchMembers {
                 error: error(row).to_string(),
                 epoch: self.epoch,
                 samples: (first..first + wanted).collect(),
                 prompts: batch.prompts.to_vec(),
-                ..Facts::default()
+                ..BatchMembers::default()
             };
-            let evidence = Evidence::new(facts).with_values("rewards", values).with_images(batch.images);
-            observer.event(&Event::NonFinite(&evidence));
-            if self.non_finite == NonFinite::Fail {
+            let batch_record = NonFiniteBatch::new(members).with_values("rewards", values).with_images(batch.images);
+            observer.event(&Event::NonFinite(&batch_record));
+            if self.non_finite == NonFinitePolicy::Fail {
                 return Err(error(row));
             }
         }
@@ -102,13 +102,13 @@ impl Scoring<'_> {
     }
 
     fn error(&self, value: f32, sample: usize, prompt: &str) -> Error {
-        let place = Place { sample: Some(sample), prompt: Some(prompt.to_owned()), ..Place::default() };
-        Error::NonFinite { what: "the reward", value: value.into(), epoch: self.epoch, place }
+        let location = Location { sample: Some(sample), prompt: Some(prompt.to_owned()), ..Location::default() };
+        Error::NonFinite { what: "the reward", value: value.into(), epoch: self.epoch, location }
     }
 }
 
 impl Scores {
-    /// Puts a reward that moves no mean in the place of each which is left out.
+    /// Puts a reward that moves no mean in the location of each which is left out.
     fn fill(&mut self, prompts: &[String]) {
         let mut sums: BTreeMap<&str, (f64, f64)> = BTreeMap::new();
         let mut all = (0.0, 0.0);

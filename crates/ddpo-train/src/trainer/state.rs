@@ -4,10 +4,10 @@ use burn::tensor::Tensor;
 use ddpo_core::PromptId;
 
 use super::ddpo::DdpoTrainer;
+use super::early_stopping::EarlyStopping;
 use super::fork::ForkPolicy;
 use super::rwr::RwrTrainer;
-use super::watch::Watch;
-use super::workshop::{Counters, LeftOut, Workshop};
+use super::trainer_core::{Counters, LeftOut, TrainerCore};
 use crate::checkpoint::Snapshot;
 use crate::error::{Error, Result};
 use crate::observer::Observer;
@@ -23,49 +23,49 @@ type Memory = Vec<(PromptId, Vec<f32>)>;
 
 impl<P: ForkPolicy<D>, const D: usize> Learner for DdpoTrainer<P, D> {
     fn position(&self) -> Position {
-        self.shop.position()
+        self.core.position()
     }
 
     fn advance(&mut self, observer: &mut Observer<'_>) -> Result<()> {
-        if self.shop.evaluation_due() { self.shop.evaluate(observer) } else { self.epoch(observer) }
+        if self.core.evaluation_due() { self.core.evaluate(observer) } else { self.epoch(observer) }
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
-        self.shop.snapshot(self.advantage.state())
+        self.core.snapshot(self.advantage.state())
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        self.shop.restore(snapshot, |memory| self.advantage.restore(memory))
+        self.core.restore(snapshot, |memory| self.advantage.restore(memory))
     }
 }
 
 impl<P: ForkPolicy<D>, const D: usize> Learner for RwrTrainer<P, D> {
     fn position(&self) -> Position {
-        self.shop.position()
+        self.core.position()
     }
 
     fn advance(&mut self, observer: &mut Observer<'_>) -> Result<()> {
-        if self.shop.evaluation_due() { self.shop.evaluate(observer) } else { self.round(observer) }
+        if self.core.evaluation_due() { self.core.evaluate(observer) } else { self.round(observer) }
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
-        self.shop.snapshot(self.weighting.state())
+        self.core.snapshot(self.weighting.state())
     }
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
-        self.shop.restore(snapshot, |memory| self.weighting.restore(memory))
+        self.core.restore(snapshot, |memory| self.weighting.restore(memory))
     }
 }
 
-impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
+impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     fn position(&self) -> Position {
         let epochs_done = self.counters.epochs;
         let evaluated = self.counters.evaluated == epochs_done + 1;
         Position {
             epochs_done,
             evaluation_due: self.evaluation_due(),
-            is_best: evaluated && self.watch.is_best(epochs_done),
-            is_halted: self.watch.is_halted(),
+            is_best: evaluated && self.early_stopping.is_best(epochs_done),
+            is_halted: self.early_stopping.is_halted(),
         }
     }
 
@@ -82,7 +82,7 @@ impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
         let counters = self.counters.to_named(self.optimizer.time());
         let epoch = self.counters.epochs;
         let mut snapshot = Snapshot { epoch, counters: counters.into(), tensors, ..Snapshot::default() };
-        self.watch.write(&mut snapshot);
+        self.early_stopping.write(&mut snapshot);
         Ok(snapshot)
     }
 
@@ -105,7 +105,7 @@ impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
         self.parts.policy.set_parameters(values)?;
         self.optimizer = optimizer;
         self.counters = Counters::from_snapshot(snapshot);
-        self.watch = Watch::read(snapshot);
+        self.early_stopping = EarlyStopping::read(snapshot);
         self.left_out = LeftOut::default();
         Ok(())
     }

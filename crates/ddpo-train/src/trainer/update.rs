@@ -3,16 +3,17 @@
 use burn::tensor::Tensor;
 use ddpo_core::objective::Diagnostics;
 use ddpo_core::{
-    Denoiser, Epoch, Guided, LogProbTerms, Loss, Minibatch, Pair, PromptId, StepIndex, TrainingSet, Transition, propose,
+    Action, Denoiser, Epoch, Guided, LogProbTerms, Loss, Minibatch, PromptId, StepIndex, TrainingSet, Transition,
+    propose,
 };
 
 use super::ddpo::DdpoTrainer;
 use super::failed::Failed;
 use super::fork::ForkPolicy;
-use super::workshop::{read, total};
-use crate::error::{Error, Place, Result};
+use super::trainer_core::{read, total};
+use crate::error::{Error, Location, Result};
 use crate::events::{Progress, Record, Stage, UpdateRecord};
-use crate::evidence::{Evidence, Facts};
+use crate::non_finite::{BatchMembers, NonFiniteBatch};
 use crate::observer::Observer;
 use crate::optimizer::{GradientSum, gradients_of};
 
@@ -20,10 +21,10 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     /// The optimizer steps of an epoch, over all its chains in each of the inner epochs.
     pub(super) fn update(&mut self, set: &TrainingSet<D>, epoch: Epoch, observer: &mut Observer<'_>) -> Result<()> {
         let mut done = 0;
-        let trained = self.plan.trained_steps(&*self.shop.parts.scheduler)?;
+        let trained = self.plan.trained_steps(&*self.core.parts.scheduler)?;
         for pass in 0..self.plan.inner_epochs as u64 {
-            let rows = set.row_order(self.shop.noise(), pass);
-            let steps = set.step_orders(self.shop.noise(), pass, &trained, self.plan.timestep_fraction)?;
+            let rows = set.row_order(self.core.noise(), pass);
+            let steps = set.step_orders(self.core.noise(), pass, &trained, self.plan.timestep_fraction)?;
             for micro_batches in self.micro_batches(&rows, &steps) {
                 self.optimizer_step(set, &micro_batches, epoch, &mut done, observer)?;
             }
@@ -31,14 +32,14 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
         Ok(())
     }
 
-    /// The pairs of each forward pass of each optimizer step. Minibatch by minibatch, the j-th pair of a chain is at
+    /// The actions of each forward pass of each optimizer step. Minibatch by minibatch, the j-th action of a chain is at
     /// the j-th step of the chain's own permutation.
-    fn micro_batches(&self, rows: &[usize], steps: &[Vec<StepIndex>]) -> Vec<Vec<Vec<Pair>>> {
+    fn micro_batches(&self, rows: &[usize], steps: &[Vec<StepIndex>]) -> Vec<Vec<Vec<Action>>> {
         let plan = &self.plan;
         let timesteps = steps.first().map_or(0, Vec::len);
         let columns: Vec<usize> = (0..timesteps).collect();
         let forward = |batch: &[usize], columns: &[usize]| {
-            columns.iter().flat_map(|&j| batch.iter().map(move |&row| Pair { row, step: steps[row][j] })).collect()
+            columns.iter().flat_map(|&j| batch.iter().map(move |&row| Action { row, step: steps[row][j] })).collect()
         };
         let minibatch =
             |batch: &[usize]| columns.chunks(plan.timesteps_per_forward).map(|c| forward(batch, c)).collect::<Vec<_>>();
@@ -52,23 +53,23 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     fn optimizer_step(
         &mut self,
         set: &TrainingSet<D>,
-        micro_batches: &[Vec<Pair>],
+        micro_batches: &[Vec<Action>],
         epoch: Epoch,
         done: &mut usize,
         observer: &mut Observer<'_>,
     ) -> Result<()> {
         let end = *done + micro_batches.len();
         let outcome = self.mean_gradient(set, micro_batches, epoch, done, observer).and_then(|(gradients, means)| {
-            let (step, grad_norm) = self.shop.step(gradients, epoch)?;
+            let (step, grad_norm) = self.core.step(gradients, epoch)?;
             Ok(means.record(epoch, step, grad_norm))
         });
         *done = end;
         match outcome {
             Ok(record) => observer.record(&Record::Update(record)),
             Err(failed) if failed.is_non_finite() => {
-                let (error, pairs) = self.accuse(failed, set, micro_batches, epoch);
-                let evidence = self.evidence(&error, set, &pairs, epoch)?;
-                self.shop.leave_out_update(error, &evidence, observer)?;
+                let (error, actions) = self.locate_failure(failed, set, micro_batches, epoch);
+                let batch_record = self.batch_record(&error, set, &actions, epoch)?;
+                self.core.leave_out_update(error, &batch_record, observer)?;
             }
             Err(failed) => return Err(failed.error),
         }
@@ -79,18 +80,18 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     fn mean_gradient(
         &self,
         set: &TrainingSet<D>,
-        micro_batches: &[Vec<Pair>],
+        micro_batches: &[Vec<Action>],
         epoch: Epoch,
         done: &mut usize,
         observer: &mut Observer<'_>,
     ) -> Result<(GradientSum, Means), Failed> {
         let (mut gradients, mut means) = (GradientSum::new(), Means::default());
-        let policies = self.shop.policies()?;
+        let policies = self.core.policies()?;
         let total = self.plan.updates_per_epoch() * micro_batches.len();
-        self.shop.lanes.each(
+        self.core.lanes.each(
             micro_batches.iter().enumerate().collect(),
-            |lane, (piece, pairs): (usize, &Vec<Pair>), _| {
-                self.micro_step(&policies[lane], set, pairs, epoch)
+            |lane, (piece, actions): (usize, &Vec<Action>), _| {
+                self.micro_step(&policies[lane], set, actions, epoch)
                     .map_err(|error| Failed { piece: Some(piece), error })
             },
             &mut || {},
@@ -105,18 +106,18 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
         Ok((gradients, means))
     }
 
-    /// The gradient of the loss's sum over these pairs.
-    fn micro_step(&self, policy: &P, set: &TrainingSet<D>, pairs: &[Pair], epoch: Epoch) -> Result<MicroStep> {
-        let rows = pairs.len() as f64;
-        let PairLoss { objective, value, kl_to_base } = self.loss(policy, set, pairs, epoch)?;
+    /// The gradient of the loss's sum over these actions.
+    fn micro_step(&self, policy: &P, set: &TrainingSet<D>, actions: &[Action], epoch: Epoch) -> Result<MicroStep> {
+        let rows = actions.len() as f64;
+        let PairLoss { objective, value, kl_to_base } = self.loss(policy, set, actions, epoch)?;
         let gradients = gradients_of(&policy.parameters(), objective.value.mul_scalar(rows).backward())?;
         Ok(MicroStep { rows, loss: value, diagnostics: objective.diagnostics, kl_to_base, gradients })
     }
 
-    /// The objective on these pairs, a mean over them, through the same path as the rollout's log-probabilities, plus
+    /// The objective on these actions, a mean over them, through the same path as the rollout's log-probabilities, plus
     /// the divergence from the base model where that has a weight.
-    fn loss(&self, policy: &P, set: &TrainingSet<D>, pairs: &[Pair], epoch: Epoch) -> Result<PairLoss> {
-        let batch = set.minibatch(pairs)?;
+    fn loss(&self, policy: &P, set: &TrainingSet<D>, actions: &[Action], epoch: Epoch) -> Result<PairLoss> {
+        let batch = set.minibatch(actions)?;
         let proposal = self.propose(policy, &batch)?;
         let new = proposal.log_prob(&batch.next, self.plan.reduction)?;
         let terms = LogProbTerms { new: &new, old: &batch.old_log_prob, advantage: &batch.advantage };
@@ -131,9 +132,10 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
         match value.is_finite() {
             true => Ok(PairLoss { objective, value, kl_to_base }),
             false => {
-                let guilty = read(&new)?.iter().position(|log_prob| !log_prob.is_finite()).and_then(|i| pairs.get(i));
-                let place = guilty.map(|pair| self.place(set, *pair)).unwrap_or_default();
-                Err(Error::NonFinite { what: "the loss", value, epoch: epoch.0, place })
+                let culprit =
+                    read(&new)?.iter().position(|log_prob| !log_prob.is_finite()).and_then(|i| actions.get(i));
+                let location = culprit.map(|action| self.location(set, *action)).unwrap_or_default();
+                Err(Error::NonFinite { what: "the loss", value, epoch: epoch.0, location })
             }
         }
     }
@@ -145,61 +147,67 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
         Ok(proposal.kl(&base, self.plan.reduction)?.mean())
     }
 
-    /// The failure with its place, and the pairs it came of: those of the micro-batch whose loss is not finite, or the one
-    /// pair whose own gradient is not. A sum alone can overflow, too; then nobody is accused but the first micro-batch.
-    fn accuse(
+    /// The failure with its location, and the actions it came of: those of the micro-batch whose loss is not finite, or the one
+    /// action whose own gradient is not. A sum alone can overflow, too; then nobody is accused but the first micro-batch.
+    fn locate_failure(
         &self,
         failed: Failed,
         set: &TrainingSet<D>,
-        micro_batches: &[Vec<Pair>],
+        micro_batches: &[Vec<Action>],
         epoch: Epoch,
-    ) -> (Error, Vec<Pair>) {
+    ) -> (Error, Vec<Action>) {
         if let Some(piece) = failed.piece {
             return (failed.error, micro_batches[piece].clone());
         }
-        let policy = &self.shop.parts.policy;
-        let is_guilty = |pair: &&Pair| match self.micro_step(policy, set, &[**pair], epoch) {
+        let policy = &self.core.parts.policy;
+        let is_culprit = |action: &&Action| match self.micro_step(policy, set, &[**action], epoch) {
             Ok(step) => !step.gradients.iter().all(is_finite),
             Err(_) => true,
         };
-        match micro_batches.iter().flatten().find(is_guilty) {
-            Some(pair) => (failed.error.at(self.place(set, *pair)), vec![*pair]),
+        match micro_batches.iter().flatten().find(is_culprit) {
+            Some(action) => (failed.error.at(self.location(set, *action)), vec![*action]),
             None => (failed.error, micro_batches.first().cloned().unwrap_or_default()),
         }
     }
 
-    fn evidence(&self, error: &Error, set: &TrainingSet<D>, pairs: &[Pair], epoch: Epoch) -> Result<Evidence> {
-        let batch = set.minibatch(pairs)?;
-        let prompts: Vec<PromptId> = pairs.iter().map(|pair| set.prompts()[pair.row]).collect();
-        let facts = Facts {
+    fn batch_record(
+        &self,
+        error: &Error,
+        set: &TrainingSet<D>,
+        actions: &[Action],
+        epoch: Epoch,
+    ) -> Result<NonFiniteBatch> {
+        let batch = set.minibatch(actions)?;
+        let prompts: Vec<PromptId> = actions.iter().map(|action| set.prompts()[action.row]).collect();
+        let members = BatchMembers {
             error: error.to_string(),
             epoch: epoch.0,
-            update: Some(self.shop.counters.updates + 1),
-            samples: pairs.iter().map(|pair| pair.row).collect(),
-            steps: pairs.iter().map(|pair| pair.step.0).collect(),
-            prompts: self.shop.parts.prompts.texts(&prompts),
+            update: Some(self.core.counters.updates + 1),
+            samples: actions.iter().map(|action| action.row).collect(),
+            steps: actions.iter().map(|action| action.step.0).collect(),
+            prompts: self.core.parts.prompts.texts(&prompts),
         };
-        let proposal = self.propose(&self.shop.parts.policy, &batch);
+        let proposal = self.propose(&self.core.parts.policy, &batch);
         let log_prob = proposal.and_then(|proposal| Ok(proposal.log_prob(&batch.next, self.plan.reduction)?));
-        let evidence = Evidence::new(facts)
+        let batch_record = NonFiniteBatch::new(members)
             .with("sample", &batch.sample)
             .with("next", &batch.next)
             .with("old_log_prob", &batch.old_log_prob)
             .with("advantage", &batch.advantage);
         Ok(match log_prob {
-            Ok(log_prob) => evidence.with("log_prob", &log_prob),
-            Err(_) => evidence,
+            Ok(log_prob) => batch_record.with("log_prob", &log_prob),
+            Err(_) => batch_record,
         })
     }
 
-    fn place(&self, set: &TrainingSet<D>, pair: Pair) -> Place {
-        let prompt = self.shop.parts.prompts.texts(&set.prompts()[pair.row..=pair.row]).pop();
-        let update = Some(self.shop.counters.updates + 1);
-        Place { sample: Some(pair.row), step: Some(pair.step.0), update, prompt }
+    fn location(&self, set: &TrainingSet<D>, action: Action) -> Location {
+        let prompt = self.core.parts.prompts.texts(&set.prompts()[action.row..=action.row]).pop();
+        let update = Some(self.core.counters.updates + 1);
+        Location { sample: Some(action.row), step: Some(action.step.0), update, prompt }
     }
 
     fn propose(&self, denoiser: &dyn Denoiser<D>, batch: &Minibatch<D>) -> Result<Transition<D>> {
-        let (plan, parts) = (&self.plan, &self.shop.parts);
+        let (plan, parts) = (&self.plan, &self.core.parts);
         let guided = Guided::new(denoiser, parts.prompts.unconditional().clone(), plan.train_guidance)?;
         Ok(propose(&guided, &*parts.scheduler, &batch.steps, &batch.sample, &batch.condition)?)
     }

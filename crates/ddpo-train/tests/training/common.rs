@@ -7,8 +7,8 @@ use ddpo_core::scheduler::{Ddim, DdimConfig};
 use ddpo_core::{Condition, Objective, Policy, Reward, RewardBatch, RgbImage, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy, ToyPolicyConfig, stable_diffusion_schedule};
 use ddpo_train::{
-    AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, Evaluation, Memory, Parts, PromptBook, Record, RwrParts,
-    RwrPlan, RwrTrainer, StopRule, UpdateRecord, mean_pairwise_distance,
+    AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Memory, Parts, Record,
+    RwrParts, RwrPlan, RwrTrainer, StopRule, UpdateRecord, mean_pairwise_distance,
 };
 
 pub type Trainer = DdpoTrainer<ToyPolicy, 4>;
@@ -50,7 +50,7 @@ pub fn parts(reward: Box<dyn Reward>) -> Parts<ToyPolicy, 4> {
         scheduler: Box::new(Ddim::new(&stable_diffusion_schedule(), ddim).unwrap()),
         decoder: Box::new(decode),
         reward,
-        prompts: book(&["a cat", "a dog", "a fish"], &device),
+        prompts: encode_prompts(&["a cat", "a dog", "a fish"], &device),
         shape: [1, 4, 4, 3],
         device: device.clone(),
         evaluation: Some(evaluation(&device)),
@@ -81,7 +81,7 @@ pub fn rwr_parts(reward: Box<dyn Reward>, weighting: Box<dyn Weighting>) -> RwrP
 
 fn evaluation(device: &Device) -> Evaluation {
     Evaluation {
-        prompts: book(&["a bird", "a bee"], device),
+        prompts: encode_prompts(&["a bird", "a bee"], device),
         count: 10,
         batch: 4,
         seed: 99,
@@ -92,11 +92,11 @@ fn evaluation(device: &Device) -> Evaluation {
     }
 }
 
-fn book(prompts: &[&str], device: &Device) -> PromptBook {
+fn encode_prompts(prompts: &[&str], device: &Device) -> EncodedPrompts {
     let values: Vec<f32> = prompts.iter().map(|prompt| prompt.len() as f32 / 10.0).collect();
     let states = Tensor::from_data(TensorData::new(values, [prompts.len(), 1, 1]), device);
     let texts = prompts.iter().map(ToString::to_string).collect();
-    PromptBook::new(texts, Condition::new(states), Condition::none(1, device)).unwrap()
+    EncodedPrompts::new(texts, Condition::new(states), Condition::none(1, device)).unwrap()
 }
 
 fn decode(states: &Tensor<4>) -> ddpo_core::Result<Vec<RgbImage>> {

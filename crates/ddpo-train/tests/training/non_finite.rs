@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Tensor;
 use ddpo_core::objective::DdpoIs;
-use ddpo_core::weighting::{Scope, SoftmaxWeights};
+use ddpo_core::weighting::{Grouping, SoftmaxWeights};
 use ddpo_core::{LogProbTerms, Loss, Objective, Reward, RewardBatch, Weighting};
 use ddpo_testing::MeanBrightness;
 use ddpo_train::{
-    Batches, Broadcast, DdpoPlan, EpochRecord, Error, Learner, Memory, NonFinite, Observer, Record, RwrPlan, StopFlag,
+    Batches, Broadcast, DdpoPlan, EpochRecord, Error, Learner, Memory, NonFinitePolicy, Observer, Record, RwrPlan,
+    StopFlag,
 };
 
 use crate::common::{bits, plan, rwr_plan, rwr_trainer, trainer, trainer_with, updates};
@@ -80,7 +81,7 @@ fn epoch(learner: &mut impl Learner) -> (Result<(), Error>, Memory, Vec<String>)
 }
 
 fn skipping() -> DdpoPlan {
-    DdpoPlan { non_finite: NonFinite::Skip, ..plan() }
+    DdpoPlan { non_finite: NonFinitePolicy::Skip, ..plan() }
 }
 
 fn record(memory: &Memory) -> EpochRecord {
@@ -146,9 +147,9 @@ fn a_sample_without_a_reward_has_no_part_in_the_epoch() {
 
 #[test]
 fn a_regression_leaves_out_the_same() {
-    let weighting = || -> Box<dyn Weighting> { Box::new(SoftmaxWeights::new(5.0, Scope::Round).unwrap()) };
+    let weighting = || -> Box<dyn Weighting> { Box::new(SoftmaxWeights::new(5.0, Grouping::Round).unwrap()) };
     let mut plan = rwr_plan();
-    plan.sampling.non_finite = NonFinite::Skip;
+    plan.sampling.non_finite = NonFinitePolicy::Skip;
     let mut skipped = rwr_trainer(plan.clone(), Box::new(Infinite(AtomicUsize::new(0))), weighting());
     let (outcome, memory, _) = epoch(&mut skipped);
     outcome.unwrap();
@@ -160,11 +161,11 @@ fn a_regression_leaves_out_the_same() {
         let mut trainer = rwr_trainer(plan, Box::new(MeanBrightness), weighting());
         (epoch(&mut trainer), bits(trainer.policy()))
     };
-    let ((outcome, _, files), _) = wild(NonFinite::Fail);
+    let ((outcome, _, files), _) = wild(NonFinitePolicy::Fail);
     let message = outcome.unwrap_err().to_string();
     assert!(message.contains(" in epoch 1, sample ") && message.contains(", prompt `a "), "{message}");
     assert_eq!(files, ["epoch_0001_update_000002.safetensors"]);
-    let ((outcome, memory, _), after) = wild(NonFinite::Skip);
+    let ((outcome, memory, _), after) = wild(NonFinitePolicy::Skip);
     outcome.unwrap();
     assert_eq!(record(&memory).left_out, 3);
     assert!(after.into_iter().all(|bits| f32::from_bits(bits).is_finite()));

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::common::{Trainer, bits, listening, plan, rwr_plan, rwr_trainer, timeless, trainer};
 use ddpo_core::Weighting;
-use ddpo_core::weighting::{Scope, SoftmaxWeights, SparseWeights};
+use ddpo_core::weighting::{Grouping, SoftmaxWeights, SparseWeights};
 use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{
     Broadcast, CheckpointStore, Checkpoints, Event, Identity, JsonLines, Learner, Outcome, Record, Result, Run,
@@ -116,8 +116,8 @@ fn two_epochs_and_two_more_are_four() {
 /// The weightings of RWR and of its sparse form; the latter has a memory.
 fn weightings() -> [fn() -> Box<dyn Weighting>; 2] {
     [
-        || Box::new(SoftmaxWeights::new(5.0, Scope::Round).unwrap()),
-        || Box::new(SparseWeights::new(60.0, Scope::Prompt, 12, 2).unwrap()),
+        || Box::new(SoftmaxWeights::new(5.0, Grouping::Round).unwrap()),
+        || Box::new(SparseWeights::new(60.0, Grouping::Prompt, 12, 2).unwrap()),
     ]
 }
 

@@ -1,7 +1,7 @@
 //! What a round of reward-weighted regression must do.
 
 use crate::common::{Signed, bits, listening, rwr_parts, rwr_plan, rwr_trainer, timeless};
-use ddpo_core::weighting::{Scope, SoftmaxWeights, SparseWeights};
+use ddpo_core::weighting::{Grouping, SoftmaxWeights, SparseWeights};
 use ddpo_core::{PromptId, Result, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{EvalRecord, Record, RegressionRecord, Run, RwrPlan, RwrTrainer, StopFlag};
@@ -9,7 +9,7 @@ use ddpo_train::{EvalRecord, Record, RegressionRecord, Run, RwrPlan, RwrTrainer,
 type Trainer = RwrTrainer<ToyPolicy, 4>;
 
 fn softmax(beta: f64) -> Box<dyn Weighting> {
-    Box::new(SoftmaxWeights::new(beta, Scope::Round).unwrap())
+    Box::new(SoftmaxWeights::new(beta, Grouping::Round).unwrap())
 }
 
 fn run(trainer: &mut Trainer, rounds: u64) -> Vec<Record> {
@@ -55,7 +55,7 @@ fn contrast(weighting: fn() -> Box<dyn Weighting>) -> f64 {
 #[test]
 fn the_held_out_reward_goes_where_the_weights_point() {
     let dense = contrast(|| softmax(100.0));
-    let sparse = contrast(|| Box::new(SparseWeights::new(90.0, Scope::Prompt, 128, 4).unwrap()));
+    let sparse = contrast(|| Box::new(SparseWeights::new(90.0, Grouping::Prompt, 128, 4).unwrap()));
     assert!(dense > 0.003 && sparse > 0.003, "dense {dense}, sparse {sparse}");
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ddpo::pretrain::{ImageFolder, LabelScore, fidelity, fidelity_request};
 use ddpo::train::StopFlag;
-use ddpo::{Product, RunPlan, Studio};
+use ddpo::{LoadedModel, Product, RunPlan};
 
 use crate::runs::{Line, Shares, configuration};
 
@@ -37,11 +37,11 @@ fn kept(file: &Path, measure: impl FnOnce() -> Result<f64, Box<dyn Error>>) -> R
 
 fn share(run: &Path, trained: bool, folder: &ImageFolder) -> Result<f64, Box<dyn Error>> {
     let plan = RunPlan::new(configuration(run)?)?;
-    let studio = Studio::open(&plan.model, plan.device)?;
+    let loaded = LoadedModel::open(&plan.model, plan.device)?;
     let product = trained.then(|| Product::find(run)).transpose()?;
-    let model = studio.denoiser(product.as_ref())?;
+    let model = loaded.denoiser(product.as_ref())?;
     let (scores, _) =
-        fidelity(&studio, &*model, folder, fidelity_request(&plan.config), &StopFlag::new(), &mut |_, _| {})?;
+        fidelity(&loaded, &*model, folder, fidelity_request(&plan.config), &StopFlag::new(), &mut |_, _| {})?;
     let (hits, samples) = LabelScore::total(&scores);
     Ok(hits as f64 / samples as f64)
 }

@@ -7,7 +7,7 @@ use ddpo::config::{Layers, document};
 use ddpo::prompts::PromptSplit;
 use ddpo::report::Records;
 use ddpo::train::{Broadcast, StopFlag};
-use ddpo::{RunConfig, RunDirectory, RunPlan, Studio};
+use ddpo::{LoadedModel, RunConfig, RunDirectory, RunPlan};
 use toml::Table;
 
 use crate::experiment::{Experiment, Part, Search};
@@ -159,13 +159,13 @@ fn run(
 fn train(plan: &RunPlan, config: &str, path: &Path) -> Result<(), Box<dyn Error>> {
     let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
     ddpo::device::set_threads(plan.config.run.threads);
-    let studio = Studio::open(&plan.model, plan.device)?;
-    studio.check(plan)?;
+    let loaded = LoadedModel::open(&plan.model, plan.device)?;
+    loaded.check(plan)?;
     let directory = match path.join(RunDirectory::CONFIG).is_file() {
         true => RunDirectory::resume(path, config)?,
         false => RunDirectory::create(path, config)?,
     };
-    ddpo::train(plan, studio, &prompts, &directory, Broadcast::new(), StopFlag::new())?;
+    ddpo::train(plan, loaded, &prompts, &directory, Broadcast::new(), StopFlag::new())?;
     Ok(())
 }
 

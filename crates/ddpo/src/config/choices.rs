@@ -132,7 +132,7 @@ choices! {
 
 choices! {
     /// What to do about a loss, a gradient or a reward that is NaN or infinite.
-    NonFinite {
+    NonFinitePolicy {
         /// End the run.
         Fail = "fail",
         /// Leave out what it came of and go on.

@@ -11,7 +11,7 @@ mod run;
 mod unknown;
 
 pub use choices::{
-    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinite, Parameters, PromptKind, Reduction,
+    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, Reduction,
     RewardOption, SchedulerKind, WeightedReward,
 };
 pub use document::document;

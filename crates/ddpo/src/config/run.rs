@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::ModelSource;
 
 use super::choices::{
-    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinite, Parameters, PromptKind, Reduction,
+    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, Reduction,
     RewardOption, SchedulerKind,
 };
 use super::options::{Section, options};
@@ -142,7 +142,7 @@ options! {
         log_prob_reduction: Reduction = Reduction::Mean, "ddpo-pytorch";
         /// A loss, gradient or reward that is not finite: "fail" ends the run, "skip" leaves out the update, or the sample of a
         /// reward. The batch goes into non-finite/ of the run directory.
-        non_finite: NonFinite = NonFinite::Fail, "ours";
+        non_finite: NonFinitePolicy = NonFinitePolicy::Fail, "ours";
     }
 }
 

@@ -16,7 +16,7 @@ use crate::Result;
 pub(super) const PARTS: [&str; 2] = ["unet", "text_encoder"];
 
 /// Everything the stage reads and never changes.
-pub(super) struct Denoiser<'a> {
+pub(super) struct DenoiserStage<'a> {
     pub(super) recipe: &'a DenoiserConfig,
     pub(super) unet: Unet,
     pub(super) text: TextEncoder,
@@ -73,7 +73,7 @@ impl Batch {
     }
 }
 
-impl Denoiser<'_> {
+impl DenoiserStage<'_> {
     /// A fresh stage.
     pub(super) fn stage(&self, seed: u64) -> Stage {
         let specs = [self.unet.specs().clone(), self.text.specs().clone()];

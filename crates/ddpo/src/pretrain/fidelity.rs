@@ -7,7 +7,7 @@ use ddpo_train::StopFlag;
 use super::data::ImageFolder;
 use super::run::{host, tensor};
 use crate::config::RunConfig;
-use crate::recipe::{SampleRequest, Sampled, Studio, sample};
+use crate::recipe::{LoadedModel, SampleRequest, Sampled, sample};
 use crate::{Error, Result};
 
 /// The samples of one label.
@@ -50,7 +50,7 @@ pub fn fidelity_request(config: &RunConfig) -> SampleRequest {
 /// # Errors
 /// A folder without labels or of another picture size; what sampling refuses.
 pub fn fidelity(
-    studio: &Studio,
+    loaded: &LoadedModel,
     model: &dyn Denoiser<4>,
     folder: &ImageFolder,
     request: SampleRequest,
@@ -59,12 +59,12 @@ pub fn fidelity(
 ) -> Result<(Vec<LabelScore>, Sampled)> {
     let labels = labels(folder)?;
     let request = SampleRequest { prompts: labels.clone(), size: [Some(folder.size); 2], ..request };
-    let drawn = sample(studio, model, &request, stop, on_step)?;
+    let drawn = sample(loaded, model, &request, stop, on_step)?;
     let mut scores: Vec<LabelScore> =
         labels.into_iter().map(|label| LabelScore { label, hits: 0, samples: 0 }).collect();
     let size = drawn.rollout.last_state().dims().iter().skip(1).product();
-    let pictures = pictures(studio, folder)?;
-    let latents = host(studio.pipeline().encode_images(drawn.values.clone())?)?;
+    let pictures = pictures(loaded, folder)?;
+    let latents = host(loaded.pipeline().encode_images(drawn.values.clone())?)?;
     for (latent, score) in latents.chunks_exact(size).zip((0..).map(|row| row / request.count)) {
         let nearest = nearest(latent, &pictures) % folder.examples.len();
         scores[score].samples += 1;
@@ -86,13 +86,13 @@ fn labels(folder: &ImageFolder) -> Result<Vec<String>> {
 
 /// The latents of all training pictures, one after the other, and then of all their mirror images: a model is pretrained on
 /// both.
-fn pictures(studio: &Studio, folder: &ImageFolder) -> Result<Vec<f32>> {
+fn pictures(loaded: &LoadedModel, folder: &ImageFolder) -> Result<Vec<f32>> {
     let rows: Vec<usize> = (0..folder.examples.len()).collect();
     let mut latents = Vec::new();
     for (flip, rows) in [false, true].into_iter().flat_map(|flip| rows.chunks(32).map(move |rows| (flip, rows))) {
         let flat = folder.batch(rows, &vec![flip; rows.len()]);
-        let images: Tensor<4> = tensor(flat, [rows.len(), folder.size, folder.size, 3], studio.device());
-        latents.extend(host(studio.pipeline().encode_images(images.add_scalar(1.0).mul_scalar(0.5))?)?);
+        let images: Tensor<4> = tensor(flat, [rows.len(), folder.size, folder.size, 3], loaded.device());
+        latents.extend(host(loaded.pipeline().encode_images(images.add_scalar(1.0).mul_scalar(0.5))?)?);
     }
     Ok(latents)
 }

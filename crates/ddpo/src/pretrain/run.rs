@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::autoencoder::Autoencoder;
 use super::data::ImageFolder;
-use super::denoiser::Denoiser;
+use super::denoiser::DenoiserStage;
 use super::draws::Draws;
 use super::journal::{Journal, STAGES};
 use super::recipe::PretrainConfig;
@@ -82,7 +82,7 @@ pub fn pretrain(
     refuse_existing(request.out)?;
     let folder = ImageFolder::load(request.data, config.label_weight)?;
     let journal = Journal::open(request.run_directory, config, request.resume)?;
-    let mut run = Run { request, journal, lanes: Lanes::new(crate::device::threads())?, observe };
+    let mut run = PretrainRun { request, journal, lanes: Lanes::new(crate::device::threads())?, observe };
     let vae = Vae::new(autoencoder::config(&config.autoencoder, folder.size))?;
     let Some(vae_weights) = run.autoencoder(&vae, &folder, device)? else { return Ok(false) };
     let (mut latents, shape) = autoencoder::latents(&vae, &vae_weights, &folder, device)?;
@@ -116,14 +116,14 @@ fn refuse_existing(out: &Path) -> Result<()> {
     Ok(())
 }
 
-struct Run<'a> {
+struct PretrainRun<'a> {
     request: PretrainRequest<'a>,
     journal: Journal,
     lanes: Lanes,
     observe: &'a mut dyn FnMut(&PretrainEvent),
 }
 
-impl Run<'_> {
+impl PretrainRun<'_> {
     fn autoencoder(&mut self, vae: &Vae, folder: &ImageFolder, device: &Device) -> Result<Option<Weights>> {
         let config = self.request.config;
         let mut stage = autoencoder::stage(vae, &config.autoencoder, config.seed, device);
@@ -132,7 +132,7 @@ impl Run<'_> {
         Ok(if done { stage.averaged()?.pop() } else { None })
     }
 
-    fn denoiser(&mut self, data: &Denoiser<'_>) -> Result<Option<[Weights; 2]>> {
+    fn denoiser(&mut self, data: &DenoiserStage<'_>) -> Result<Option<[Weights; 2]>> {
         let mut stage = data.stage(self.request.config.seed);
         let done =
             self.optimise(1, &mut stage, |leaves, draws, rows| data.loss(&leaves[0], &leaves[1], draws, rows))?;
@@ -191,7 +191,7 @@ fn prepare<'a>(
     latents: Vec<f32>,
     shape: [usize; 3],
     device: &Device,
-) -> Result<Denoiser<'a>> {
+) -> Result<DenoiserStage<'a>> {
     let recipe = &config.denoiser;
     let schedule = SchedulerConfig::default().schedule()?;
     let encode = |text: &String| -> Result<Vec<u32>> { Ok(tokenizer.encode(text)?) };
@@ -200,7 +200,7 @@ fn prepare<'a>(
         .iter()
         .map(|example| example.captions.iter().map(encode).collect::<Result<_>>())
         .collect::<Result<_>>()?;
-    Ok(Denoiser {
+    Ok(DenoiserStage {
         recipe,
         unet: Unet::new(denoiser::unet_config(recipe, shape))?,
         text: TextEncoder::new(denoiser::text_config(recipe, tokenizer))?,

@@ -1,13 +1,13 @@
 //! Naming what pictures show, with nothing but a text-to-image model.
 
-use ddpo_core::classifier::{DiffusionClassifier, Elimination, Verdict};
+use ddpo_core::classifier::{Classification, DiffusionClassifier, Elimination};
 use ddpo_core::{Domain, Noise, RgbImage};
 use ddpo_train::StopFlag;
 
 use crate::error::{Error, Result};
 use crate::images::resize;
 
-use super::studio::Studio;
+use super::loaded::LoadedModel;
 
 /// What to name, and how.
 #[derive(Clone, Debug)]
@@ -32,17 +32,17 @@ pub struct ClassifyRequest {
 ///
 /// Fails with fewer than two classes, and when the model fails.
 pub fn classify(
-    studio: &Studio,
+    loaded: &LoadedModel,
     images: &[RgbImage],
     request: &ClassifyRequest,
     stop: &StopFlag,
     on_image: &mut dyn FnMut(usize, usize),
-) -> Result<Vec<Verdict>> {
+) -> Result<Vec<Classification>> {
     if request.classes.len() < 2 {
         let found = format!("{:?}", request.classes);
         return Err(Error::InvalidOption { key: "--classes", found, expected: "at least two classes".into() });
     }
-    let (denoiser, schedule) = (studio.pipeline().denoiser(), studio.pipeline().scheduler.schedule()?);
+    let (denoiser, schedule) = (loaded.pipeline().denoiser(), loaded.pipeline().scheduler.schedule()?);
     let noise = Noise::new(request.seed, Domain::Classification);
     let classifier = DiffusionClassifier {
         denoiser: &denoiser,
@@ -51,21 +51,21 @@ pub fn classify(
         first_timestep: request.first_timestep,
         batch: request.batch_size.max(1),
     };
-    let conditions = studio.encode(&request.classes)?;
+    let conditions = loaded.encode(&request.classes)?;
     let elimination = match request.full {
         true => Elimination::none(request.trials),
         false => Elimination::successive(request.classes.len(), request.trials),
     };
-    let [height, width] = studio.pipeline().image_size();
-    let mut verdicts = Vec::with_capacity(images.len());
+    let [height, width] = loaded.pipeline().image_size();
+    let mut classifications = Vec::with_capacity(images.len());
     for image in images {
         let image = resize(image, width as u32, height as u32)?;
-        let clean = studio.encode_images(&[image])?;
-        verdicts.push(classifier.classify(&clean, &conditions, &elimination)?);
-        on_image(verdicts.len(), images.len());
+        let clean = loaded.encode_images(&[image])?;
+        classifications.push(classifier.classify(&clean, &conditions, &elimination)?);
+        on_image(classifications.len(), images.len());
         if stop.is_set() {
             return Err(Error::Stopped);
         }
     }
-    Ok(verdicts)
+    Ok(classifications)
 }

@@ -49,7 +49,7 @@ pub(super) fn identity(config: &RunConfig, text: &str, fingerprint: &str, prompt
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::NonFinite;
+    use crate::config::NonFinitePolicy;
 
     fn of(change: impl Fn(&mut RunConfig)) -> Identity {
         let mut config = RunConfig::default();
@@ -64,7 +64,7 @@ mod tests {
         of(|c| c.run.threads = 7).accepts(&base).unwrap();
         of(|c| c.track.csv = true).accepts(&base).unwrap();
         // What ended a run may be passed over when it goes on.
-        of(|c| c.train.non_finite = NonFinite::Skip).accepts(&base).unwrap();
+        of(|c| c.train.non_finite = NonFinitePolicy::Skip).accepts(&base).unwrap();
         let message = of(|c| c.train.learning_rate = 1.0).accepts(&base).unwrap_err().to_string();
         assert!(message.contains("train.learning-rate"), "{message}");
         assert!(of(|c| c.run.seed = 7).accepts(&base).is_err());

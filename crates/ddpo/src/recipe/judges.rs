@@ -8,12 +8,12 @@ use crate::error::Result;
 use crate::prompts::PromptSplit;
 use crate::reward::RewardName;
 
+use super::loaded::LoadedModel;
 use super::posterior::PosteriorReward;
-use super::studio::Studio;
 
 /// Opens rewards by name, with the base model at hand for those that ask it.
 pub struct Judges<'a> {
-    studio: &'a Studio,
+    loaded: &'a LoadedModel,
     options: ClassifierOptions,
     /// What the diffusion classifier may compare a prompt with.
     prompts: Vec<String>,
@@ -23,14 +23,14 @@ pub struct Judges<'a> {
 
 impl<'a> Judges<'a> {
     /// The judges of a run: prompts are compared with all others of training and evaluation.
-    pub(super) fn new(studio: &'a Studio, plan: &RunPlan, split: &PromptSplit) -> Self {
+    pub(super) fn new(loaded: &'a LoadedModel, plan: &RunPlan, split: &PromptSplit) -> Self {
         let prompts = split.training.iter().chain(&split.evaluation).cloned().collect();
-        Self { checked: false, ..Self::of(studio, plan.config.classifier.clone(), prompts) }
+        Self { checked: false, ..Self::of(loaded, plan.config.classifier.clone(), prompts) }
     }
 
     /// Judges with these options, which compare a prompt with others of `prompts`.
-    pub fn of(studio: &'a Studio, options: ClassifierOptions, prompts: Vec<String>) -> Self {
-        Self { studio, options, prompts, checked: true }
+    pub fn of(loaded: &'a LoadedModel, options: ClassifierOptions, prompts: Vec<String>) -> Self {
+        Self { loaded, options, prompts, checked: true }
     }
 
     /// The reward of this name.
@@ -42,7 +42,7 @@ impl<'a> Judges<'a> {
         if !name.needs_model() {
             return if self.checked { name.open() } else { name.open_unchecked() };
         }
-        Ok(Box::new(PosteriorReward::new(self.studio, &self.options, &self.prompts)?))
+        Ok(Box::new(PosteriorReward::new(self.loaded, &self.options, &self.prompts)?))
     }
 
     /// The weighted sum of the terms, or the one reward there is.

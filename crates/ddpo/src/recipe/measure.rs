@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::reward::RewardName;
 
 use super::judges::Judges;
-use super::studio::{Studio, to_pictures};
+use super::loaded::{LoadedModel, to_pictures};
 
 /// What to measure, and how.
 #[derive(Clone, Debug)]
@@ -65,19 +65,19 @@ pub struct Measurement {
 ///
 /// Fails when the model or a reward fails, or `stop` is set.
 pub fn measure(
-    studio: &Studio,
+    loaded: &LoadedModel,
     model: &dyn Denoiser<4>,
     base: Option<&dyn Denoiser<4>>,
     request: &MeasureRequest,
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Measurement> {
-    let scheduler = studio.scheduler(request.scheduler, request.steps, request.eta)?;
-    let unconditional = studio.encode(std::slice::from_ref(&request.negative_prompt))?;
+    let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
+    let unconditional = loaded.encode(std::slice::from_ref(&request.negative_prompt))?;
     let guided = Guided::new(model, unconditional.clone(), request.guidance)?;
     let base = base.map(|base| Guided::new(base, unconditional.clone(), request.guidance)).transpose()?;
-    let conditions = studio.encode(&request.prompts)?;
-    let shape = studio.latent_shape(request.size)?;
+    let conditions = loaded.encode(&request.prompts)?;
+    let shape = loaded.latent_shape(request.size)?;
     let rows: Vec<usize> = (0..request.count).collect();
     let batch_size = request.batch_size.max(1);
     let total = rows.len().div_ceil(batch_size) * scheduler.timesteps().len();
@@ -92,7 +92,7 @@ pub fn measure(
             noise: Noise::new(request.seed, Domain::Evaluation),
             epoch: Epoch(0),
             reduction: Reduction::Mean,
-            device: studio.device(),
+            device: loaded.device(),
         };
         let rollout = rollout(&guided, &*scheduler, &request, &mut |_| {
             done += 1;
@@ -101,13 +101,13 @@ pub fn measure(
         if let Some(base) = &base {
             divergences.extend(rollout.kl(&guided, base, &*scheduler)?.into_iter().map(f64::from));
         }
-        images.extend(to_pictures(&studio.decode(rollout.last_state())?)?);
+        images.extend(to_pictures(&loaded.decode(rollout.last_state())?)?);
         if stop.is_set() {
             return Err(Error::Stopped);
         }
     }
     let prompts: Vec<String> = rows.iter().map(|row| request.prompts[row % request.prompts.len()].clone()).collect();
-    let judges = Judges::of(studio, request.classifier.clone(), request.prompts.clone());
+    let judges = Judges::of(loaded, request.classifier.clone(), request.prompts.clone());
     let mut rewards = BTreeMap::new();
     for name in &request.rewards {
         rewards

@@ -8,7 +8,7 @@ use crate::config::ClassifierOptions;
 use crate::error::{Error, Result};
 use crate::reward::RewardName;
 
-use super::studio::Studio;
+use super::loaded::LoadedModel;
 
 /// Where the pairs of timestep and noise come from: the same for every picture, so that a picture's value is its own.
 const SEED: u64 = 0;
@@ -16,7 +16,7 @@ const SEED: u64 = 0;
 /// The logarithm of the base model's posterior of the prompt against distractor prompts (Li et al., arXiv 2303.16203),
 /// in nats, at most 0. The posterior itself saturates at 0 and 1, where a policy could learn nothing from it.
 pub(super) struct PosteriorReward {
-    studio: Studio,
+    loaded: LoadedModel,
     denoiser: UnetDenoiser,
     schedule: NoiseSchedule,
     options: ClassifierOptions,
@@ -25,8 +25,8 @@ pub(super) struct PosteriorReward {
 }
 
 impl PosteriorReward {
-    /// The reward over the studio's base model, which compares a prompt with others of `prompts`.
-    pub fn new(studio: &Studio, options: &ClassifierOptions, prompts: &[String]) -> Result<Self> {
+    /// The reward over the base model of `loaded`, which compares a prompt with others of `prompts`.
+    pub fn new(loaded: &LoadedModel, options: &ClassifierOptions, prompts: &[String]) -> Result<Self> {
         let mut prompts = prompts.to_vec();
         prompts.sort();
         prompts.dedup();
@@ -35,10 +35,10 @@ impl PosteriorReward {
             return Err(Error::NoPrompts { reason });
         }
         Ok(Self {
-            denoiser: studio.pipeline().denoiser(),
-            schedule: studio.pipeline().scheduler.schedule()?,
-            conditions: studio.encode(&prompts)?,
-            studio: studio.clone(),
+            denoiser: loaded.pipeline().denoiser(),
+            schedule: loaded.pipeline().scheduler.schedule()?,
+            conditions: loaded.encode(&prompts)?,
+            loaded: loaded.clone(),
             options: options.clone(),
             prompts,
         })
@@ -50,14 +50,14 @@ impl PosteriorReward {
         let place = known.unwrap_or_else(|place| place.min(self.prompts.len() - 1));
         let own = match known {
             Ok(place) => self.conditions.select(&[place])?,
-            Err(_) => self.studio.encode(&[prompt.to_owned()])?,
+            Err(_) => self.loaded.encode(&[prompt.to_owned()])?,
         };
         let others = distractors(place, self.prompts.len(), self.options.distractors);
         Ok(Condition::cat(&[own, self.conditions.select(&others)?])?)
     }
 
     fn values(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
-        let latents = self.studio.encode_images(batch.images)?;
+        let latents = self.loaded.encode_images(batch.images)?;
         let classifier = DiffusionClassifier {
             denoiser: &self.denoiser,
             schedule: &self.schedule,

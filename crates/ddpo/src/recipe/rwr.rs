@@ -1,6 +1,6 @@
 //! Reward-weighted regression: what its trainer has besides the parts of all runs.
 
-use ddpo_core::weighting::{Scope, SoftmaxWeights, SparseWeights};
+use ddpo_core::weighting::{Grouping, SoftmaxWeights, SparseWeights};
 use ddpo_core::{RgbImage, Weighting};
 use ddpo_models::DiffusionPolicy;
 use ddpo_train::{DdpoPlan, Parts, RwrParts, RwrPlan, RwrTrainer};
@@ -8,21 +8,21 @@ use ddpo_train::{DdpoPlan, Parts, RwrParts, RwrPlan, RwrTrainer};
 use crate::config::{RegressionPlan, RunPlan, WeightPlan};
 use crate::error::Result;
 
-use super::studio::Studio;
-use super::train::numbers;
+use super::assembly::numbers;
+use super::loaded::LoadedModel;
 
 /// The trainer of a plan.
 pub(super) fn trainer(
     plan: &RunPlan,
     regression: &RegressionPlan,
-    studio: &Studio,
+    loaded: &LoadedModel,
     shared: Parts<DiffusionPolicy, 4>,
 ) -> Result<RwrTrainer<DiffusionPolicy, 4>> {
-    let encoder = studio.clone();
+    let encoder = loaded.clone();
     let parts = RwrParts {
         shared,
         encoder: Box::new(move |images: &[RgbImage]| encoder.encode_images(images).map_err(ddpo_core::Error::model)),
-        schedule: studio.pipeline().scheduler.schedule()?,
+        schedule: loaded.pipeline().scheduler.schedule()?,
         weighting: weighting(regression.weights)?,
     };
     Ok(RwrTrainer::new(rwr_plan(plan, regression), parts)?)
@@ -42,7 +42,7 @@ fn rwr_plan(plan: &RunPlan, regression: &RegressionPlan) -> RwrPlan {
 }
 
 fn weighting(plan: WeightPlan) -> Result<Box<dyn Weighting>> {
-    let scope = |per_prompt| if per_prompt { Scope::Prompt } else { Scope::Round };
+    let scope = |per_prompt| if per_prompt { Grouping::Prompt } else { Grouping::Round };
     Ok(match plan {
         WeightPlan::Softmax { beta, per_prompt } => Box::new(SoftmaxWeights::new(beta, scope(per_prompt))?),
         WeightPlan::Sparse { percentile, per_prompt, buffer_size, min_count } => {

@@ -10,7 +10,7 @@ use ddpo_train::StopFlag;
 use crate::config::SchedulerKind;
 use crate::error::{Error, Result};
 
-use super::studio::{Studio, to_pictures};
+use super::loaded::{LoadedModel, to_pictures};
 
 /// What to draw, and how.
 #[derive(Clone, Debug)]
@@ -54,23 +54,23 @@ pub struct Sampled {
     pub unconditional: Condition,
 }
 
-/// Draws `request` with `model`, which is one of `studio`'s denoisers. `on_step` hears of the steps done, of how many.
+/// Draws `request` with `model`, which is one of `loaded`'s denoisers. `on_step` hears of the steps done, of how many.
 ///
 /// # Errors
 ///
 /// Fails on an impossible size or number of steps, and when the model fails.
 pub fn sample(
-    studio: &Studio,
+    loaded: &LoadedModel,
     model: &dyn Denoiser<4>,
     request: &SampleRequest,
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Sampled> {
-    let scheduler = studio.scheduler(request.scheduler, request.steps, request.eta)?;
-    let unconditional = studio.encode(std::slice::from_ref(&request.negative_prompt))?;
+    let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
+    let unconditional = loaded.encode(std::slice::from_ref(&request.negative_prompt))?;
     let guided = Guided::new(model, unconditional.clone(), request.guidance)?;
-    let conditions = studio.encode(&request.prompts)?;
-    let shape = studio.latent_shape(request.size)?;
+    let conditions = loaded.encode(&request.prompts)?;
+    let shape = loaded.latent_shape(request.size)?;
     let rows: Vec<(usize, usize)> =
         (0..request.prompts.len()).flat_map(|prompt| (0..request.count).map(move |k| (prompt, k))).collect();
     let batches = rows.len().div_ceil(request.batch_size.max(1));
@@ -84,12 +84,12 @@ pub fn sample(
             noise: Noise::new(request.seed, Domain::Sampling),
             epoch: Epoch(0),
             reduction: Reduction::Mean,
-            device: studio.device(),
+            device: loaded.device(),
         };
         let steps = scheduler.timesteps().len();
         let rollout =
             rollout(&guided, &*scheduler, &request, &mut |step| on_step(batch * steps + step.0 + 1, batches * steps))?;
-        values.push(studio.decode(rollout.last_state())?);
+        values.push(loaded.decode(rollout.last_state())?);
         rollouts.push(rollout);
         if stop.is_set() {
             return Err(Error::Stopped);

@@ -8,8 +8,8 @@ use safetensors::tensor::{Dtype, TensorView};
 
 use crate::error::{Error, Result};
 
+use super::loaded::values;
 use super::sample::{SampleRequest, Sampled};
-use super::studio::values;
 
 /// A tensor on its way into the file.
 struct Part {

@@ -2,27 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::Tensor;
-use ddpo_core::advantage::{BatchAdvantage, GroupAdvantage, PerPromptAdvantage};
-use ddpo_core::objective::{DdpoIs, DdpoSf};
-use ddpo_core::{Advantage, Objective, RgbImage};
 use ddpo_models::{DiffusionPolicy, LoraFormat};
 use ddpo_train::{
-    AdamWConfig, Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoParts, DdpoPlan, DdpoTrainer, Evaluation,
-    Event, JsonLines, Learner, Outcome, Parts, PromptBook, Run, RwrTrainer, Snapshot, StopFlag, StopRule, TensorBoard,
-    mean_pairwise_distance,
+    Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, JsonLines, Learner, Outcome, Run,
+    RwrTrainer, Snapshot, StopFlag, TensorBoard,
 };
 
-use crate::config::{AdapterFormat, AdvantagePlan, Algorithm, NonFinite, Reduction, RunPlan};
-use crate::device::DeviceName;
+use crate::config::{AdapterFormat, RunPlan};
 use crate::error::Result;
 use crate::prompts::PromptSplit;
 
+use super::assembly::{parts, policy_gradient};
 use super::directory::{Product, RunDirectory};
 use super::grids::SampleGrids;
 use super::identity::identity;
-use super::judges::Judges;
-use super::studio::{Studio, to_pictures};
+use super::loaded::LoadedModel;
 
 /// Where checkpoints are in a run directory.
 const CHECKPOINTS: &str = "checkpoints";
@@ -51,7 +45,7 @@ pub enum TrainOutcome {
 /// Whatever ends a run early; its last whole epoch is then in a checkpoint.
 pub fn train(
     plan: &RunPlan,
-    studio: Studio,
+    loaded: LoadedModel,
     prompts: &PromptSplit,
     directory: &RunDirectory,
     trackers: Broadcast,
@@ -75,16 +69,16 @@ pub fn train(
     let checkpoints = Checkpoints { store, identity, every, keep_best };
     let job = Job {
         epochs: plan.config.run.epochs as u64,
-        studio: &studio,
+        loaded: &loaded,
         path,
         format: lora_format(plan),
         snapshot,
         checkpoints,
     };
-    let shared = parts(plan, &studio, prompts)?;
+    let shared = parts(plan, &loaded, prompts)?;
     match &plan.regression {
         None => job.run(policy_gradient(plan, shared)?, &mut trackers, stop),
-        Some(regression) => job.run(super::rwr::trainer(plan, regression, &studio, shared)?, &mut trackers, stop),
+        Some(regression) => job.run(super::rwr::trainer(plan, regression, &loaded, shared)?, &mut trackers, stop),
     }
 }
 
@@ -108,7 +102,7 @@ impl Trained for RwrTrainer<DiffusionPolicy, 4> {
 /// What is to be done with a trainer, whatever its algorithm.
 struct Job<'a> {
     epochs: u64,
-    studio: &'a Studio,
+    loaded: &'a LoadedModel,
     path: &'a Path,
     format: LoraFormat,
     snapshot: Option<Snapshot>,
@@ -140,7 +134,7 @@ impl Job<'_> {
         ddpo_train::fs::create_directory(path)?;
         let Some(adapter) = policy.adapter() else {
             let directory = path.join(RunDirectory::MODEL);
-            self.studio.save_with(policy, &directory)?;
+            self.loaded.save_with(policy, &directory)?;
             return Ok(Product::Model(directory));
         };
         let file = path.join(RunDirectory::LORA);
@@ -182,123 +176,4 @@ fn file_trackers(plan: &RunPlan, path: &Path, snapshot: Option<&Snapshot>, track
         });
     }
     Ok(trackers)
-}
-
-fn policy_gradient(plan: &RunPlan, shared: Parts<DiffusionPolicy, 4>) -> Result<DdpoTrainer<DiffusionPolicy, 4>> {
-    let parts = DdpoParts { shared, objective: objective(plan), advantage: advantage(plan)? };
-    Ok(DdpoTrainer::new(numbers(plan), parts)?)
-}
-
-/// The model, and what judges it.
-fn parts(plan: &RunPlan, studio: &Studio, prompts: &PromptSplit) -> Result<Parts<DiffusionPolicy, 4>> {
-    let config = &plan.config;
-    let shape = studio.latent_shape([config.sample.height, config.sample.width])?;
-    let judges = Judges::new(studio, plan, prompts);
-    Ok(Parts {
-        policy: studio.policy(plan)?,
-        scheduler: studio.scheduler(config.sample.scheduler, config.sample.steps, config.sample.eta)?,
-        reward: judges.optimised(&plan.reward)?,
-        prompts: book(plan, studio, &prompts.training)?,
-        shape,
-        device: studio.device().clone(),
-        evaluation: evaluation(plan, studio, &prompts.evaluation, &judges)?,
-        decoder: Box::new(decoder(studio.clone())),
-        lanes: lanes(plan, studio, shape),
-    })
-}
-
-/// How much is worked on at once: a piece a core while the activations of a micro-batch are small, because barriers would cost
-/// more than the memory; one piece by all cores where they are not.
-fn lanes(plan: &RunPlan, studio: &Studio, [_, height, width, _]: [usize; 4]) -> usize {
-    /// Values of the first layer's output over a micro-batch, from where on barriers are a small part of the time.
-    const LARGE: usize = 1 << 20;
-    let channels = studio.pipeline().unet.config().blocks.first().map_or(0, |block| block.channels);
-    let rows = 2 * plan.config.train.batch_size.max(plan.config.sample.batch_size);
-    let large = rows * height * width * channels > LARGE;
-    if large || plan.device != DeviceName::Cpu { 1 } else { crate::device::threads() }
-}
-
-/// Pictures of latents.
-fn decoder(studio: Studio) -> impl Fn(&Tensor<4>) -> ddpo_core::Result<Vec<RgbImage>> {
-    move |latents| studio.decode(latents).and_then(|values| to_pictures(&values)).map_err(ddpo_core::Error::model)
-}
-
-/// The trainer's numbers.
-pub(super) fn numbers(plan: &RunPlan) -> DdpoPlan {
-    let (sample, train) = (&plan.config.sample, &plan.config.train);
-    DdpoPlan {
-        seed: plan.config.run.seed,
-        sample_batch: sample.batch_size,
-        batches_per_epoch: sample.batches_per_epoch,
-        samples_per_prompt: match plan.advantage {
-            AdvantagePlan::Group { size } => size,
-            _ => 1,
-        },
-        sample_guidance: sample.guidance,
-        train_batch: train.batch_size,
-        timesteps_per_forward: 1,
-        accumulation: plan.accumulation,
-        inner_epochs: train.inner_epochs,
-        first_timestep: train.first_timestep as f64,
-        timestep_fraction: train.timestep_fraction,
-        train_guidance: if train.guidance { sample.guidance } else { 1.0 },
-        learning_rate: train.learning_rate,
-        adamw: AdamWConfig {
-            beta_1: train.adam_beta1,
-            beta_2: train.adam_beta2,
-            epsilon: train.adam_epsilon,
-            weight_decay: train.weight_decay,
-            max_norm: Some(train.max_grad_norm),
-        },
-        reduction: match train.log_prob_reduction {
-            Reduction::Mean => ddpo_core::Reduction::Mean,
-            Reduction::Sum => ddpo_core::Reduction::Sum,
-        },
-        kl_weight: train.kl_weight,
-        non_finite: match train.non_finite {
-            NonFinite::Fail => ddpo_train::NonFinite::Fail,
-            NonFinite::Skip => ddpo_train::NonFinite::Skip,
-        },
-    }
-}
-
-fn objective(plan: &RunPlan) -> Box<dyn Objective> {
-    let train = &plan.config.train;
-    match train.algorithm {
-        Algorithm::DdpoSf => Box::new(DdpoSf { advantage_clip: train.advantage_clip }),
-        // A plan of a regression has another trainer.
-        _ => Box::new(DdpoIs { clip_range: train.clip_range, advantage_clip: train.advantage_clip }),
-    }
-}
-
-fn advantage(plan: &RunPlan) -> Result<Box<dyn Advantage>> {
-    Ok(match plan.advantage {
-        AdvantagePlan::PerPrompt { buffer_size, min_count } => {
-            Box::new(PerPromptAdvantage::new(buffer_size, min_count)?)
-        }
-        AdvantagePlan::Batch => Box::new(BatchAdvantage),
-        AdvantagePlan::Group { size } => Box::new(GroupAdvantage::new(size)?),
-    })
-}
-
-fn book(plan: &RunPlan, studio: &Studio, prompts: &[String]) -> Result<PromptBook> {
-    let negative = studio.encode(std::slice::from_ref(&plan.config.sample.negative_prompt))?;
-    Ok(PromptBook::new(prompts.to_vec(), studio.encode(prompts)?, negative)?)
-}
-
-fn evaluation(plan: &RunPlan, studio: &Studio, prompts: &[String], judges: &Judges<'_>) -> Result<Option<Evaluation>> {
-    let eval = &plan.config.eval;
-    if eval.every == 0 {
-        return Ok(None);
-    }
-    Ok(Some(Evaluation {
-        prompts: book(plan, studio, prompts)?,
-        count: eval.count,
-        batch: plan.config.sample.batch_size,
-        seed: eval.seed,
-        every: eval.every as u64,
-        held_out: plan.held_out.iter().map(|name| judges.open(name)).collect::<Result<_>>()?,
-        diversity: Box::new(mean_pairwise_distance),
-        stop: StopRule { kl: eval.stop_kl, patience: eval.stop_patience.map(|patience| patience as u64) },
-    }))
 }

@@ -16,7 +16,7 @@ pub(crate) use forward::forward;
 use super::{
     memory::Shared,
     pack::{HALF, PANEL, Panel, padded},
-    product::{Group, Product, Start},
+    product::{Group, MatrixProduct, Start},
     tile::{GROUP, Walk},
 };
 use crate::{Mask, simd::Level};
@@ -136,7 +136,7 @@ fn width(queries: usize) -> usize {
 /// `result[row][query] = Σ left[row][k] · right[k][query]`, for `rows` rows of `left` that `walk` describes.
 fn multiply(level: Level, left: &[f32], walk: Walk, rows: usize, right: &[f32], width: usize, result: &mut [f32]) {
     let groups: Vec<Group> = Group::rows(0, 0, rows, walk.row, 1).collect();
-    level.run(Product {
+    level.run(MatrixProduct {
         left,
         walk,
         groups: &groups,
@@ -158,7 +158,17 @@ fn add_outer(level: Level, left: &[f32], width: usize, keys: usize, right: &[f32
         let valid = (depth - column).min(PANEL);
         let panel = Panel { values: &right[column..], width: padded(valid), column, valid };
         let (walk, start) = (Walk::rows(width, width), Start::Add);
-        level.run(Product { left, walk, groups: &groups, panel, pitch, start, result, unit: depth, stride: depth });
+        level.run(MatrixProduct {
+            left,
+            walk,
+            groups: &groups,
+            panel,
+            pitch,
+            start,
+            result,
+            unit: depth,
+            stride: depth,
+        });
     }
 }
 

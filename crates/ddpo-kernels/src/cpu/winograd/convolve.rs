@@ -7,7 +7,7 @@ use super::{
         conv::{Geometry, Images},
         memory::{self, Shared, with_scratch},
         pack::{PANEL, Panel, Panels},
-        product::{Group, Product, Start, pad_bias},
+        product::{Group, MatrixProduct, Start, pad_bias},
         tile::{GROUP, Walk},
     },
     Tiles,
@@ -110,7 +110,7 @@ impl Block<'_> {
                 for position in 0..N * N {
                     let left = &inputs[position * left..][..left];
                     let result = Shared::new(&mut sum[position * sums..][..sums]);
-                    let product = Product {
+                    let product = MatrixProduct {
                         left,
                         walk: Walk::rows(channels, channels),
                         groups: &groups,

@@ -5,26 +5,26 @@ use std::time::Instant;
 use burn::tensor::Tensor;
 use ddpo_core::{Epoch, ScoredRollout};
 
+use super::early_stopping::EarlyStopping;
 use super::fork::ForkPolicy;
 use super::parts::Parts;
-use super::watch::Watch;
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Location, Result};
 use crate::events::{EpochRecord, Event, Record};
-use crate::evidence::Evidence;
 use crate::histogram::Histogram;
 use crate::lanes::Lanes;
+use crate::non_finite::NonFiniteBatch;
 use crate::observer::Observer;
 use crate::optimizer::{AdamW, AdamWConfig, GradientSum};
-use crate::plan::{NonFinite, SamplePlan};
+use crate::plan::{NonFinitePolicy, SamplePlan};
 
 /// What all trainers share. Sampling, scoring, evaluation and the snapshot of it are in files of their own.
-pub(super) struct Workshop<P, const D: usize> {
+pub(super) struct TrainerCore<P, const D: usize> {
     pub plan: SamplePlan,
     pub parts: Parts<P, D>,
     pub optimizer: AdamW,
     pub learning_rate: f64,
     pub counters: Counters,
-    pub watch: Watch,
+    pub early_stopping: EarlyStopping,
     pub lanes: Lanes,
     pub left_out: LeftOut,
 }
@@ -51,15 +51,16 @@ pub(super) struct Counters {
     pub evaluated: u64,
 }
 
-impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
-    /// A workshop in which nothing has been done yet.
+impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
+    /// A trainer_core in which nothing has been done yet.
     ///
     /// # Errors
     /// [`Error::Threads`] where there are no threads for its lanes.
     pub fn new(plan: SamplePlan, parts: Parts<P, D>, adamw: AdamWConfig, learning_rate: f64) -> Result<Self> {
-        let (counters, watch, lanes) = (Counters::default(), Watch::default(), Lanes::new(parts.lanes)?);
+        let (counters, early_stopping, lanes) =
+            (Counters::default(), EarlyStopping::default(), Lanes::new(parts.lanes)?);
         let (optimizer, left_out) = (AdamW::new(adamw), LeftOut::default());
-        Ok(Self { plan, parts, optimizer, learning_rate, counters, watch, lanes, left_out })
+        Ok(Self { plan, parts, optimizer, learning_rate, counters, early_stopping, lanes, left_out })
     }
 
     /// The policy for each lane.
@@ -100,9 +101,14 @@ impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
 
     /// Takes note of an optimizer step which did not happen because a number is not finite; where the plan says so, that
     /// ends the run.
-    pub fn leave_out_update(&mut self, error: Error, evidence: &Evidence, observer: &mut Observer<'_>) -> Result<()> {
-        observer.event(&Event::NonFinite(evidence));
-        if self.plan.non_finite == NonFinite::Fail {
+    pub fn leave_out_update(
+        &mut self,
+        error: Error,
+        batch_record: &NonFiniteBatch,
+        observer: &mut Observer<'_>,
+    ) -> Result<()> {
+        observer.event(&Event::NonFinite(batch_record));
+        if self.plan.non_finite == NonFinitePolicy::Fail {
             return Err(error);
         }
         observer.event(&Event::Warning(&error));
@@ -130,8 +136,8 @@ impl<P: ForkPolicy<D>, const D: usize> Workshop<P, D> {
 fn locate(error: Error, epoch: Epoch, update: u64) -> Error {
     match error {
         Error::NonFiniteNorm(value) => {
-            let place = Place { update: Some(update), ..Place::default() };
-            Error::NonFinite { what: "the gradient norm", value, epoch: epoch.0, place }
+            let location = Location { update: Some(update), ..Location::default() };
+            Error::NonFinite { what: "the gradient norm", value, epoch: epoch.0, location }
         }
         other => other,
     }

@@ -2,12 +2,12 @@
 
 /// The first two moments of a set of rewards.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Moments {
+pub(super) struct RewardStatistics {
     mean: f64,
     std: f64,
 }
 
-impl Moments {
+impl RewardStatistics {
     /// The moments of these values; zeros for none.
     pub(super) fn of<'a>(values: impl ExactSizeIterator<Item = &'a f32> + Clone) -> Self {
         let n = values.len().max(1) as f64;

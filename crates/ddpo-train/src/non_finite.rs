@@ -9,16 +9,16 @@ use crate::error::{Error, Result};
 
 /// The batch behind a failure: who was in it, and its numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Evidence {
+pub struct NonFiniteBatch {
     /// Whose batch it is.
-    pub facts: Facts,
+    pub members: BatchMembers,
     /// Tensors by name, with their shapes.
     pub tensors: Vec<(String, Vec<usize>, Vec<f32>)>,
 }
 
 /// Who was in a batch; the lists are as long as the batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Facts {
+pub struct BatchMembers {
     /// The message of the failure.
     pub error: String,
     /// The epoch, from 1; of an evaluation, the epochs done.
@@ -35,10 +35,10 @@ pub struct Facts {
     pub prompts: Vec<String>,
 }
 
-impl Evidence {
-    /// Evidence without numbers yet.
-    pub fn new(facts: Facts) -> Self {
-        Self { facts, tensors: Vec::new() }
+impl NonFiniteBatch {
+    /// A batch without numbers yet.
+    pub fn new(members: BatchMembers) -> Self {
+        Self { members, tensors: Vec::new() }
     }
 
     /// Adds a tensor; one that cannot be read back is left out, since the failure itself matters more.
@@ -69,20 +69,20 @@ impl Evidence {
         self
     }
 
-    /// The bytes of a safetensors file, with the facts as JSON in its metadata under `batch`.
+    /// The bytes of a safetensors file, with the members as JSON in its metadata under `batch`.
     ///
     /// # Errors
     /// [`Error::Encoding`].
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
         let encoding = |error: &dyn std::fmt::Display| Error::Encoding(error.to_string());
-        let facts = serde_json::to_string(&self.facts).map_err(|e| encoding(&e))?;
+        let members = serde_json::to_string(&self.members).map_err(|e| encoding(&e))?;
         let bytes: Vec<Vec<u8>> =
             self.tensors.iter().map(|(_, _, values)| values.iter().flat_map(|v| v.to_le_bytes()).collect()).collect();
         let views = self.tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
             Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(|e| encoding(&e))?))
         });
         let views = views.collect::<Result<Vec<_>>>()?;
-        serialize(views, Some([("batch".to_owned(), facts)].into())).map_err(|e| encoding(&e))
+        serialize(views, Some([("batch".to_owned(), members)].into())).map_err(|e| encoding(&e))
     }
 }
 
@@ -92,10 +92,15 @@ mod tests {
 
     #[test]
     fn it_is_a_safetensors_file_which_says_who_was_in_the_batch() {
-        let facts =
-            Facts { error: "the loss is NaN".into(), epoch: 3, prompts: vec!["a cat".into()], ..Facts::default() };
+        let members = BatchMembers {
+            error: "the loss is NaN".into(),
+            epoch: 3,
+            prompts: vec!["a cat".into()],
+            ..BatchMembers::default()
+        };
         let images = [RgbImage::new(2, 1, vec![7; 6]).unwrap()];
-        let bytes = Evidence::new(facts).with_values("rewards", &[f32::NAN]).with_images(&images).to_bytes().unwrap();
+        let bytes =
+            NonFiniteBatch::new(members).with_values("rewards", &[f32::NAN]).with_images(&images).to_bytes().unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         assert_eq!(file.tensor("images").unwrap().shape(), [1, 1, 2, 3]);
         assert_eq!(file.tensor("rewards").unwrap().data(), f32::NAN.to_le_bytes());

@@ -12,17 +12,17 @@ use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::model::{ModelSource, is_pickled};
 
+use super::assembly::numbers;
 use super::directory::Product;
-use super::train::numbers;
 
 /// A model that is open for work. Clones share the weights.
 #[derive(Clone, Debug)]
-pub struct Studio {
+pub struct LoadedModel {
     pipeline: Pipeline,
     device: Device,
 }
 
-impl Studio {
+impl LoadedModel {
     /// Loads a model.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Studio {
     ///
     /// # Errors
     ///
-    /// Those of [`Studio::open`].
+    /// Those of [`LoadedModel::open`].
     pub fn open_variant(source: &ModelSource, variant: Option<&str>, device: DeviceName) -> Result<Self> {
         let device = device.open();
         let files = source.resolve(&Hub::from_env(), variant, &mut |_| {})?.files()?;
@@ -128,7 +128,7 @@ impl Studio {
     ///
     /// # Errors
     ///
-    /// Fails as [`Studio::latent_shape`] and [`Studio::scheduler`] do, and when no step is left to train on.
+    /// Fails as [`LoadedModel::latent_shape`] and [`LoadedModel::scheduler`] do, and when no step is left to train on.
     pub fn check(&self, plan: &RunPlan) -> Result<()> {
         let sample = &plan.config.sample;
         self.latent_shape([sample.height, sample.width])?;

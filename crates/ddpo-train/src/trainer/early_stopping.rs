@@ -15,7 +15,7 @@ pub struct StopRule {
 
 /// What the evaluations so far have said. It belongs in a checkpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Watch {
+pub(super) struct EarlyStopping {
     /// The base model's reward of each evaluation sample; empty before the first evaluation.
     base: Vec<f32>,
     best: Option<Best>,
@@ -33,7 +33,7 @@ struct Best {
 /// The name of the base model's rewards in a snapshot.
 const BASE: &str = "evaluation/base";
 
-impl Watch {
+impl EarlyStopping {
     /// The share of `prompts` prompts whose samples are worth more than the base model's, in the mean; sample i has the
     /// prompt i modulo their number. `None` for the base model itself, whose rewards are remembered.
     pub fn improved(&mut self, rewards: &[f32], prompts: usize) -> Option<f64> {
@@ -111,39 +111,40 @@ mod tests {
 
     #[test]
     fn prompts_improve_by_the_mean_of_their_samples() {
-        let mut watch = Watch::default();
+        let mut early_stopping = EarlyStopping::default();
         // Two prompts, three samples: the first prompt has the rows 0 and 2.
-        assert_eq!(watch.improved(&[1.0, 1.0, 1.0], 2), None);
-        assert_eq!(watch.improved(&[0.0, 2.0, 1.5], 2), Some(0.5));
-        assert_eq!(watch.improved(&[0.0, 2.0, 2.5], 2), Some(1.0));
-        assert_eq!(watch.improved(&[1.0, 1.0, 1.0], 2), Some(0.0));
+        assert_eq!(early_stopping.improved(&[1.0, 1.0, 1.0], 2), None);
+        assert_eq!(early_stopping.improved(&[0.0, 2.0, 1.5], 2), Some(0.5));
+        assert_eq!(early_stopping.improved(&[0.0, 2.0, 2.5], 2), Some(1.0));
+        assert_eq!(early_stopping.improved(&[1.0, 1.0, 1.0], 2), Some(0.0));
     }
 
     #[test]
     fn patience_counts_evaluations_since_the_best() {
         let rule = StopRule { kl: None, patience: Some(2) };
-        let mut watch = Watch::default();
-        let halts = [1.0, 3.0, 2.0, 3.5, 3.5, 3.0].map(|value| watch.judge(rule, value as u64, value, 0.0).is_some());
+        let mut early_stopping = EarlyStopping::default();
+        let halts =
+            [1.0, 3.0, 2.0, 3.5, 3.5, 3.0].map(|value| early_stopping.judge(rule, value as u64, value, 0.0).is_some());
         assert_eq!(halts, [false, false, false, false, false, true]);
-        assert!(watch.is_halted() && watch.is_best(3) && !watch.is_best(2));
+        assert!(early_stopping.is_halted() && early_stopping.is_best(3) && !early_stopping.is_best(2));
     }
 
     #[test]
     fn a_divergence_above_the_limit_stops() {
         let rule = StopRule { kl: Some(5.0), patience: None };
-        let mut watch = Watch::default();
-        assert_eq!(watch.judge(rule, 0, 1.0, 5.0), None);
-        assert_eq!(watch.judge(rule, 1, 2.0, 5.1), Some(Halt::Divergence { kl: 5.1 }));
+        let mut early_stopping = EarlyStopping::default();
+        assert_eq!(early_stopping.judge(rule, 0, 1.0, 5.0), None);
+        assert_eq!(early_stopping.judge(rule, 1, 2.0, 5.1), Some(Halt::Divergence { kl: 5.1 }));
     }
 
     #[test]
     fn it_survives_a_snapshot() {
-        let mut watch = Watch::default();
-        assert_eq!(Watch::read(&Snapshot::default()), watch);
-        watch.improved(&[1.0, -2.5], 2);
-        watch.judge(StopRule { kl: Some(0.5), patience: None }, 0, -0.1, 1.0);
+        let mut early_stopping = EarlyStopping::default();
+        assert_eq!(EarlyStopping::read(&Snapshot::default()), early_stopping);
+        early_stopping.improved(&[1.0, -2.5], 2);
+        early_stopping.judge(StopRule { kl: Some(0.5), patience: None }, 0, -0.1, 1.0);
         let mut snapshot = Snapshot::default();
-        watch.write(&mut snapshot);
-        assert_eq!(Watch::read(&snapshot), watch);
+        early_stopping.write(&mut snapshot);
+        assert_eq!(EarlyStopping::read(&snapshot), early_stopping);
     }
 }

@@ -2,7 +2,7 @@
 
 /// The evidence for each class.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
+pub struct Classification {
     /// The mean over a class's trials of the squared error of its prediction, summed over elements: the less, the
     /// better the class explains the sample.
     pub errors: Vec<f64>,
@@ -10,7 +10,7 @@ pub struct Verdict {
     pub trials: Vec<usize>,
 }
 
-impl Verdict {
+impl Classification {
     /// The classes from best to worst: whoever was tried longer is before whoever was left out.
     pub fn ranking(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.errors.len()).collect();
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn posteriors_add_up_to_one_and_follow_the_errors() {
-        let verdict = Verdict { errors: vec![1000.0, 1001.0, 900.0, 1000.5], trials: vec![8, 8, 2, 8] };
+        let verdict = Classification { errors: vec![1000.0, 1001.0, 900.0, 1000.5], trials: vec![8, 8, 2, 8] };
         let posterior: Vec<f64> = verdict.log_posterior().into_iter().map(f64::exp).collect();
         assert!((posterior.iter().sum::<f64>() - 1.0).abs() < 1e-12);
         assert!((posterior[0] / posterior[1] - 1f64.exp()).abs() < 1e-9 && posterior[2] == 0.0);
