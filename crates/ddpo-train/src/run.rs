@@ -1,5 +1,6 @@
 //! The loop around a trainer: boundaries, checkpoints, interruption.
 
+use std::borrow::BorrowMut;
 use std::path::PathBuf;
 
 use crate::checkpoint::{CheckpointStore, Identity, Snapshot};
@@ -41,6 +42,24 @@ pub trait Learner {
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()>;
 }
 
+impl<L: Learner + ?Sized> Learner for &mut L {
+    fn position(&self) -> Position {
+        (**self).position()
+    }
+
+    fn advance(&mut self, observer: &mut Observer<'_>) -> Result<()> {
+        (**self).advance(observer)
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        (**self).snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        (**self).restore(snapshot)
+    }
+}
+
 /// Where a learner is between two pieces of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -79,10 +98,10 @@ pub struct Checkpoints {
     pub keep_best: bool,
 }
 
-/// A run: a learner, who hears of it, and what is kept.
-pub struct Run<'a, L> {
-    learner: &'a mut L,
-    trackers: &'a mut Broadcast,
+/// A run: a learner, who hears of it, and what is kept. It owns both or borrows both, as its maker likes.
+pub struct Run<L, T = Broadcast> {
+    learner: L,
+    trackers: T,
     stop: StopFlag,
     checkpoints: Option<Checkpoints>,
     /// The last boundary, where it is not on the disk.
@@ -93,9 +112,9 @@ pub struct Run<'a, L> {
     saved: Option<Position>,
 }
 
-impl<'a, L: Learner> Run<'a, L> {
+impl<L: Learner, T: BorrowMut<Broadcast>> Run<L, T> {
     /// A run which starts where `learner` is.
-    pub fn new(learner: &'a mut L, trackers: &'a mut Broadcast, stop: StopFlag) -> Self {
+    pub fn new(learner: L, trackers: T, stop: StopFlag) -> Self {
         Self { learner, trackers, stop, checkpoints: None, unsaved: None, unsaved_best: None, saved: None }
     }
 
@@ -109,7 +128,7 @@ impl<'a, L: Learner> Run<'a, L> {
     ///
     /// # Errors
     /// [`Error::Parameter`] naming what does not fit.
-    pub fn resumed_from(self, snapshot: &Snapshot) -> Result<Self> {
+    pub fn resumed_from(mut self, snapshot: &Snapshot) -> Result<Self> {
         self.learner.restore(snapshot)?;
         let saved = Some(self.learner.position());
         Ok(Self { saved, ..self })
@@ -117,32 +136,52 @@ impl<'a, L: Learner> Run<'a, L> {
 
     /// Runs until `epochs` are done, an evaluation says to stop, or the flag is set.
     ///
+    /// # Errors
+    /// Those of [`step`](Self::step).
+    pub fn run(&mut self, epochs: u64) -> Result<Outcome> {
+        loop {
+            if let Some(outcome) = self.step(epochs)? {
+                return Ok(outcome);
+            }
+        }
+    }
+
+    /// Does the next piece of work of a run of so many epochs, an evaluation or an epoch, or says how the run ended.
+    ///
     /// Between pieces of work the state is on the disk or in memory, so that a piece which ends early, by the flag or
     /// by an error, leaves the last boundary as a checkpoint. A checkpoint which cannot be written is a warning while
     /// the run goes on, and an error once it ends.
     ///
     /// # Errors
     /// What ended the run early, or [`Error::Checkpoint`] where its end could not be saved.
-    pub fn run(&mut self, epochs: u64) -> Result<Outcome> {
-        loop {
-            let position = self.learner.position();
-            let over = (position.epochs_done >= epochs || position.is_halted) && !position.evaluation_due;
-            self.keep_boundary(position, over)?;
-            if over {
-                return self.save_unsaved().map(|()| Outcome::Finished);
+    pub fn step(&mut self, epochs: u64) -> Result<Option<Outcome>> {
+        let position = self.learner.position();
+        let over = (position.epochs_done >= epochs || position.is_halted) && !position.evaluation_due;
+        self.keep_boundary(position, over)?;
+        if over {
+            return self.save_unsaved().map(|()| Some(Outcome::Finished));
+        }
+        let work = self.learner.advance(&mut Observer::new(self.trackers.borrow_mut(), &self.stop));
+        match work {
+            Ok(()) => Ok(None),
+            Err(Error::Interrupted { .. }) => {
+                self.save_unsaved().map(|()| Some(Outcome::Interrupted { epochs_done: position.epochs_done }))
             }
-            let work = self.learner.advance(&mut Observer::new(self.trackers, &self.stop));
-            match work {
-                Ok(()) => {}
-                Err(Error::Interrupted { .. }) => {
-                    return self.save_unsaved().map(|()| Outcome::Interrupted { epochs_done: position.epochs_done });
-                }
-                Err(error) => {
-                    self.save_or_warn();
-                    return Err(error);
-                }
+            Err(error) => {
+                self.save_or_warn();
+                Err(error)
             }
         }
+    }
+
+    /// What learns.
+    pub fn learner(&self) -> &L {
+        &self.learner
+    }
+
+    /// What learns, to be changed; the run goes on from where it then is.
+    pub fn learner_mut(&mut self) -> &mut L {
+        &mut self.learner
     }
 
     /// Keeps the state on the disk where a checkpoint is due, else in memory.
@@ -154,7 +193,7 @@ impl<'a, L: Learner> Run<'a, L> {
         if position.is_best {
             self.keep_best(&snapshot);
         }
-        match self.trackers.sync() {
+        match self.trackers.borrow_mut().sync() {
             Ok(lengths) => self.unsaved = Some(Snapshot { lengths, ..snapshot }),
             // The boundary before stays the last one to go back to.
             Err(_) if !last => return Ok(()),
@@ -172,7 +211,7 @@ impl<'a, L: Learner> Run<'a, L> {
         self.unsaved_best = None;
         if let Err(error) = checkpoints.store.save_best(&checkpoints.identity, snapshot) {
             let warning = Error::Checkpoint { epoch: snapshot.epoch, source: Box::new(error) };
-            self.trackers.record(&Event::Warning(&warning));
+            self.trackers.borrow_mut().record(&Event::Warning(&warning));
             self.unsaved_best = Some(snapshot.clone());
         }
     }
@@ -186,7 +225,7 @@ impl<'a, L: Learner> Run<'a, L> {
 
     fn save_or_warn(&mut self) {
         if let Err(warning) = self.save_unsaved() {
-            self.trackers.record(&Event::Warning(&warning));
+            self.trackers.borrow_mut().record(&Event::Warning(&warning));
         }
     }
 
@@ -203,7 +242,7 @@ impl<'a, L: Learner> Run<'a, L> {
         let path: PathBuf = checkpoints.store.save(&checkpoints.identity, snapshot).map_err(failed)?;
         self.unsaved = None;
         self.saved = Some(self.learner.position());
-        self.trackers.record(&Event::Saved { epoch, path: &path });
+        self.trackers.borrow_mut().record(&Event::Saved { epoch, path: &path });
         Ok(())
     }
 }
