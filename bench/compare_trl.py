@@ -50,7 +50,8 @@ def ours(args):
         settings = [
             f"prompts.kind=\"list\"", f"prompts.values={prompts}", f"sample.steps={args.steps}", "sample.guidance=5.0",
             f"sample.batch-size={args.batch}", f"sample.batches-per-epoch={args.batches}",
-            f"train.batch-size={args.batch}", "train.learning-rate=3e-4", "train.clip-range=1e-4",
+            f"train.batch-size={args.batch}", "train.accumulation=1", "train.gradient-checkpointing=false",
+            "train.learning-rate=3e-4", "train.clip-range=1e-4",
             "advantage.kind=\"batch\"", "eval.every=0", "checkpoint.every=0", f"run.threads={args.threads}"]
         command = [str(args.ddpo), "train", "--model", args.model, "--epochs", str(args.epochs)]
         command += ["--reward", "jpeg-compressibility", "--run-dir", str(folder / "run")]

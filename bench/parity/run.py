@@ -58,7 +58,8 @@ def peft_adapter(model, out):
 
 
 def train(program, model, run, *more):
-    settings = ["sample.steps=4", "sample.batch-size=4", "sample.batches-per-epoch=2", "train.batch-size=4", "train.learning-rate=1e-2",
+    settings = ["sample.steps=4", "sample.batch-size=4", "sample.batches-per-epoch=2", "train.batch-size=4", "train.accumulation=1",
+                "train.learning-rate=1e-2",
                 "advantage.kind=batch", "eval.every=0", "lora.alpha=6.0"]
     args = [word for setting in settings for word in ("--set", setting)]
     ddpo(program, "train", "--model", model, "--run-dir", run, "--epochs", "2", *args, *more)

@@ -43,7 +43,7 @@ pub enum Command {
 pub struct Train {
     /// A configuration file (TOML); see `ddpo config`
     pub config: Option<PathBuf>,
-    /// A named configuration under the file and the options: quick, compressibility, incompressibility, aesthetic,
+    /// A named configuration under the file and the options: quick, sd, compressibility, incompressibility, aesthetic,
     /// prompt-image-alignment
     #[arg(long)]
     pub preset: Option<String>,
@@ -280,4 +280,7 @@ pub struct Config {
     /// Print this preset's configuration instead of the default
     #[arg(long)]
     pub preset: Option<String>,
+    /// Print the defaults for this model
+    #[arg(long, value_name = "M")]
+    pub model: Option<String>,
 }

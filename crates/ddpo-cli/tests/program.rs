@@ -47,6 +47,8 @@ fn train<'a>(run: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         "--set",
         "train.batch-size=2",
         "--set",
+        "train.accumulation=1",
+        "--set",
         "eval.count=2",
         "--set",
         "checkpoint.every=1",
@@ -80,12 +82,12 @@ fn wrong_commands_are_usage_errors_that_name_the_remedy() {
     );
     refuse(
         &["train", "--model", "tiny", "--set", "train.batch-size=5"],
-        "error: invalid `train.batch-size`: found 5, expected a divisor of 64, the samples of an epoch \
+        "error: invalid `train.batch-size`: found 5, expected a divisor of 256, the samples of an epoch \
          (sample.batch-size x sample.batches-per-epoch)\n",
     );
     refuse(
         &["train", "--preset", "compresibility"],
-        "error: unknown preset `compresibility` (did you mean `compressibility`?); known: quick, compressibility, \
+        "error: unknown preset `compresibility` (did you mean `compressibility`?); known: quick, sd, compressibility, \
          incompressibility, aesthetic, prompt-image-alignment\n",
     );
     refuse(
@@ -333,7 +335,7 @@ fn the_printed_configuration_is_one() {
         &["train", "run.toml"]
             .into_iter()
             .chain(train("run", &[]).into_iter().skip(1))
-            .chain(["--set", "train.accumulation=1", "--set", "lora.rank=2"])
+            .chain(["--set", "lora.rank=2"])
             .collect::<Vec<_>>(),
     ));
     assert!(

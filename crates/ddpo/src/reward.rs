@@ -33,7 +33,7 @@ impl RewardName {
         if NOT_BUILT.iter().any(|planned| is_planned(planned)) {
             return Err(Error::NotBuilt {
                 what: format!("the reward `{name}`"),
-                instead: format!("use one of {}", known().collect::<Vec<_>>().join(", ")),
+                instead: format!("give another by --reward: {}", known().collect::<Vec<_>>().join(", ")),
             });
         }
         if name == Self::CLASSIFIER {

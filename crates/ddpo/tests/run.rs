@@ -21,6 +21,10 @@ fn plan(model: &Path, changes: &[&str]) -> RunPlan {
         )
         .unwrap();
     layers.push_value("test", "model.path", model.to_str().unwrap()).unwrap();
+    // The score function's update is of all an epoch's batches.
+    if !changes.contains(&"train.algorithm=ddpo-sf") {
+        layers.push_assignment("train.accumulation=1").unwrap();
+    }
     changes.iter().for_each(|change| layers.push_assignment(change).unwrap());
     RunPlan::new(layers.resolve().unwrap()).unwrap()
 }

@@ -11,6 +11,9 @@ pub fn run(args: &Config) -> Result<()> {
     if let Some(name) = &args.preset {
         layers.push_preset(Preset::find(name)?)?;
     }
+    if let Some(model) = &args.model {
+        layers.push_value(&format!("--model {model}"), "model.path", model.as_str())?;
+    }
     print!("{}", document(&layers.resolve()?)?);
     Ok(())
 }

@@ -23,7 +23,7 @@ use super::sample::base_config;
 
 /// Measures the model, and with a run or an adapter also what it has become.
 pub fn run(args: &Evaluate) -> Result<()> {
-    let mut config = base_config(args.run.as_deref())?;
+    let mut config = base_config(args.run.as_deref(), args.model.as_deref())?;
     override_config(&mut config, args);
     let request = request(args, &config)?;
     let device = DeviceName::parse(&config.run.device)?;
@@ -48,10 +48,6 @@ pub fn run(args: &Evaluate) -> Result<()> {
 }
 
 fn override_config(config: &mut RunConfig, args: &Evaluate) {
-    if let Some(model) = &args.model {
-        config.model.path.clone_from(model);
-        config.model.revision = None;
-    }
     if let Some(device) = &args.device {
         config.run.device.clone_from(device);
     }

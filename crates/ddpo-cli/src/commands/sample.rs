@@ -18,7 +18,7 @@ const COLUMNS: usize = 8;
 
 /// Draws images.
 pub fn run(args: &Sample) -> Result<()> {
-    let config = base_config(args.lora.as_deref())?;
+    let config = base_config(args.lora.as_deref(), args.model.as_deref())?;
     let request = request(args, &config)?;
     let model = args.model.as_deref().unwrap_or(&config.model.path);
     let revision = if args.model.is_none() { config.model.revision.as_deref() } else { None };
@@ -44,12 +44,15 @@ pub fn run(args: &Sample) -> Result<()> {
     Ok(())
 }
 
-/// The configuration that gives the defaults: the run's own where the adapter is a run.
-pub fn base_config(lora: Option<&Path>) -> Result<RunConfig> {
+/// The configuration that gives the defaults: the run's own where the adapter is a run, else those for the model.
+pub fn base_config(lora: Option<&Path>, model: Option<&str>) -> Result<RunConfig> {
     let mut layers = Layers::default();
     if let Some(run) = lora.filter(|path| path.is_dir()).map(run_of) {
         let origin = run.join(RunDirectory::CONFIG).display().to_string();
-        layers.push_toml(&origin, &RunDirectory::read_config(run)?)?;
+        layers.push_resolved(&origin, &RunDirectory::read_config(run)?)?;
+    }
+    if let Some(model) = model {
+        layers.push_value(&format!("--model {model}"), "model.path", model)?;
     }
     Ok(layers.resolve()?)
 }

@@ -58,7 +58,7 @@ fn layers(args: &Train) -> Result<Layers> {
     let resumed = args.run_dir.as_ref().filter(|_| args.resume);
     if let Some(directory) = resumed {
         let origin = directory.join(RunDirectory::CONFIG).display().to_string();
-        layers.push_toml(&origin, &RunDirectory::read_config(directory)?)?;
+        layers.push_resolved(&origin, &RunDirectory::read_config(directory)?)?;
     }
     if let Some(path) = &args.config {
         layers.push_toml(&path.display().to_string(), &ddpo::images::read_text(path)?)?;

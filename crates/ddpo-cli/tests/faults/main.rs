@@ -29,7 +29,8 @@ static PLACE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
 
 const ALGORITHMS: [&str; 4] = ["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse"];
 
-/// Three epochs with everything a run writes, an evaluation and a checkpoint after each.
+/// Three epochs with everything a run writes, an evaluation and a checkpoint after each. What decides a byte is said here, and
+/// is nobody's default.
 fn train(algorithm: &str, run: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ddpo"));
     command.current_dir(PLACE.path()).args(["train", "--model", "tiny", "--epochs", "3", "--algorithm", algorithm]);
@@ -38,7 +39,10 @@ fn train(algorithm: &str, run: &Path) -> Command {
         "sample.steps=2",
         "sample.batch-size=4",
         "sample.batches-per-epoch=1",
+        "sample.guidance=3.0",
         "train.batch-size=2",
+        "train.gradient-checkpointing=false",
+        "train.clip-range=2e-3",
         "train.learning-rate=1e-2",
         "advantage.kind=per-prompt",
         "rwr.batch-size=4",
@@ -50,6 +54,10 @@ fn train(algorithm: &str, run: &Path) -> Command {
         "track.csv=true",
     ] {
         command.args(["--set", setting]);
+    }
+    // The score function's update is of all an epoch's batches.
+    if algorithm != "ddpo-sf" {
+        command.args(["--set", "train.accumulation=1"]);
     }
     command
 }

@@ -88,7 +88,7 @@ pub fn read_all(experiment: &Experiment, directory: &Path) -> Result<Vec<Line>, 
 /// The configuration that a run was made with.
 pub fn configuration(run: &Path) -> Result<RunConfig, Box<dyn Error>> {
     let mut layers = Layers::default();
-    layers.push_toml("run", &RunDirectory::read_config(run)?)?;
+    layers.push_resolved("run", &RunDirectory::read_config(run)?)?;
     Ok(layers.resolve()?)
 }
 

@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 
 use toml::{Table, Value};
 
+use super::kind::ModelKind;
 use super::options::{Entry, Section};
 use super::run::RunConfig;
 
 const HEADER: &str = "\
-# The configuration of a ddpo run. Every value below may be left out; the values in brackets after
-# a comment say where the default is from. On the command line: --set section.key=value.
+# The configuration of a ddpo run. Every value below may be left out; what is in brackets after a
+# comment says where the default is from. Defaults depend on the model: the embedded one, `emoji`,
+# has settings of its own. On the command line: --set section.key=value.
 
 # What images are scored with: \"jpeg-compressibility\", \"jpeg-incompressibility\", or a weighted list:
 #   [[reward]]
@@ -26,6 +28,8 @@ const HEADER: &str = "\
 /// Fails when a number does not fit a TOML integer.
 pub fn document(config: &RunConfig) -> Result<String, toml::ser::Error> {
     let values = Table::try_from(config)?;
+    let is_embedded = ModelKind::of(&config.model.path) == ModelKind::Embedded;
+    let others = Table::try_from(RunConfig::defaults(ModelKind::StableDiffusion))?;
     let mut out = HEADER.to_owned();
     let terms = match values.get("reward") {
         Some(Value::Array(terms)) => terms.as_slice(),
@@ -36,7 +40,8 @@ pub fn document(config: &RunConfig) -> Result<String, toml::ser::Error> {
         None => &[],
     };
     for section in &RunConfig::SECTIONS {
-        push_section(&mut out, section, values.get(section.name).and_then(Value::as_table));
+        let of = |table: &'_ Table| table.get(section.name).and_then(Value::as_table).cloned().unwrap_or_default();
+        push_section(&mut out, section, &of(&values), is_embedded.then(|| of(&others)).as_ref());
     }
     for term in terms.iter().filter_map(Value::as_table) {
         push_line(&mut out, "\n[[reward]]");
@@ -45,19 +50,25 @@ pub fn document(config: &RunConfig) -> Result<String, toml::ser::Error> {
     Ok(out)
 }
 
-fn push_section(out: &mut String, section: &Section, values: Option<&Table>) {
+/// `others` are the defaults of models that are not embedded, where the configuration is of the one that is.
+fn push_section(out: &mut String, section: &Section, values: &Table, others: Option<&Table>) {
     push_line(out, "");
     section.about.iter().for_each(|line| push_line(out, &format!("#{line}")));
     push_line(out, &format!("[{}]", section.name));
     for entry in section.entries {
-        push_entry(out, entry, values.and_then(|values| values.get(&entry.key())));
+        let other = others.filter(|_| entry.tuned).and_then(|others| others.get(&entry.key()));
+        push_entry(out, entry, values.get(&entry.key()), other);
     }
 }
 
-fn push_entry(out: &mut String, entry: &Entry, value: Option<&Value>) {
+fn push_entry(out: &mut String, entry: &Entry, value: Option<&Value>, other: Option<&Value>) {
     let (last, first) = entry.comment.split_last().unwrap_or((&"", &[]));
     first.iter().for_each(|line| push_line(out, &format!("#{line}")));
-    push_line(out, &format!("#{last} ({})", entry.source));
+    let source = match other {
+        Some(other) => format!("tuned for `emoji`; other models: {other}, {}", entry.source),
+        None => entry.source.to_owned(),
+    };
+    push_line(out, &format!("#{last} ({source})"));
     match (value, entry.example) {
         (Some(value), _) => push_line(out, &format!("{} = {value}", entry.key())),
         (None, example) => push_line(out, &format!("# {} = {}", entry.key(), example.unwrap_or("…"))),
@@ -107,6 +118,20 @@ mod tests {
                 assert!(!entry.comment.is_empty() && !entry.source.is_empty(), "{}.{}", section.name, entry.field);
             }
         }
+    }
+
+    #[test]
+    fn a_default_says_which_models_it_is_for() {
+        let text = |kind: ModelKind, path: &str| {
+            let mut config = RunConfig::defaults(kind);
+            config.model.path = path.into();
+            document(&config).unwrap()
+        };
+        let embedded = text(ModelKind::Embedded, "emoji");
+        assert!(embedded.contains("# Denoising steps. (tuned for `emoji`; other models: 50, paper)\nsteps = 10\n"));
+        let other = text(ModelKind::StableDiffusion, "org/model");
+        assert!(other.contains("# Denoising steps. (paper)\nsteps = 50\n"), "{other}");
+        assert!(!other.contains("tuned for"), "{other}");
     }
 
     #[test]

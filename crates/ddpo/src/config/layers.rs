@@ -4,16 +4,20 @@ use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
+use super::kind::ModelKind;
 use super::presets::Preset;
 use super::run::RunConfig;
 use super::unknown::find_unknown;
 
-/// Configuration tables in rising order of precedence: preset, file, command line.
+/// Configuration tables in rising order of precedence: preset, file, command line. Below them all are the defaults for the kind
+/// of model that they name.
 ///
 /// Each layer is checked by itself as it comes in, so that an error names where it is.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     merged: Table,
+    /// Whether a run's own configuration is among them, in which what is absent was absent when the run began.
+    is_resolved: bool,
 }
 
 impl Layers {
@@ -38,6 +42,16 @@ impl Layers {
         // Read from the text and not from the table: only then the error shows the line.
         toml::from_str::<RunConfig>(text).map_err(syntax)?;
         self.push(origin, table)
+    }
+
+    /// Adds the configuration that a run has written; `origin` is its path. Nothing is derived of it a second time.
+    ///
+    /// # Errors
+    ///
+    /// As [`Layers::push_toml`].
+    pub fn push_resolved(&mut self, origin: &str, text: &str) -> Result<()> {
+        self.is_resolved = true;
+        self.push_toml(origin, text)
     }
 
     /// Adds one `section.key=value` of the command line. The value is TOML; what is not is a bare string.
@@ -66,13 +80,21 @@ impl Layers {
         self.merged.remove(section);
     }
 
-    /// The configuration of all layers over the defaults.
+    /// The configuration of all layers over the defaults for the kind of model that they name.
     ///
     /// # Errors
     ///
     /// Fails when layers that are valid alone do not fit together.
     pub fn resolve(self) -> Result<RunConfig> {
-        read("the configuration", &self.merged)
+        const ORIGIN: &str = "the configuration";
+        let kind = ModelKind::of(&read(ORIGIN, &self.merged)?.model.path);
+        let mut table = kind.table()?;
+        merge(&mut table, self.merged.clone());
+        let mut config = read(ORIGIN, &table)?;
+        if !self.is_resolved {
+            kind.derive(&mut config, &self.merged);
+        }
+        Ok(config)
     }
 
     fn push(&mut self, origin: &str, table: Table) -> Result<()> {
@@ -159,6 +181,32 @@ mod tests {
         assert_eq!(config.prompts.kind, PromptKind::Counting);
         assert_eq!(config.sample.negative_prompt, "blurry, dark");
         assert_eq!(config.reward, RewardOption::Name("jpeg-incompressibility".into()));
+    }
+
+    #[test]
+    fn the_models_kind_decides_what_no_layer_says() {
+        // Whatever the order: the model may be named by the last layer.
+        let config = resolve(|layers| {
+            layers.push_toml("run.toml", "sample.guidance = 2.0")?;
+            layers.push_assignment("model.path=org/model")
+        })
+        .unwrap();
+        assert_eq!((config.sample.guidance, config.sample.steps, config.train.accumulation), (2.0, 50, Some(16)));
+        // A preset over another model keeps its settings.
+        let config = resolve(|layers| {
+            layers.push_preset(Preset::find("quick")?)?;
+            layers.push_assignment("model.path=org/model")
+        })
+        .unwrap();
+        assert_eq!((config.sample.steps, config.train.learning_rate), (10, 5e-3));
+    }
+
+    #[test]
+    fn what_a_run_has_written_is_taken_as_it_is() {
+        let written = "model.path = \"org/model\"";
+        let fresh = resolve(|layers| layers.push_toml("config.toml", written)).unwrap();
+        let resumed = resolve(|layers| layers.push_resolved("config.toml", written)).unwrap();
+        assert_eq!((fresh.train.accumulation, resumed.train.accumulation), (Some(16), None));
     }
 
     #[track_caller]

@@ -2,6 +2,7 @@
 
 mod choices;
 mod document;
+mod kind;
 mod layers;
 mod options;
 mod plan;
@@ -15,6 +16,7 @@ pub use choices::{
     RewardOption, SchedulerKind, WeightedReward,
 };
 pub use document::document;
+pub use kind::ModelKind;
 pub use layers::Layers;
 pub use plan::{AdvantagePlan, RewardTerm, RunPlan};
 pub use presets::{PRESETS, Preset};

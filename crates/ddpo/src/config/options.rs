@@ -9,6 +9,8 @@ pub(crate) struct Entry {
     pub comment: &'static [&'static str],
     /// Where the default comes from.
     pub source: &'static str,
+    /// Whether the embedded model has a default of its own, tuned for it.
+    pub tuned: bool,
     /// What to print, commented out, for an option that is absent by default.
     pub example: Option<&'static str>,
 }
@@ -31,13 +33,15 @@ pub(crate) struct Section {
     pub entries: &'static [Entry],
 }
 
-/// Declares a section: `field: type = default, "source"[, "example"];` under a doc comment.
+/// Declares a section: `field: type = default, "source"[, "example"][ => emoji value];` under a doc comment.
 ///
 /// The doc comment is the field's documentation and the comment in the printed file, so that the
-/// two cannot differ.
+/// two cannot differ. `emoji` is what was tuned for the embedded model; `Default` takes it, as a run without a word of a
+/// model does.
 macro_rules! options {
     ($(#[doc = $about:literal])* $name:ident = $section:literal {
-        $( $(#[doc = $doc:literal])* $field:ident : $type:ty = $default:expr, $source:literal $(, $example:literal)? ; )*
+        $( $(#[doc = $doc:literal])* $field:ident : $type:ty = $default:expr, $source:literal $(, $example:literal)?
+            $(=> emoji $emoji:expr)? ; )*
     }) => {
         $(#[doc = $about])*
         #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -48,11 +52,17 @@ macro_rules! options {
 
         impl Default for $name {
             fn default() -> Self {
-                Self { $( $field: $default, )* }
+                Self::defaults($crate::config::ModelKind::Embedded)
             }
         }
 
         impl $name {
+            /// The defaults for models of a kind.
+            pub(crate) fn defaults(kind: $crate::config::ModelKind) -> Self {
+                let _is_embedded = kind == $crate::config::ModelKind::Embedded;
+                Self { $( $field: options!(@default _is_embedded, $default $(, $emoji)?), )* }
+            }
+
             pub(crate) const SECTION: $crate::config::options::Section = $crate::config::options::Section {
                 name: $section,
                 about: &[$($about),*],
@@ -60,11 +70,16 @@ macro_rules! options {
                     field: stringify!($field),
                     comment: &[$($doc),*],
                     source: $source,
+                    tuned: options!(@tuned $($emoji)?),
                     example: options!(@example $($example)?),
                 } ),*],
             };
         }
     };
+    (@default $is_embedded:ident, $default:expr) => { $default };
+    (@default $is_embedded:ident, $default:expr, $emoji:expr) => { if $is_embedded { $emoji } else { $default } };
+    (@tuned) => { false };
+    (@tuned $emoji:expr) => { true };
     (@example) => { None };
     (@example $example:literal) => { Some($example) };
 }

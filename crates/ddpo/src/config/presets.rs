@@ -1,9 +1,12 @@
-//! Named configurations: the experiments of the paper, and the quick one for the embedded model.
+//! Named configurations: the experiments of the paper, Stable Diffusion with a reward of the user's own, and what is tuned for
+//! the embedded model.
 
-use toml::Table;
+use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
+use super::kind::ModelKind;
+use super::run::RunConfig;
 use super::unknown::nearest;
 
 /// A named layer of options over the defaults.
@@ -14,17 +17,56 @@ pub struct Preset {
     /// What it is for, in a line.
     pub about: &'static str,
     /// The options it sets.
-    toml: &'static str,
+    settings: Settings,
+}
+
+/// What a preset sets.
+#[derive(Clone, Copy, Debug)]
+enum Settings {
+    /// These options, as TOML.
+    Toml(&'static str),
+    /// Every option that was tuned for the embedded model, also for others.
+    Tuned,
 }
 
 /// Every preset. The paper's four follow ddpo-pytorch's settings for eight GPUs, in one process.
 pub const PRESETS: &[Preset] = &[
-    Preset { name: "quick", about: "the embedded model, minutes on a CPU (the defaults)", toml: "" },
-    Preset { name: "compressibility", about: "paper, 5.1: small JPEG files", toml: COMPRESSIBILITY },
-    Preset { name: "incompressibility", about: "paper, 5.1: large JPEG files", toml: INCOMPRESSIBILITY },
-    Preset { name: "aesthetic", about: "paper, 5.2: the LAION aesthetic score", toml: AESTHETIC },
-    Preset { name: "prompt-image-alignment", about: "paper, 5.3: animals that do things", toml: ALIGNMENT },
+    Preset {
+        name: "quick",
+        about: "what is tuned for the embedded model, minutes on a CPU; for other small models, too",
+        settings: Settings::Tuned,
+    },
+    Preset {
+        name: "sd",
+        about: "Stable Diffusion 1.5 and a reward of yours: give it by --reward",
+        settings: Settings::Toml(STABLE_DIFFUSION),
+    },
+    Preset {
+        name: "compressibility",
+        about: "paper, 5.1: small JPEG files",
+        settings: Settings::Toml(COMPRESSIBILITY),
+    },
+    Preset {
+        name: "incompressibility",
+        about: "paper, 5.1: large JPEG files",
+        settings: Settings::Toml(INCOMPRESSIBILITY),
+    },
+    Preset {
+        name: "aesthetic",
+        about: "paper, 5.2: the LAION aesthetic score, which has to be given as --reward exec:PROGRAM",
+        settings: Settings::Toml(AESTHETIC),
+    },
+    Preset {
+        name: "prompt-image-alignment",
+        about: "paper, 5.3: animals that do things; the judge has to be given as --reward exec:PROGRAM",
+        settings: Settings::Toml(ALIGNMENT),
+    },
 ];
+
+/// Whatever it does not say are the defaults for models that are not embedded.
+const STABLE_DIFFUSION: &str = r#"
+model.path = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+"#;
 
 const COMPRESSIBILITY: &str = r#"
 reward = "jpeg-compressibility"
@@ -83,8 +125,25 @@ impl Preset {
 
     /// The options it sets.
     pub(crate) fn table(&self) -> Result<Table> {
-        self.toml.parse().map_err(|source| Error::ConfigSyntax { origin: format!("preset `{}`", self.name), source })
+        match self.settings {
+            Settings::Toml(toml) => toml
+                .parse()
+                .map_err(|source| Error::ConfigSyntax { origin: format!("preset `{}`", self.name), source }),
+            Settings::Tuned => tuned(),
+        }
     }
+}
+
+/// The options of which the embedded model has a default of its own.
+fn tuned() -> Result<Table> {
+    let all = ModelKind::Embedded.table()?;
+    let section = |section: &super::options::Section| {
+        let values = all.get(section.name)?.as_table()?;
+        let tuned = section.entries.iter().filter(|entry| entry.tuned);
+        let options: Table = tuned.filter_map(|entry| Some((entry.key(), values.get(&entry.key())?.clone()))).collect();
+        (!options.is_empty()).then(|| (section.name.to_owned(), Value::Table(options)))
+    };
+    Ok(RunConfig::SECTIONS.iter().filter_map(section).collect())
 }
 
 #[cfg(test)]
@@ -93,32 +152,62 @@ mod tests {
     use super::super::plan::RunPlan;
     use super::*;
 
+    fn plan(preset: &str, more: &[&str]) -> Result<RunPlan> {
+        let mut layers = Layers::default();
+        layers.push_preset(Preset::find(preset)?)?;
+        more.iter().try_for_each(|assignment| layers.push_assignment(assignment))?;
+        RunPlan::new(layers.resolve()?)
+    }
+
+    /// The presets whose reward has to come from elsewhere.
+    const WITHOUT_REWARD: [&str; 2] = ["aesthetic", "prompt-image-alignment"];
+
     #[test]
-    fn every_preset_is_a_valid_plan() {
+    fn every_preset_is_a_plan_or_says_what_it_lacks() {
         for preset in PRESETS {
-            let mut layers = Layers::default();
-            layers.push_preset(preset).unwrap();
-            // The two rewards that are not in this version leave everything else to check.
-            layers.push_assignment("reward=jpeg-compressibility").unwrap();
-            let config = layers.resolve().unwrap();
-            RunPlan::new(config).unwrap_or_else(|error| panic!("{}: {error}", preset.name));
+            match plan(preset.name, &[]) {
+                Ok(_) => assert!(!WITHOUT_REWARD.contains(&preset.name), "{}", preset.name),
+                Err(error) => {
+                    assert!(WITHOUT_REWARD.contains(&preset.name), "{}: {error}", preset.name);
+                    let text = error.to_string();
+                    assert!(text.contains("is not built in this version") && text.contains("exec:PROGRAM"), "{text}");
+                }
+            }
         }
+    }
+
+    #[test]
+    fn a_preset_without_a_reward_takes_the_users() {
+        for preset in WITHOUT_REWARD {
+            assert!(preset_about(preset).contains("--reward exec:PROGRAM"), "{preset}");
+            plan(preset, &["reward=exec:./mine"]).unwrap();
+        }
+    }
+
+    fn preset_about(name: &str) -> &'static str {
+        Preset::find(name).unwrap().about
     }
 
     #[test]
     fn the_papers_sizes() {
         for (name, samples, updates) in [
+            ("sd", 256, 4),
             ("compressibility", 256, 4),
             ("incompressibility", 256, 4),
             ("aesthetic", 256, 2),
             ("prompt-image-alignment", 288, 2),
         ] {
-            let mut layers = Layers::default();
-            layers.push_preset(Preset::find(name).unwrap()).unwrap();
-            layers.push_assignment("reward=jpeg-compressibility").unwrap();
-            let plan = RunPlan::new(layers.resolve().unwrap()).unwrap();
+            let plan = plan(name, &["reward=jpeg-compressibility"]).unwrap();
             assert_eq!((plan.samples_per_epoch, plan.updates_per_epoch), (samples, updates), "{name}");
         }
+    }
+
+    #[test]
+    fn the_quick_preset_is_the_default_for_any_model() {
+        let default = Layers::default().resolve().unwrap();
+        let mut other = plan("quick", &["model.path=org/model", "train.accumulation=1"]).unwrap().config;
+        (other.model, other.train.accumulation) = (default.model.clone(), None);
+        assert_eq!(other, default);
     }
 
     #[test]
