@@ -88,9 +88,7 @@ mod tests {
 
     #[test]
     fn an_update_has_64_images_or_what_an_epoch_can_give() {
-        let accumulation = |more: &[&str]| {
-            config(&[&["model.path=org/model"], more].concat()).train.accumulation
-        };
+        let accumulation = |more: &[&str]| config(&[&["model.path=org/model"], more].concat()).train.accumulation;
         assert_eq!(accumulation(&["train.batch-size=1"]), Some(64));
         assert_eq!(accumulation(&["sample.batches-per-epoch=5"]), Some(10));
         assert_eq!(accumulation(&["train.batch-size=128"]), Some(1));

@@ -126,9 +126,9 @@ impl Preset {
     /// The options it sets.
     pub(crate) fn table(&self) -> Result<Table> {
         match self.settings {
-            Settings::Toml(toml) => toml
-                .parse()
-                .map_err(|source| Error::ConfigSyntax { origin: format!("preset `{}`", self.name), source }),
+            Settings::Toml(toml) => {
+                toml.parse().map_err(|source| Error::ConfigSyntax { origin: format!("preset `{}`", self.name), source })
+            }
             Settings::Tuned => tuned(),
         }
     }
