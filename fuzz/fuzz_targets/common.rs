@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
-use ddpo::models::ModelFiles;
+use ddpo::nn::ModelFiles;
 
 type Files = BTreeMap<String, Arc<[u8]>>;
 

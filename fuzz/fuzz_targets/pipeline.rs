@@ -4,7 +4,8 @@
 mod common;
 
 use ddpo::device::DeviceName;
-use ddpo::models::{Pipeline, required_files, shards_of};
+use ddpo::models::{Pipeline, required_files};
+use ddpo::nn::shards_of;
 use libfuzzer_sys::fuzz_target;
 
 const FILES: [&str; 6] = [

@@ -3,7 +3,7 @@
 
 mod common;
 
-use ddpo::models::Tokenizer;
+use ddpo::nn::Tokenizer;
 use libfuzzer_sys::fuzz_target;
 
 const FILES: [&str; 5] = ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "none"];

@@ -10,7 +10,8 @@
 use std::time::Instant;
 
 use burn::tensor::{Device, Distribution, Tensor};
-use ddpo_models::{Unet, UnetConfig, Weights};
+use ddpo_models::{Unet, UnetConfig};
+use ddpo_nn::Weights;
 
 /// A network, a batch of latents and a batch of text states to run it on.
 struct Case {

@@ -3,17 +3,16 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use ddpo_nn::{
+    Error, Fields, FileDtype, ModelFiles, Result, Specs, TextEncoder, TextEncoderConfig, Tokenizer, Weights,
+    open_weights, write_atomically, write_json,
+};
 use serde_json::{Value, json};
 
 use crate::{
-    error::{Error, Result},
-    fields::Fields,
-    files::{COMPONENTS, FileDtype, ModelFiles, open_weights, write_atomically, write_json},
-    params::{Specs, Weights},
-    policy::UnetDenoiser,
+    denoiser::UnetDenoiser,
+    required::COMPONENTS,
     scheduler::SchedulerConfig,
-    text::{TextEncoder, TextEncoderConfig},
-    tokenizer::Tokenizer,
     unet::{Unet, UnetConfig},
     vae::{Vae, VaeConfig},
 };

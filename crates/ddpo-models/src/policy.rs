@@ -1,50 +1,14 @@
 //! A UNet as the policy that reinforcement learning trains.
 
-use std::sync::Arc;
-
 use burn::tensor::{Device, Tensor};
-use ddpo_core::{Condition, Denoiser, Error as CoreError, Parameter, Policy, Prediction, PredictionKind, Timestep};
+use ddpo_core::{Condition, Denoiser, Error as CoreError, Parameter, Policy, Prediction, Timestep};
+use ddpo_nn::{Result, Weights};
 
 use crate::{
-    error::Result,
+    denoiser::UnetDenoiser,
     lora::Lora,
-    params::Weights,
     recompute::{Trained, predict_recomputing},
-    unet::Unet,
 };
-
-/// A UNet with constant weights, or any weights, as a denoiser.
-#[derive(Clone, Debug)]
-pub struct UnetDenoiser {
-    pub(crate) unet: Arc<Unet>,
-    pub(crate) weights: Weights,
-    kind: PredictionKind,
-}
-
-impl UnetDenoiser {
-    /// The denoiser that `unet` is with these weights, when it was trained to predict `kind`.
-    pub fn new(unet: Arc<Unet>, weights: Weights, kind: PredictionKind) -> Self {
-        Self { unet, weights, kind }
-    }
-
-    /// The weights.
-    pub fn weights(&self) -> &Weights {
-        &self.weights
-    }
-}
-
-impl Denoiser<4> for UnetDenoiser {
-    fn predict(
-        &self,
-        sample: &Tensor<4>,
-        timesteps: &[Timestep],
-        condition: &Condition,
-    ) -> ddpo_core::Result<Prediction<4>> {
-        let times: Vec<f64> = timesteps.iter().map(|timestep| timestep.0).collect();
-        let value = self.unet.forward(&self.weights, sample.clone(), &times, condition.states.clone());
-        Ok(Prediction::new(self.kind, value.map_err(CoreError::model)?))
-    }
-}
 
 /// A UNet that is fine-tuned, by an adapter or as a whole.
 ///
@@ -145,12 +109,6 @@ impl DiffusionPolicy {
         self.sampler = self.base.with(Weights::frozen(specs, plain)?);
         self.tracked = self.base.with(Weights::trainable(specs, values, &self.device)?);
         Ok(())
-    }
-}
-
-impl UnetDenoiser {
-    fn with(&self, weights: Weights) -> Self {
-        Self { weights, ..self.clone() }
     }
 }
 

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Gradients, Tensor};
 use ddpo_kernels::deferred;
+use ddpo_nn::{Context, Result, Specs, Weights, leaf};
 
 use crate::{
-    error::Result,
+    denoiser::UnetDenoiser,
     lora::Lora,
-    nn::Context,
-    params::{Specs, Weights, leaf},
-    policy::UnetDenoiser,
     unet::{Input, Unet},
 };
 

@@ -5,12 +5,8 @@ use ddpo_core::{
     schedule::{BetaSchedule, Spacing},
     scheduler::{Ddim, DdimConfig, Ddpm, DdpmConfig, EulerAncestral, EulerAncestralConfig, Scheduler},
 };
+use ddpo_nn::{Error, Fields, Result, size};
 use serde_json::{Value, json};
-
-use crate::{
-    error::{Error, Result},
-    fields::{Fields, size},
-};
 
 const COMPONENT: &str = "scheduler";
 

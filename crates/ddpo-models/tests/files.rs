@@ -6,9 +6,8 @@ use std::{
 };
 
 use burn::tensor::Device;
-use ddpo_models::{
-    FileDtype, Lora, LoraConfig, LoraFormat, ModelFiles, Pipeline, Tokenizer, Unet, UnetConfig, VaeConfig,
-};
+use ddpo_models::{Lora, LoraConfig, LoraFormat, Pipeline, Unet, UnetConfig, VaeConfig};
+use ddpo_nn::{FileDtype, ModelFiles};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 fn fixture(kind: &str) -> PathBuf {
@@ -248,20 +247,4 @@ fn a_small_config_writes_what_it_reads() {
     assert_eq!(UnetConfig::from_json(unet.to_json().to_string().as_bytes()).unwrap(), unet);
     let vae = VaeConfig::small(&[16, 32, 64, 64], 8, 64);
     assert_eq!(VaeConfig::from_json(vae.to_json().to_string().as_bytes()).unwrap(), vae);
-}
-
-#[test]
-fn a_learned_tokenizer_reads_back() {
-    let tokenizer = Tokenizer::train(["a cat", "a dog", "an emoji of a cat"], 540, 16).unwrap();
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("learned");
-    for (name, content) in tokenizer.files() {
-        fs::create_dir_all(folder.join("tokenizer")).unwrap();
-        fs::write(folder.join("tokenizer").join(name), content).unwrap();
-    }
-    let read = Tokenizer::from_files(&ModelFiles::Directory(folder)).unwrap();
-    assert_eq!(read.vocabulary_size(), tokenizer.vocabulary_size());
-    assert_eq!(read.encode("A cat's dog!").unwrap(), tokenizer.encode("A cat's dog!").unwrap());
-    // What transformers' `CLIPTokenizer.from_pretrained` makes of the same folder.
-    let ids = [514, 320, 513, 6, 338, 67, 78, 326, 256, 515];
-    assert_eq!(read.encode("A cat's dog!").unwrap()[..10], ids);
 }

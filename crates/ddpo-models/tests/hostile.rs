@@ -13,7 +13,8 @@ use std::{
 };
 
 use burn::tensor::Device;
-use ddpo_models::{Lora, ModelFiles, Pipeline, required_files, shards_of};
+use ddpo_models::{Lora, Pipeline, required_files};
+use ddpo_nn::{ModelFiles, shards_of};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::{Condition, Denoiser, Policy, Timestep};
-use ddpo_models::{DiffusionPolicy, Lora, LoraConfig, ModelFiles, Pipeline};
+use ddpo_models::{DiffusionPolicy, Lora, LoraConfig, Pipeline};
+use ddpo_nn::ModelFiles;
 
 fn pipeline(kind: &str) -> Pipeline {
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");

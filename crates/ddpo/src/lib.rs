@@ -19,6 +19,7 @@ mod recipe;
 pub use config::{Layers, RunConfig, RunPlan};
 pub use ddpo_core as core;
 pub use ddpo_models as models;
+pub use ddpo_nn as nn;
 pub use ddpo_rewards as rewards;
 pub use ddpo_train as train;
 pub use error::{Error, Result};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use ddpo_models::ModelFiles;
+use ddpo_nn::ModelFiles;
 
 use crate::error::{Error, Result};
 use crate::hub::{Hub, HubEvent, HubModel};

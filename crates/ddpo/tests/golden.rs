@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use burn::tensor::{Device, Tensor, TensorData};
 use ddpo::core::objective::DdpoIs;
 use ddpo::core::{Condition, Guided, LogProbTerms, Loss, Objective, Policy, Reduction, StepIndex, propose};
-use ddpo::models::{DiffusionPolicy, Lora, ModelFiles, Pipeline};
+use ddpo::models::{DiffusionPolicy, Lora, Pipeline};
+use ddpo::nn::ModelFiles;
 use ddpo::train::{AdamW, AdamWConfig, GradientSum};
 use safetensors::SafeTensors;
 

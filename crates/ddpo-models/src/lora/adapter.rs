@@ -1,15 +1,10 @@
 //! An adapter as a value beside the weights that it changes.
 
-use std::collections::BTreeMap;
-
 use burn::tensor::{Device, Tensor};
 use ddpo_core::Parameter;
+use ddpo_nn::{Error, Init, Layout, LowRankTerm, ParamId, ParamSpec, Result, Specs, Weights, leaf, vector};
 
 use super::names::module;
-use crate::{
-    error::{Error, Result},
-    params::{Adapter, Init, Layout, ParamId, ParamSpec, Specs, Value, Weights, draw, leaf, vector},
-};
 
 /// Which layers an adapter changes, and how much room it has.
 #[derive(Clone, Debug, PartialEq)]
@@ -126,15 +121,14 @@ impl Lora {
         self.map(Tensor::inner)
     }
 
-    /// `weights` with this adapter on top of them; tracked if the adapter is.
+    /// `weights` with this adapter on top of them and of the adapters that they have; tracked if the adapter is.
     ///
     /// # Errors
     ///
     /// If the weights are of another model.
     pub fn attach(&self, weights: &Weights) -> Result<Weights> {
         self.check(weights)?;
-        let adapters = self.layers.iter().map(|layer| (layer.id, layer.adapter(&self.specs)));
-        Ok(weights.with_adapters(adapters.collect::<BTreeMap<_, _>>()))
+        Ok(weights.with_terms(self.layers.iter().map(|layer| (layer.id, layer.term(&self.specs)))))
     }
 
     /// Constant weights in which this adapter has been added to the matrices: `W + A B alpha / rank`.
@@ -149,7 +143,7 @@ impl Lora {
             let down = layer.down.clone().inner().reshape([inputs, layer.rank]);
             let up = layer.up.clone().inner().reshape([layer.rank, outputs]);
             let change: Tensor<1> = down.matmul(up).mul_scalar(layer.scale()).flatten(0, 1);
-            (layer.id, weights.value(layer.id).flat().inner() + change)
+            (layer.id, weights.vector(layer.id).inner() + change)
         };
         Ok(weights.replaced(self.layers.iter().map(merged).collect()))
     }
@@ -176,7 +170,7 @@ impl Layer {
         let [inputs, outputs] = spec.matrix_shape();
         let init = Init::Normal(1.0 / config.rank as f64);
         let name = format!("{}.lora_A", spec.name);
-        let down = draw(&ParamSpec { name, shape: vec![config.rank, inputs], layout: Layout::Linear, init }, seed);
+        let down = ParamSpec { name, shape: vec![config.rank, inputs], layout: Layout::Linear, init }.draw(seed);
         let up = vec![0.0; config.rank * outputs];
         Self { id, rank: config.rank, alpha: config.alpha, down: vector(down, device), up: vector(up, device) }
     }
@@ -195,16 +189,8 @@ impl Layer {
         ]
     }
 
-    fn adapter(&self, specs: &Specs) -> Adapter {
-        let [inputs, outputs] = specs[self.id.0].matrix_shape();
-        let value = |value: &Tensor<1>, shape| {
-            if value.is_autodiff() { Value::Leaf(value.clone()) } else { Value::frozen_matrix(value.clone(), shape) }
-        };
-        Adapter {
-            down: value(&self.down, [inputs, self.rank]),
-            up: value(&self.up, [self.rank, outputs]),
-            rank: self.rank,
-            scale: self.scale(),
-        }
+    fn term(&self, specs: &Specs) -> LowRankTerm {
+        let shape = specs[self.id.0].matrix_shape();
+        LowRankTerm::new([self.down.clone(), self.up.clone()], shape, self.rank, self.scale())
     }
 }

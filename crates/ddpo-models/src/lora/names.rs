@@ -1,6 +1,6 @@
 //! What the layers of an adapter are called in the files of different programs.
 
-use crate::params::{Layout, ParamSpec};
+use ddpo_nn::{Layout, ParamSpec};
 
 /// The layer that a parameter is the matrix of, if an adapter can be put on it.
 pub(super) fn module(spec: &ParamSpec) -> Option<&str> {

@@ -3,17 +3,13 @@
 use std::{collections::BTreeMap, path::Path};
 
 use burn::tensor::Device;
+use ddpo_nn::{Bytes, Error, ParamId, ParamSpec, Result, Specs, TensorFile, map, vector};
 use serde_json::Value;
 
 use super::{
     Lora,
     adapter::Layer,
     names::{Part, kohya, module, split},
-};
-use crate::{
-    error::{Error, Result},
-    files::{Bytes, TensorFile, map},
-    params::{ParamId, ParamSpec, Specs, to_kernel, vector},
 };
 
 /// The tensors of one layer, by name in the file.
@@ -124,7 +120,7 @@ fn read_factor(file: &TensorFile, name: &str, shape: [usize; 2]) -> Result<Vec<f
     if found != shape && found.strip_suffix(&[1, 1]) != Some(&shape) {
         return Err(shape_error(file, name, &shape));
     }
-    Ok(to_kernel(&ParamSpec::linear(name, shape), &file.read(name)?))
+    Ok(ParamSpec::linear(name, shape).to_kernel_order(&file.read(name)?))
 }
 
 fn shape_error(file: &TensorFile, name: &str, wanted: &[usize]) -> Error {

@@ -2,17 +2,13 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use ddpo_nn::{FileDtype, ParamSpec, Result, encode, read_back, write_atomically};
 use serde_json::json;
 
 use super::{
     Lora,
     adapter::Layer,
     names::{kohya, module},
-};
-use crate::{
-    error::Result,
-    files::{FileDtype, encode, write_atomically},
-    params::{ParamSpec, read_back, to_file},
 };
 
 /// A tensor of a file: name, shape, elements.
@@ -106,7 +102,7 @@ impl Layer {
         // The factors of a 1x1 convolution are 1x1 convolutions.
         let axes = spec.shape.get(2..).unwrap_or_default();
         let factor = |name: String, shape: [usize; 2], value| -> Result<Named> {
-            let values = to_file(&ParamSpec::linear(&name, shape), &read_back(&name, value)?);
+            let values = ParamSpec::linear(&name, shape).to_file_order(&read_back(&name, value)?);
             Ok((name, shape.iter().chain(axes).copied().collect(), values))
         };
         let mut tensors = vec![

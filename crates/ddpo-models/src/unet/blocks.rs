@@ -1,12 +1,11 @@
 //! The blocks of a UNet: down, middle, up.
 
 use burn::tensor::Tensor;
+use ddpo_nn::{
+    Conv, KeysValues, ParamScope, Resnet, ResnetShape, Transformer, TransformerShape, Weights, downsample, upsample_to,
+};
 
 use super::config::{BlockConfig, UnetConfig};
-use crate::{
-    nn::{Conv, KeysValues, Resnet, ResnetShape, Transformer, TransformerShape, downsample, upsample_to},
-    params::{ParamScope, Weights},
-};
 
 type Context<'a> = std::slice::Iter<'a, KeysValues>;
 

@@ -1,11 +1,7 @@
 //! The fields of a UNet's `config.json` that this crate computes with.
 
+use ddpo_nn::{Error, Fields, GroupNorm, Result, divides, size};
 use serde_json::{Value, json};
-
-use crate::{
-    error::{Error, Result},
-    fields::{Fields, divides, size},
-};
 
 const COMPONENT: &str = "unet";
 
@@ -93,7 +89,7 @@ impl UnetConfig {
             mid_block: true,
             mid_block_scale_factor: 1.0,
             downsample_padding: 1,
-            norm_num_groups: crate::fields::groups(channels),
+            norm_num_groups: GroupNorm::common_groups(channels),
             norm_eps: 1e-5,
             cross_attention_dim: context,
             use_linear_projection: false,

@@ -2,15 +2,13 @@
 
 use burn::tensor::{Device, Tensor};
 use ddpo_kernels::Activation;
+use ddpo_nn::{
+    Context, Conv, Error, GroupNorm, KeysValues, Linear, ParamScope, Result, Specs, Transformer, Weights, vector,
+};
 
 use super::{
     blocks::{DownBlock, MidBlock, UpBlock},
     config::UnetConfig,
-};
-use crate::{
-    error::{Error, Result},
-    nn::{Context, Conv, GroupNorm, KeysValues, Linear, Transformer},
-    params::{ParamScope, Specs, Weights, vector},
 };
 
 /// A UNet without weights: the layers and what they need.

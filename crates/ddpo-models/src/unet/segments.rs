@@ -2,15 +2,11 @@
 
 use burn::tensor::Tensor;
 use ddpo_kernels::Activation;
+use ddpo_nn::{Context, Conv, Result, Transformer, Weights, upsample_to};
 
 use super::{
     blocks::{Layer, MidBlock},
     model::Unet,
-};
-use crate::{
-    error::Result,
-    nn::{Context, Conv, Transformer, upsample_to},
-    params::Weights,
 };
 
 /// A part of the network with one image in and one out, and perhaps a skipped image in.

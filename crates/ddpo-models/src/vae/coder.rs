@@ -2,12 +2,9 @@
 
 use burn::tensor::Tensor;
 use ddpo_kernels::Activation;
+use ddpo_nn::{Conv, GroupNorm, ParamScope, Resnet, ResnetShape, SelfAttention2d, Weights, downsample};
 
 use super::config::VaeConfig;
-use crate::{
-    nn::{Conv, GroupNorm, Resnet, ResnetShape, SelfAttention2d, downsample},
-    params::{ParamScope, Weights},
-};
 
 /// Diffusers fixes the epsilon of an autoencoder's norms.
 const EPSILON: f64 = 1e-6;

@@ -1,11 +1,7 @@
 //! The fields of an autoencoder's `config.json` that this crate computes with.
 
+use ddpo_nn::{Error, Fields, GroupNorm, Result, divides, size};
 use serde_json::{Value, json};
-
-use crate::{
-    error::{Error, Result},
-    fields::{Fields, divides, size},
-};
 
 const COMPONENT: &str = "vae";
 
@@ -49,7 +45,7 @@ impl VaeConfig {
             block_out_channels: channels.to_vec(),
             layers_per_block: 1,
             latent_channels,
-            norm_num_groups: crate::fields::groups(channels),
+            norm_num_groups: GroupNorm::common_groups(channels),
             sample_size: size,
             scaling_factor: 1.0,
             shift_factor: None,

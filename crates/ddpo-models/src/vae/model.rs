@@ -1,15 +1,11 @@
 //! The autoencoder as a function of its weights.
 
 use burn::tensor::Tensor;
+use ddpo_nn::{Error, Linear, ParamScope, Result, Specs, Weights};
 
 use super::{
     coder::{Decoder, Encoder},
     config::VaeConfig,
-};
-use crate::{
-    error::{Error, Result},
-    nn::Linear,
-    params::{ParamScope, Specs, Weights},
 };
 
 /// An autoencoder without weights: the layers and what they need.

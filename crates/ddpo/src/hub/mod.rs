@@ -6,7 +6,8 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
-use ddpo_models::{RequiredFiles, required_files, shards_of};
+use ddpo_models::{RequiredFiles, required_files};
+use ddpo_nn::shards_of;
 
 use crate::error::{Error, Result};
 

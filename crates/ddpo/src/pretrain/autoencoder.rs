@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use burn::tensor::Device;
-use ddpo_models::{Vae, VaeConfig, Weights};
+use ddpo_models::{Vae, VaeConfig};
+use ddpo_nn::Weights;
 
 use super::data::ImageFolder;
 use super::draws::Draws;

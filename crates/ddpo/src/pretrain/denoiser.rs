@@ -3,7 +3,8 @@
 use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
-use ddpo_models::{TextEncoder, TextEncoderConfig, Tokenizer, Unet, UnetConfig, Weights};
+use ddpo_models::{Unet, UnetConfig};
+use ddpo_nn::{TextEncoder, TextEncoderConfig, Tokenizer, Weights};
 
 use super::data::ImageFolder;
 use super::draws::Draws;

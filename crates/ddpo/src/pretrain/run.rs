@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use ddpo_models::{FileDtype, Pipeline, SchedulerConfig, TextEncoder, Tokenizer, Unet, Vae, VaeConfig, Weights};
+use ddpo_models::{Pipeline, SchedulerConfig, Unet, Vae, VaeConfig};
+use ddpo_nn::{FileDtype, TextEncoder, Tokenizer, Weights};
 use ddpo_train::{Lanes, StopFlag};
 use serde::Serialize;
 

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
 use ddpo_core::Parameter;
-use ddpo_models::{Specs, Weights};
+use ddpo_nn::{Specs, Weights};
 use ddpo_train::{AdamW, AdamWConfig, GradientSum, Lanes, NamedTensor, gradients_of};
 
 use super::recipe::StageConfig;

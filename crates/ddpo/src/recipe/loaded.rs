@@ -4,7 +4,8 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::{Condition, Denoiser, RgbImage, Scheduler};
-use ddpo_models::{DiffusionPolicy, FileDtype, Lora, LoraConfig, ModelFiles, Pipeline, Sampler};
+use ddpo_models::{DiffusionPolicy, Lora, LoraConfig, Pipeline, Sampler};
+use ddpo_nn::{FileDtype, ModelFiles};
 
 use crate::config::{Parameters, RunPlan, SchedulerKind};
 use crate::device::DeviceName;

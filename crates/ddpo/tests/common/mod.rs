@@ -4,10 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ddpo::device::DeviceName;
-use ddpo::models::{
-    FileDtype, Pipeline, SchedulerConfig, TextEncoder, TextEncoderConfig, Tokenizer, Unet, UnetConfig, Vae, VaeConfig,
-    Weights,
-};
+use ddpo::models::{Pipeline, SchedulerConfig, Unet, UnetConfig, Vae, VaeConfig};
+use ddpo::nn::{FileDtype, TextEncoder, TextEncoderConfig, Tokenizer, Weights};
 
 /// Writes a diffusers directory of 16x16 images into `parent` and says where it is.
 pub fn tiny_model(parent: &Path) -> PathBuf {

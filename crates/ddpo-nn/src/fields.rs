@@ -7,26 +7,38 @@ use crate::error::{Error, Result};
 
 /// The object of one `config.json`, from which fields are taken until nothing unexplained is left.
 #[derive(Debug)]
-pub(crate) struct Fields {
+pub struct Fields {
     component: &'static str,
     map: Map<String, Value>,
 }
 
 impl Fields {
     /// Parses the file `name` of `component`.
-    pub(crate) fn parse(component: &'static str, name: &str, json: &[u8]) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// If it is no JSON object.
+    pub fn parse(component: &'static str, name: &str, json: &[u8]) -> Result<Self> {
         let map = serde_json::from_slice(json);
         let map = map.map_err(|error| Error::Json { name: name.to_owned(), reason: error.to_string() })?;
         Ok(Self { component, map })
     }
 
     /// Takes a field out; absence and null both mean `default`.
-    pub(crate) fn take<T: DeserializeOwned>(&mut self, field: &str, default: T) -> Result<T> {
+    ///
+    /// # Errors
+    ///
+    /// If its value is not of type `T`.
+    pub fn take<T: DeserializeOwned>(&mut self, field: &str, default: T) -> Result<T> {
         Ok(self.optional(field)?.unwrap_or(default))
     }
 
     /// Takes a field out; absence and null both mean `None`.
-    pub(crate) fn optional<T: DeserializeOwned>(&mut self, field: &str) -> Result<Option<T>> {
+    ///
+    /// # Errors
+    ///
+    /// If its value is not of type `T`.
+    pub fn optional<T: DeserializeOwned>(&mut self, field: &str) -> Result<Option<T>> {
         match self.map.remove(field) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => match T::deserialize(&value) {
@@ -37,12 +49,11 @@ impl Fields {
     }
 
     /// Takes a number or one number for each of `count` blocks.
-    pub(crate) fn per_block<T: DeserializeOwned + Clone>(
-        &mut self,
-        field: &str,
-        default: T,
-        count: usize,
-    ) -> Result<Vec<T>> {
+    ///
+    /// # Errors
+    ///
+    /// If its value is neither, or a list of another length.
+    pub fn per_block<T: DeserializeOwned + Clone>(&mut self, field: &str, default: T, count: usize) -> Result<Vec<T>> {
         match self.map.remove(field) {
             Some(Value::Array(items)) => {
                 let shown = Value::Array(items.clone());
@@ -63,7 +74,11 @@ impl Fields {
     }
 
     /// Takes a field that is accepted absent, null or with one of these values only.
-    pub(crate) fn fixed(&mut self, field: &str, accepted: &[Value]) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// If it has another value.
+    pub fn fixed(&mut self, field: &str, accepted: &[Value]) -> Result<()> {
         match self.map.remove(field) {
             None | Some(Value::Null) => Ok(()),
             Some(value) if accepted.iter().any(|wanted| same(wanted, &value)) => Ok(()),
@@ -75,24 +90,28 @@ impl Fields {
     }
 
     /// Takes fields whose values say nothing about the computation.
-    pub(crate) fn ignore(&mut self, fields: &[&str]) {
+    pub fn ignore(&mut self, fields: &[&str]) {
         for field in fields {
             self.map.remove(*field);
         }
     }
 
     /// Whether a field is present and not null.
-    pub(crate) fn has(&self, field: &str) -> bool {
+    pub fn has(&self, field: &str) -> bool {
         self.map.get(field).is_some_and(|value| !value.is_null())
     }
 
     /// Whether a field is present and null.
-    pub(crate) fn is_null(&self, field: &str) -> bool {
+    pub fn is_null(&self, field: &str) -> bool {
         self.map.get(field).is_some_and(Value::is_null)
     }
 
     /// Refuses whatever is left, except nulls and the `_` fields of the file's writer.
-    pub(crate) fn finish(self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The first field that is left.
+    pub fn finish(self) -> Result<()> {
         let left = self.map.iter().find(|(field, value)| !field.starts_with('_') && !value.is_null());
         match left {
             Some((field, value)) => Err(self.refuse(field, value, "no such field, or null")),
@@ -101,7 +120,7 @@ impl Fields {
     }
 
     /// The error of a field that cannot be honoured.
-    pub(crate) fn refuse(&self, field: &str, found: &Value, wanted: impl std::fmt::Display) -> Error {
+    pub fn refuse(&self, field: &str, found: &Value, wanted: impl std::fmt::Display) -> Error {
         let mut shown = found.to_string();
         if shown.len() > 200 {
             shown.truncate(shown.floor_char_boundary(200));
@@ -120,7 +139,11 @@ fn same(a: &Value, b: &Value) -> bool {
 }
 
 /// Refuses a size that is zero or absurd, before anything is multiplied with it.
-pub(crate) fn size(component: &'static str, field: &str, value: usize) -> Result<usize> {
+///
+/// # Errors
+///
+/// If it is not from 1 to 2^20.
+pub fn size(component: &'static str, field: &str, value: usize) -> Result<usize> {
     const MOST: usize = 1 << 20;
     if (1..=MOST).contains(&value) {
         return Ok(value);
@@ -129,17 +152,15 @@ pub(crate) fn size(component: &'static str, field: &str, value: usize) -> Result
 }
 
 /// Refuses a divisor that leaves a remainder.
-pub(crate) fn divides(component: &'static str, field: &str, divisor: usize, value: usize) -> Result<()> {
+///
+/// # Errors
+///
+/// If `divisor` does not divide `value`.
+pub fn divides(component: &'static str, field: &str, divisor: usize, value: usize) -> Result<()> {
     if divisor > 0 && value.is_multiple_of(divisor) {
         return Ok(());
     }
     Err(Error::config(component, field, divisor, format!("a divisor of {value}")))
-}
-
-/// A number of norm groups that divides all `channels`: a power of two, at most 8.
-pub(crate) fn groups(channels: &[usize]) -> usize {
-    let fits = |groups: &usize| channels.iter().all(|channels| channels.is_multiple_of(*groups));
-    [8, 4, 2].into_iter().find(fits).unwrap_or(1)
 }
 
 #[cfg(test)]

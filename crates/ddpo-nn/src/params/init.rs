@@ -7,19 +7,22 @@ use rand_core::{Rng, SeedableRng};
 
 use super::spec::{Init, ParamSpec};
 
-/// `count` fresh values of `spec`; elements are independent, so their order is that of memory.
-pub(crate) fn draw(spec: &ParamSpec, seed: u64) -> Vec<f32> {
-    let count = spec.elements();
-    match spec.init {
-        Init::Zeros => vec![0.0; count],
-        Init::Ones => vec![1.0; count],
-        Init::Uniform(bound) => uniform(&mut generator(&spec.name, seed), count, bound),
-        Init::Normal(std) => normal(&mut generator(&spec.name, seed), count, std),
+impl ParamSpec {
+    /// A fresh value from the parameter's [`Init`], by a generator keyed by its name and `seed`. Elements are independent, so
+    /// their order is that of memory.
+    pub fn draw(&self, seed: u64) -> Vec<f32> {
+        let count = self.elements();
+        match self.init {
+            Init::Zeros => vec![0.0; count],
+            Init::Ones => vec![1.0; count],
+            Init::Uniform(bound) => uniform(&mut generator(&self.name, seed), count, bound),
+            Init::Normal(std) => normal(&mut generator(&self.name, seed), count, std),
+        }
     }
 }
 
 /// The generator of one name under one seed.
-pub(crate) fn generator(name: &str, seed: u64) -> ChaCha8Rng {
+fn generator(name: &str, seed: u64) -> ChaCha8Rng {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&seed.to_le_bytes());
     key[8..16].copy_from_slice(&fnv1a(name.as_bytes(), 0xcbf2_9ce4_8422_2325).to_le_bytes());
@@ -29,7 +32,7 @@ pub(crate) fn generator(name: &str, seed: u64) -> ChaCha8Rng {
 }
 
 /// `count` normal values by Box and Muller's transform.
-pub(crate) fn normal(rng: &mut ChaCha8Rng, count: usize, std: f64) -> Vec<f32> {
+fn normal(rng: &mut ChaCha8Rng, count: usize, std: f64) -> Vec<f32> {
     let mut values = Vec::with_capacity(count + 1);
     while values.len() < count {
         // The radius takes 1 - u so that the logarithm never sees zero.
@@ -66,15 +69,15 @@ mod tests {
     #[test]
     fn the_name_and_the_seed_choose_the_values() {
         let normal = Init::Normal(1.0);
-        assert_eq!(draw(&spec("a", normal), 1), draw(&spec("a", normal), 1));
-        assert_ne!(draw(&spec("a", normal), 1), draw(&spec("b", normal), 1));
-        assert_ne!(draw(&spec("a", normal), 1), draw(&spec("a", normal), 2));
+        assert_eq!(spec("a", normal).draw(1), spec("a", normal).draw(1));
+        assert_ne!(spec("a", normal).draw(1), spec("b", normal).draw(1));
+        assert_ne!(spec("a", normal).draw(1), spec("a", normal).draw(2));
     }
 
     #[test]
     fn moments_are_those_of_the_distribution() {
         for (init, variance) in [(Init::Normal(0.5), 0.25), (Init::Uniform(0.6), 0.12)] {
-            let values = draw(&spec("a", init), 3);
+            let values = spec("a", init).draw(3);
             let mean = values.iter().sum::<f32>() / 1e4;
             let second = values.iter().map(|x| x * x).sum::<f32>() / 1e4;
             assert!(mean.abs() < 0.02 && (second - variance).abs() < 0.02, "{init:?}: {mean} {second}");

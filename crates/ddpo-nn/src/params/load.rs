@@ -17,8 +17,13 @@ const IGNORED: [&str; 1] = ["text_model.embeddings.position_ids"];
 const RENAMED: [(&str, &str); 4] = [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")];
 
 impl Weights {
-    /// Constant weights from the tensors of a file, each checked against `specs`.
-    pub(crate) fn load(specs: &Specs, file: &TensorFile, device: &Device) -> Result<Self> {
+    /// Constant weights from the tensors of a file, each checked against `specs`. The file holds this network and nothing else;
+    /// of another, [`Weights::from_file_order`] takes a part.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor is missing, unknown, damaged or of another shape.
+    pub fn load(specs: &Specs, file: &TensorFile, device: &Device) -> Result<Self> {
         let names: Vec<String> = specs.iter().map(|spec| name_in(file, &spec.name)).collect();
         check_names(specs, &names, file)?;
         for (spec, name) in specs.iter().zip(&names) {

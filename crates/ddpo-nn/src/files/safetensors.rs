@@ -19,7 +19,8 @@ pub enum FileDtype {
 }
 
 /// One or several safetensors files that together hold the tensors of one component.
-pub(crate) struct TensorFile {
+#[derive(Debug)]
+pub struct TensorFile {
     name: String,
     parts: Vec<Bytes>,
     index: HashMap<String, Entry>,
@@ -27,6 +28,7 @@ pub(crate) struct TensorFile {
 }
 
 /// Where a tensor is.
+#[derive(Debug)]
 struct Entry {
     part: usize,
     range: std::ops::Range<usize>,
@@ -39,7 +41,11 @@ impl TensorFile {
     ///
     /// The safetensors crate refuses a header longer than the file, offsets that leave it, overlaps and holes; nothing is
     /// allocated by what a header claims.
-    pub(crate) fn open(name: &str, parts: Vec<Bytes>) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// If a header is damaged, or a tensor is in two of the files.
+    pub fn open(name: &str, parts: Vec<Bytes>) -> Result<Self> {
         let damaged = |reason: String| Error::Tensors { name: name.to_owned(), reason };
         let (mut index, mut all_metadata) = (HashMap::new(), HashMap::new());
         for (part, bytes) in parts.iter().enumerate() {
@@ -59,34 +65,42 @@ impl TensorFile {
     }
 
     /// The files' name in errors.
-    pub(crate) fn name(&self) -> &str {
+    pub fn name(&self) -> &str {
         &self.name
     }
 
     /// The names of all tensors, sorted.
-    pub(crate) fn names(&self) -> Vec<&str> {
+    pub fn names(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.index.keys().map(String::as_str).collect();
         names.sort_unstable();
         names
     }
 
     /// The text that the writer added.
-    pub(crate) fn metadata(&self) -> &HashMap<String, String> {
+    pub fn metadata(&self) -> &HashMap<String, String> {
         &self.metadata
     }
 
     /// Whether there is a tensor of this name.
-    pub(crate) fn has(&self, tensor: &str) -> bool {
+    pub fn has(&self, tensor: &str) -> bool {
         self.index.contains_key(tensor)
     }
 
     /// The shape of a tensor.
-    pub(crate) fn shape(&self, tensor: &str) -> Result<&[usize]> {
+    ///
+    /// # Errors
+    ///
+    /// If there is none of this name.
+    pub fn shape(&self, tensor: &str) -> Result<&[usize]> {
         Ok(&self.entry(tensor)?.shape)
     }
 
     /// The elements of a tensor.
-    pub(crate) fn read(&self, tensor: &str) -> Result<Vec<f32>> {
+    ///
+    /// # Errors
+    ///
+    /// If there is none of this name, or it does not hold floats.
+    pub fn read(&self, tensor: &str) -> Result<Vec<f32>> {
         let entry = self.entry(tensor)?;
         let Some(part) = self.parts.get(entry.part) else { return Ok(Vec::new()) };
         part.with_part(entry.range.clone(), |data| self.decode(tensor, entry.dtype, data))?
@@ -118,12 +132,12 @@ fn words<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> {
     data.as_chunks::<N>().0.iter().copied()
 }
 
-/// A safetensors file of tensors in the file's element order.
+/// A safetensors file of tensors, each with its name, its shape and its elements in the file's order.
 ///
 /// # Errors
 ///
 /// If a value is not finite or overflows the number format.
-pub(crate) fn encode(
+pub fn encode(
     tensors: &[(String, Vec<usize>, Vec<f32>)],
     dtype: FileDtype,
     metadata: BTreeMap<String, String>,

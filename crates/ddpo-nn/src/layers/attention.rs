@@ -10,7 +10,7 @@ use crate::params::{ParamScope, Weights};
 
 /// What attention looks at: states `[U, S, C]`, and which of them each sample's are if several samples share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Context {
+pub struct Context {
     states: Tensor<3>,
     rows: Option<Arc<[usize]>>,
 }
@@ -18,7 +18,7 @@ pub(crate) struct Context {
 impl Context {
     /// The states of a batch `[B, S, C]`. Of a text that several samples have, as the empty one under guidance, keys and
     /// values are then computed once.
-    pub(crate) fn new(states: &Tensor<3>) -> Self {
+    pub fn new(states: &Tensor<3>) -> Self {
         match ddpo_kernels::distinct(states) {
             Some((states, rows)) => Self { states, rows: Some(rows) },
             None => Self::own(states.clone()),
@@ -33,7 +33,7 @@ impl Context {
 
 /// Keys and values, `[U, S, C]` each, and which of them each sample's are if several samples share them.
 #[derive(Clone, Debug)]
-pub(crate) struct KeysValues {
+pub struct KeysValues {
     keys: Tensor<3>,
     values: Tensor<3>,
     rows: Option<Arc<[usize]>>,
@@ -41,7 +41,7 @@ pub(crate) struct KeysValues {
 
 /// Multi-head attention with the names of diffusers' `Attention`.
 #[derive(Clone, Debug)]
-pub(crate) struct Attention {
+pub struct Attention {
     query: Linear,
     key: Linear,
     value: Linear,
@@ -51,7 +51,7 @@ pub(crate) struct Attention {
 
 impl Attention {
     /// Attention of `channels` to `context` channels; `bias` is of query, key and value.
-    pub(crate) fn new(scope: &mut ParamScope<'_>, channels: usize, context: usize, heads: usize, bias: bool) -> Self {
+    pub fn new(scope: &mut ParamScope<'_>, channels: usize, context: usize, heads: usize, bias: bool) -> Self {
         let linear = if bias { Linear::new } else { Linear::without_bias };
         Self {
             query: linear(&mut scope.child("to_q"), channels, channels),
@@ -67,7 +67,7 @@ impl Attention {
     /// # Shapes
     ///
     /// States `[U, S, context]` give keys and values `[U, S, channels]`.
-    pub(crate) fn keys_values(&self, weights: &Weights, context: &Context) -> KeysValues {
+    pub fn keys_values(&self, weights: &Weights, context: &Context) -> KeysValues {
         KeysValues {
             keys: self.key.forward(weights, context.states.clone()),
             values: self.value.forward(weights, context.states.clone()),
@@ -80,14 +80,16 @@ impl Attention {
     /// # Shapes
     ///
     /// `[B, S, context]`
-    pub(crate) fn own_keys_values(&self, weights: &Weights, states: Tensor<3>) -> KeysValues {
+    pub fn own_keys_values(&self, weights: &Weights, states: Tensor<3>) -> KeysValues {
         self.keys_values(weights, &Context::own(states))
     }
 
+    /// What each token of `x` takes from a context of [`Attention::keys_values`].
+    ///
     /// # Shapes
     ///
     /// `[B, T, channels] -> [B, T, channels]`
-    pub(crate) fn forward(&self, weights: &Weights, x: Tensor<3>, context: KeysValues) -> Tensor<3> {
+    pub fn forward(&self, weights: &Weights, x: Tensor<3>, context: KeysValues) -> Tensor<3> {
         let queries = self.query.forward(weights, x);
         let KeysValues { keys, values, rows } = context;
         let attended = match rows {
@@ -100,13 +102,14 @@ impl Attention {
 
 /// The single-head self-attention between the two residual blocks in the middle of a VAE.
 #[derive(Clone, Debug)]
-pub(crate) struct SelfAttention2d {
+pub struct SelfAttention2d {
     norm: GroupNorm,
     attention: Attention,
 }
 
 impl SelfAttention2d {
-    pub(crate) fn new(scope: &mut ParamScope<'_>, channels: usize, groups: usize, epsilon: f64) -> Self {
+    /// Attention over an image of `channels`, behind a norm in `groups`.
+    pub fn new(scope: &mut ParamScope<'_>, channels: usize, groups: usize, epsilon: f64) -> Self {
         Self {
             norm: GroupNorm::new(&mut scope.child("group_norm"), channels, groups, epsilon),
             attention: Attention::new(scope, channels, channels, 1, true),
@@ -116,7 +119,7 @@ impl SelfAttention2d {
     /// # Shapes
     ///
     /// `[B, H, W, C] -> [B, H, W, C]`
-    pub(crate) fn forward(&self, weights: &Weights, x: Tensor<4>) -> Tensor<4> {
+    pub fn forward(&self, weights: &Weights, x: Tensor<4>) -> Tensor<4> {
         let [batch, height, width, channels] = x.dims();
         let tokens = self.norm.forward(weights, x.clone(), Activation::None).reshape([batch, height * width, channels]);
         let context = self.attention.own_keys_values(weights, tokens.clone());

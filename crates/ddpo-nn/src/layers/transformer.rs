@@ -8,22 +8,26 @@ use crate::params::{ParamScope, Weights};
 
 /// The sizes of a spatial transformer.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TransformerShape {
-    pub(crate) channels: usize,
-    pub(crate) heads: usize,
-    pub(crate) layers: usize,
+pub struct TransformerShape {
+    /// Channels of the image.
+    pub channels: usize,
+    /// Heads of an attention.
+    pub heads: usize,
+    /// Transformer blocks.
+    pub layers: usize,
     /// The width of the text states.
-    pub(crate) context: usize,
-    pub(crate) groups: usize,
+    pub context: usize,
+    /// Groups of the norm.
+    pub groups: usize,
     /// Whether the files keep the projections as linear layers instead of 1x1 convolutions.
-    pub(crate) linear_projection: bool,
+    pub linear_projection: bool,
     /// Whether the first attention of a block looks at the text as well.
-    pub(crate) only_cross_attention: bool,
+    pub only_cross_attention: bool,
 }
 
 /// norm, projection, transformer blocks, projection, plus the input.
 #[derive(Clone, Debug)]
-pub(crate) struct Transformer {
+pub struct Transformer {
     norm: GroupNorm,
     input: Linear,
     blocks: Vec<Block>,
@@ -47,7 +51,8 @@ impl Transformer {
     /// The epsilon of the group norm is fixed in diffusers, whatever `norm_eps` says.
     const NORM_EPSILON: f64 = 1e-6;
 
-    pub(crate) fn new(scope: &mut ParamScope<'_>, shape: TransformerShape) -> Self {
+    /// The transformer of these sizes.
+    pub fn new(scope: &mut ParamScope<'_>, shape: TransformerShape) -> Self {
         let channels = shape.channels;
         let projection = if shape.linear_projection { Linear::new } else { Linear::pointwise };
         Self {
@@ -61,7 +66,7 @@ impl Transformer {
     }
 
     /// Appends the keys and values that this transformer takes from a text, in the order of its attentions.
-    pub(crate) fn context(&self, weights: &Weights, text: &Context, out: &mut Vec<KeysValues>) {
+    pub fn context(&self, weights: &Weights, text: &Context, out: &mut Vec<KeysValues>) {
         for block in &self.blocks {
             out.extend(block.crosses().map(|attention| attention.keys_values(weights, text)));
         }
@@ -72,7 +77,7 @@ impl Transformer {
     /// # Shapes
     ///
     /// `[B, H, W, C] -> [B, H, W, C]`
-    pub(crate) fn forward(
+    pub fn forward(
         &self,
         weights: &Weights,
         x: Tensor<4>,

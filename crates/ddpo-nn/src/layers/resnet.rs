@@ -8,20 +8,24 @@ use crate::params::{ParamScope, Weights};
 
 /// The sizes of a residual block.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ResnetShape {
-    pub(crate) inputs: usize,
-    pub(crate) outputs: usize,
+pub struct ResnetShape {
+    /// Channels of the input.
+    pub inputs: usize,
+    /// Channels of the output.
+    pub outputs: usize,
     /// The width of the time embedding; none in a VAE.
-    pub(crate) time: Option<usize>,
-    pub(crate) groups: usize,
-    pub(crate) epsilon: f64,
+    pub time: Option<usize>,
+    /// Groups of the norms.
+    pub groups: usize,
+    /// Epsilon of the norms.
+    pub epsilon: f64,
     /// What the sum is divided by.
-    pub(crate) output_scale: f64,
+    pub output_scale: f64,
 }
 
 /// norm, SiLU, convolution, time shift, norm, SiLU, convolution, plus the input.
 #[derive(Clone, Debug)]
-pub(crate) struct Resnet {
+pub struct Resnet {
     norm1: GroupNorm,
     conv1: Conv,
     time: Option<Linear>,
@@ -32,7 +36,8 @@ pub(crate) struct Resnet {
 }
 
 impl Resnet {
-    pub(crate) fn new(scope: &mut ParamScope<'_>, shape: ResnetShape) -> Self {
+    /// The block of these sizes; where the channels change, a 1x1 convolution takes the input to the sum.
+    pub fn new(scope: &mut ParamScope<'_>, shape: ResnetShape) -> Self {
         let ResnetShape { inputs, outputs, time, groups, epsilon, output_scale } = shape;
         Self {
             norm1: GroupNorm::new(&mut scope.child("norm1"), inputs, groups, epsilon),
@@ -50,7 +55,7 @@ impl Resnet {
     ///
     /// - `x`: `[B, H, W, inputs]`, `time`: `[B, width]` after its SiLU
     /// - result: `[B, H, W, outputs]`
-    pub(crate) fn forward(&self, weights: &Weights, x: Tensor<4>, time: Option<&Tensor<2>>) -> Tensor<4> {
+    pub fn forward(&self, weights: &Weights, x: Tensor<4>, time: Option<&Tensor<2>>) -> Tensor<4> {
         let hidden = self.norm1.forward(weights, x.clone(), Activation::Silu);
         let mut hidden = self.conv1.forward(weights, hidden);
         if let (Some(layer), Some(time)) = (&self.time, time) {

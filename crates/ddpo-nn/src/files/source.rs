@@ -25,14 +25,19 @@ pub enum ModelFiles {
 }
 
 /// The content of a file.
-pub(crate) enum Bytes {
+#[derive(Debug)]
+pub enum Bytes {
+    /// On the disk, mapped into memory.
     Mapped(MappedFile),
+    /// In the program.
     Static(&'static [u8]),
+    /// In memory.
     Shared(Arc<[u8]>),
 }
 
-/// A memory-mapped file.
-pub(crate) struct MappedFile {
+/// A memory-mapped file, from [`map`].
+#[derive(Debug)]
+pub struct MappedFile {
     path: PathBuf,
     file: File,
     whole: Mmap,
@@ -43,7 +48,11 @@ impl Bytes {
     ///
     /// Of a file, the part is mapped for the while only: the pages of weights that have been read do not stay with the
     /// process beside the weights.
-    pub(crate) fn with_part<R>(&self, range: Range<usize>, body: impl FnOnce(&[u8]) -> R) -> Result<R> {
+    ///
+    /// # Errors
+    ///
+    /// If the part of a file cannot be mapped.
+    pub fn with_part<R>(&self, range: Range<usize>, body: impl FnOnce(&[u8]) -> R) -> Result<R> {
         let Self::Mapped(mapped) = self else { return Ok(body(self.get(range).unwrap_or_default())) };
         if range.is_empty() || range.end > mapped.whole.len() {
             return Ok(body(&[]));
@@ -82,7 +91,11 @@ impl ModelFiles {
     }
 
     /// A text file such as a configuration; `wanted` says what for.
-    pub(crate) fn text(&self, name: &str, wanted: &str) -> Result<Vec<u8>> {
+    ///
+    /// # Errors
+    ///
+    /// If it is not there, cannot be read, or is absurdly long.
+    pub fn text(&self, name: &str, wanted: &str) -> Result<Vec<u8>> {
         let Self::Directory(root) = self else {
             return Ok(self.bytes(name, wanted)?.to_vec());
         };
@@ -101,8 +114,12 @@ impl ModelFiles {
         Ok(text)
     }
 
-    /// A weight file, memory-mapped where that is possible.
-    pub(crate) fn bytes(&self, name: &str, wanted: &str) -> Result<Bytes> {
+    /// A weight file, memory-mapped where that is possible; `wanted` says what for.
+    ///
+    /// # Errors
+    ///
+    /// If it is not there or cannot be read.
+    pub fn bytes(&self, name: &str, wanted: &str) -> Result<Bytes> {
         match self {
             Self::Directory(root) if root.join(name).is_file() => map(&root.join(name)),
             Self::Directory(_) => Err(self.missing(name, wanted)),
@@ -118,7 +135,7 @@ impl ModelFiles {
     }
 
     /// The error of a file that is not there.
-    pub(crate) fn missing(&self, name: &str, wanted: &str) -> Error {
+    pub fn missing(&self, name: &str, wanted: &str) -> Error {
         let origin = match self {
             Self::Directory(root) => root.display().to_string(),
             Self::Embedded(_) => "embedded model".to_owned(),
@@ -129,12 +146,16 @@ impl ModelFiles {
 }
 
 /// Maps a whole file; an empty one, which cannot be mapped, is empty.
-pub(crate) fn map(path: &Path) -> Result<Bytes> {
+///
+/// # Errors
+///
+/// If it cannot be opened or mapped.
+pub fn map(path: &Path) -> Result<Bytes> {
     let file = File::open(path).map_err(read_error(path))?;
     if file.metadata().map_err(read_error(path))?.len() == 0 {
         return Ok(Bytes::Static(&[]));
     }
-    // SAFETY: the map is private to this crate and read once, while weights are loaded. A process that truncates the file in
+    // SAFETY: the map is read only, once, while weights are loaded. A process that truncates the file in
     // that moment ends this one with SIGBUS; model files are not written in place by anything that follows the rules here.
     let whole = unsafe { Mmap::map(&file) }.map_err(read_error(path))?;
     Ok(Bytes::Mapped(MappedFile { path: path.to_owned(), file, whole }))

@@ -9,18 +9,18 @@ use crate::error::{Error, Result};
 
 /// How a library names the weights of a component.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct WeightNames {
+pub struct WeightNames {
     /// The stem, such as `diffusion_pytorch_model`.
-    pub(crate) stem: &'static str,
+    pub stem: &'static str,
     /// The stem of the pickled file it would have written.
-    pub(crate) pickle: &'static str,
+    pub pickle: &'static str,
 }
 
 impl WeightNames {
     /// Of diffusers' models.
-    pub(crate) const DIFFUSERS: Self = Self { stem: "diffusion_pytorch_model", pickle: "diffusion_pytorch_model" };
+    pub const DIFFUSERS: Self = Self { stem: "diffusion_pytorch_model", pickle: "diffusion_pytorch_model" };
     /// Of transformers' models.
-    pub(crate) const TRANSFORMERS: Self = Self { stem: "model", pickle: "pytorch_model" };
+    pub const TRANSFORMERS: Self = Self { stem: "model", pickle: "pytorch_model" };
 }
 
 /// The variants that are tried after the plain file, in this order.
@@ -31,7 +31,7 @@ const MOST_SHARDS: usize = 1000;
 
 /// Where the weights of a component are.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Found {
+pub enum FoundWeights {
     /// In one file.
     File(String),
     /// In those that this index lists.
@@ -44,13 +44,17 @@ struct ShardIndex {
 }
 
 /// Finds the weights of the component in the folder `folder`: those of `variant` where there are any, else the plain ones.
-/// Without a variant, half-precision weights serve where there are no others.
-pub(crate) fn find_weights(
+/// Without a variant, half-precision weights serve where there are no others. `has` says whether there is a file of a name.
+///
+/// # Errors
+///
+/// If there are pickled weights only, or the variant is not a word.
+pub fn find_weights(
     has: &dyn Fn(&str) -> bool,
     folder: &str,
     names: WeightNames,
     variant: Option<&str>,
-) -> Result<Option<Found>> {
+) -> Result<Option<FoundWeights>> {
     if let Some(name) = variant.filter(|name| name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric())) {
         return Err(Error::config("model_index", "variant", name, "letters and digits, such as fp16"));
     }
@@ -66,10 +70,10 @@ pub(crate) fn find_weights(
             ),
         };
         if has(&plain) {
-            return Ok(Some(Found::File(plain)));
+            return Ok(Some(FoundWeights::File(plain)));
         }
         if has(&index) {
-            return Ok(Some(Found::Index(index)));
+            return Ok(Some(FoundWeights::Index(index)));
         }
     }
     let pickles = [
@@ -83,16 +87,15 @@ pub(crate) fn find_weights(
     }
 }
 
-/// Opens the weights of the component in the folder `folder`.
-pub(crate) fn open_weights(
-    files: &ModelFiles,
-    folder: &str,
-    names: WeightNames,
-    variant: Option<&str>,
-) -> Result<TensorFile> {
+/// Opens the weights of the component in the folder `folder`: those that [`find_weights`] finds.
+///
+/// # Errors
+///
+/// If there are none, or they are damaged.
+pub fn open_weights(files: &ModelFiles, folder: &str, names: WeightNames, variant: Option<&str>) -> Result<TensorFile> {
     match find_weights(&|name| files.has(name), folder, names, variant)? {
-        Some(Found::File(name)) => TensorFile::open(&name, vec![files.bytes(&name, "the weights")?]),
-        Some(Found::Index(index)) => open_shards(files, folder, &index),
+        Some(FoundWeights::File(name)) => TensorFile::open(&name, vec![files.bytes(&name, "the weights")?]),
+        Some(FoundWeights::Index(index)) => open_shards(files, folder, &index),
         None => Err(files.missing(&format!("{folder}/{}.safetensors", names.stem), "the weights")),
     }
 }
@@ -109,9 +112,15 @@ fn open_shards(files: &ModelFiles, folder: &str, index: &str) -> Result<TensorFi
     }
 }
 
-/// The names of the files that an index lists, each once.
-pub(super) fn shard_names(index: &str, json: &[u8]) -> Result<BTreeSet<String>> {
-    Ok(read_index(index, json)?.into_values().collect())
+/// The files that the index at `path` lists, by their path in the repository.
+///
+/// # Errors
+///
+/// If it is damaged, or lists something outside of its own folder.
+pub fn shards_of(path: &str, content: &[u8]) -> Result<Vec<String>> {
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let names: BTreeSet<String> = read_index(path, content)?.into_values().collect();
+    Ok(names.into_iter().map(|name| format!("{folder}/{name}")).collect())
 }
 
 /// The file of each tensor: a file of the index's own folder.
@@ -131,4 +140,17 @@ fn read_index(index: &str, json: &[u8]) -> Result<BTreeMap<String, String>> {
 /// Whether a file name stays in its folder.
 fn is_plain_name(name: &str) -> bool {
     name.ends_with(".safetensors") && !name.contains(['/', '\\', ':', '\0']) && !name.starts_with('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_names_files_of_its_own_folder() {
+        let index = |file: &str| format!(r#"{{"weight_map": {{"a": "{file}"}}}}"#);
+        let path = "unet/diffusion_pytorch_model.safetensors.index.json";
+        assert_eq!(shards_of(path, index("b.safetensors").as_bytes()).unwrap(), ["unet/b.safetensors"]);
+        assert!(shards_of(path, index("../b.safetensors").as_bytes()).is_err());
+    }
 }

@@ -6,24 +6,34 @@ use super::spec::{Layout, ParamSpec};
 /// each fill a cache line.
 const BLOCK: usize = 16;
 
-/// From diffusers' order to the kernels': `[O, I, kh, kw] -> [kh, kw, I, O]`, `[O, I] -> [I, O]`.
-pub(crate) fn to_kernel(spec: &ParamSpec, file: &[f32]) -> Vec<f32> {
-    permute(spec, file, |kernel, file, places| kernel[places.kernel] = file[places.file])
-}
+impl ParamSpec {
+    /// Elements in the file's order, in the kernels': `[O, I, kh, kw] -> [kh, kw, I, O]`, `[O, I] -> [I, O]`.
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer than [`ParamSpec::elements`].
+    pub fn to_kernel_order(&self, file: &[f32]) -> Vec<f32> {
+        permute(self, file, |kernel, file, at| kernel[at.kernel] = file[at.file])
+    }
 
-/// From the kernels' order to diffusers', the inverse of [`to_kernel`].
-pub(crate) fn to_file(spec: &ParamSpec, kernel: &[f32]) -> Vec<f32> {
-    permute(spec, kernel, |file, kernel, places| file[places.file] = kernel[places.kernel])
+    /// Elements in the kernels' order, in the file's: the inverse of [`ParamSpec::to_kernel_order`].
+    ///
+    /// # Panics
+    ///
+    /// If there are fewer than [`ParamSpec::elements`].
+    pub fn to_file_order(&self, kernel: &[f32]) -> Vec<f32> {
+        permute(self, kernel, |file, kernel, at| file[at.file] = kernel[at.kernel])
+    }
 }
 
 /// Where an element is in either order.
 #[derive(Clone, Copy)]
-struct Places {
+struct Positions {
     kernel: usize,
     file: usize,
 }
 
-fn permute(spec: &ParamSpec, from: &[f32], put: impl Fn(&mut [f32], &[f32], Places)) -> Vec<f32> {
+fn permute(spec: &ParamSpec, from: &[f32], put: impl Fn(&mut [f32], &[f32], Positions)) -> Vec<f32> {
     let Some((outputs, inputs, taps)) = dimensions(spec) else {
         return from.to_vec();
     };
@@ -33,7 +43,7 @@ fn permute(spec: &ParamSpec, from: &[f32], put: impl Fn(&mut [f32], &[f32], Plac
             for tap in 0..taps {
                 for output in start..outputs.min(start + BLOCK) {
                     let kernel = (tap * inputs + input) * outputs + output;
-                    put(&mut to, from, Places { kernel, file: (output * inputs + input) * taps + tap });
+                    put(&mut to, from, Positions { kernel, file: (output * inputs + input) * taps + tap });
                 }
             }
         }
@@ -64,16 +74,16 @@ mod tests {
     fn a_convolution_is_kept_tap_major() {
         let spec = spec(&[2, 3, 1, 2], Layout::Conv);
         let file: Vec<f32> = (0..12).map(|x| x as f32).collect();
-        let kernel = to_kernel(&spec, &file);
+        let kernel = spec.to_kernel_order(&file);
         // Row (tap 1, input 2), column 1 is file element [1, 2, 0, 1].
         assert_eq!(kernel[5 * 2 + 1], 11.0);
         assert_eq!(kernel[..4], [0.0, 6.0, 2.0, 8.0]);
-        assert_eq!(to_file(&spec, &kernel), file);
+        assert_eq!(spec.to_file_order(&kernel), file);
     }
 
     #[test]
     fn an_embedding_keeps_its_order() {
         let spec = spec(&[2, 2], Layout::Embedding);
-        assert_eq!(to_kernel(&spec, &[1.0, 2.0, 3.0, 4.0]), [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(spec.to_kernel_order(&[1.0, 2.0, 3.0, 4.0]), [1.0, 2.0, 3.0, 4.0]);
     }
 }

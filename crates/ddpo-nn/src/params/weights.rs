@@ -5,10 +5,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ddpo_kernels::Weight;
 
-use super::{
-    init, layout,
-    spec::{Layout, ParamId, ParamSpec, Specs},
-};
+use super::spec::{Layout, ParamId, ParamSpec, Specs};
 use crate::error::{Error, Result};
 
 /// The parameters of one model: a flat, ordered, named set.
@@ -19,12 +16,12 @@ use crate::error::{Error, Result};
 pub struct Weights {
     specs: Specs,
     values: Arc<[Value]>,
-    adapters: Arc<BTreeMap<ParamId, Adapter>>,
+    terms: Arc<BTreeMap<ParamId, Vec<LowRankTerm>>>,
 }
 
 /// One parameter in memory.
 #[derive(Clone, Debug)]
-pub(crate) enum Value {
+enum Value {
     /// A constant matrix, whose packed forms are shared.
     Matrix(Weight),
     /// A constant vector.
@@ -33,27 +30,32 @@ pub(crate) enum Value {
     Leaf(Tensor<1>),
 }
 
-/// A low-rank term added to a linear layer: `((x A) B) * scale`.
+/// A low-rank term that is added to a linear layer: `((x A) B) * scale`.
 #[derive(Clone, Debug)]
-pub(crate) struct Adapter {
+pub struct LowRankTerm {
     /// `A`, `[K, rank]`.
-    pub(crate) down: Value,
+    down: Value,
     /// `B`, `[rank, N]`.
-    pub(crate) up: Value,
-    /// The inner size.
-    pub(crate) rank: usize,
-    /// `alpha / rank`.
-    pub(crate) scale: f64,
+    up: Value,
+    /// The layer's own `[K, N]`.
+    shape: [usize; 2],
+    rank: usize,
+    scale: f64,
 }
 
 impl Value {
+    /// A leaf if `flat` is tracked, else a constant of the given matrix shape.
+    fn matrix(flat: Tensor<1>, shape: [usize; 2]) -> Self {
+        if flat.is_autodiff() { Self::Leaf(flat) } else { Self::frozen_matrix(flat, shape) }
+    }
+
     /// A constant of the given matrix shape.
-    pub(crate) fn frozen_matrix(flat: Tensor<1>, shape: [usize; 2]) -> Self {
+    fn frozen_matrix(flat: Tensor<1>, shape: [usize; 2]) -> Self {
         Self::Matrix(Weight::frozen(flat.inner().reshape(shape)))
     }
 
     /// The value as a kernel's weight.
-    pub(crate) fn weight(&self, shape: [usize; 2]) -> Cow<'_, Weight> {
+    fn weight(&self, shape: [usize; 2]) -> Cow<'_, Weight> {
         match self {
             Self::Matrix(weight) => Cow::Borrowed(weight),
             Self::Vector(value) => Cow::Owned(Weight::frozen(value.clone().reshape(shape))),
@@ -70,7 +72,7 @@ impl Value {
     }
 
     /// All elements in memory order, tracked if the value is a leaf.
-    pub(crate) fn flat(&self) -> Tensor<1> {
+    fn flat(&self) -> Tensor<1> {
         match self {
             Self::Matrix(weight) => weight.value().flatten(0, 1),
             Self::Vector(value) | Self::Leaf(value) => value.clone(),
@@ -81,7 +83,7 @@ impl Value {
 impl Weights {
     /// Fresh weights: every parameter drawn from its [`Init`](super::Init) by a generator keyed by `seed` and its name.
     pub fn init(specs: &Specs, seed: u64, device: &Device) -> Self {
-        let values = specs.iter().map(|spec| vector(init::draw(spec, seed), device)).collect();
+        let values = specs.iter().map(|spec| vector(spec.draw(seed), device)).collect();
         Self::frozen_unchecked(specs, values)
     }
 
@@ -105,17 +107,24 @@ impl Weights {
     pub fn trainable(specs: &Specs, values: Vec<Tensor<1>>, device: &Device) -> Result<Self> {
         check(specs, &values)?;
         let values = values.into_iter().map(|value| Value::Leaf(leaf(value, device))).collect();
-        Ok(Self { specs: specs.clone(), values, adapters: Arc::default() })
+        Ok(Self { specs: specs.clone(), values, terms: Arc::default() })
     }
 
     /// Constant weights from each parameter's elements in the file's order, each in its last form before the next is read.
-    pub(crate) fn from_file_order(
+    ///
+    /// It is [`Weights::load`] for files that hold more than one network or call it otherwise: `read` knows where a parameter
+    /// is, such as `file.read(&format!("vision_model.{}", spec.name))`.
+    ///
+    /// # Errors
+    ///
+    /// Those of `read`, or if a length is not the parameter's.
+    pub fn from_file_order(
         specs: &Specs,
         mut read: impl FnMut(&ParamSpec) -> Result<Vec<f32>>,
         device: &Device,
     ) -> Result<Self> {
         let mut one = |spec: &ParamSpec| {
-            let value = vector(layout::to_kernel(spec, &read(spec)?), device);
+            let value = vector(spec.to_kernel_order(&read(spec)?), device);
             check_length(spec, &value)?;
             let value = frozen_value(spec, value);
             if let (Value::Matrix(weight), Layout::Conv | Layout::Linear) = (&value, spec.layout) {
@@ -124,12 +133,12 @@ impl Weights {
             Ok(value)
         };
         let values = specs.iter().map(&mut one).collect::<Result<_>>()?;
-        Ok(Self { specs: specs.clone(), values, adapters: Arc::default() })
+        Ok(Self { specs: specs.clone(), values, terms: Arc::default() })
     }
 
     fn frozen_unchecked(specs: &Specs, values: Vec<Tensor<1>>) -> Self {
         let values = specs.iter().zip(values).map(|(spec, value)| frozen_value(spec, value)).collect();
-        Self { specs: specs.clone(), values, adapters: Arc::default() }
+        Self { specs: specs.clone(), values, terms: Arc::default() }
     }
 
     /// What the weights are of.
@@ -156,7 +165,7 @@ impl Weights {
     pub fn to_file_order(&self) -> Result<Vec<(String, Vec<f32>)>> {
         let read = |(spec, value): (&ParamSpec, &Value)| {
             let kernel = read_back(&spec.name, value.flat())?;
-            Ok((spec.name.clone(), layout::to_file(spec, &kernel)))
+            Ok((spec.name.clone(), spec.to_file_order(&kernel)))
         };
         self.specs.iter().zip(self.values.iter()).map(read).collect()
     }
@@ -168,25 +177,29 @@ impl Weights {
             constant => constant.clone(),
         };
         let values = self.specs.iter().zip(self.values.iter()).map(freeze).collect();
-        let adapters =
-            self.adapters.iter().map(|(id, adapter)| (*id, adapter.without_gradients(self.shape(*id)))).collect();
-        Self { specs: self.specs.clone(), values, adapters: Arc::new(adapters) }
+        let freeze = |terms: &Vec<LowRankTerm>| terms.iter().map(LowRankTerm::without_gradients).collect();
+        let terms = self.terms.iter().map(|(id, terms)| (*id, freeze(terms))).collect();
+        Self { specs: self.specs.clone(), values, terms: Arc::new(terms) }
     }
 
-    /// The same weights with other adapters.
-    pub(crate) fn with_adapters(&self, adapters: BTreeMap<ParamId, Adapter>) -> Self {
-        Self { adapters: Arc::new(adapters), ..self.clone() }
+    /// The same weights with one more low-rank term on each of these parameters, on top of those that they have.
+    pub fn with_terms(&self, terms: impl IntoIterator<Item = (ParamId, LowRankTerm)>) -> Self {
+        let mut all = BTreeMap::clone(&self.terms);
+        for (id, term) in terms {
+            all.entry(id).or_default().push(term);
+        }
+        Self { terms: Arc::new(all), ..self.clone() }
     }
 
-    /// The same values as constants, some of them replaced, without adapters.
-    pub(crate) fn replaced(&self, mut changed: BTreeMap<ParamId, Tensor<1>>) -> Self {
-        let Self { specs, values, .. } = self.without_gradients();
+    /// The same values and terms as constants, some of the values replaced by flat ones in kernel order.
+    pub fn replaced(&self, mut changed: BTreeMap<ParamId, Tensor<1>>) -> Self {
+        let Self { specs, values, terms } = self.without_gradients();
         let pick = |(i, value): (usize, &Value)| match changed.remove(&ParamId(i)) {
             Some(changed) => frozen_value(&specs[i], changed),
             None => value.clone(),
         };
         let values = values.iter().enumerate().map(pick).collect();
-        Self { specs, values, adapters: Arc::default() }
+        Self { specs, values, terms }
     }
 
     /// The device of the values, without autodiff.
@@ -195,35 +208,44 @@ impl Weights {
     }
 
     /// Whether these weights were made for the model described by `specs`.
-    pub(crate) fn fits(&self, specs: &Specs) -> bool {
+    pub fn fits(&self, specs: &Specs) -> bool {
         Arc::ptr_eq(&self.specs, specs) || self.specs == *specs
     }
 
-    pub(crate) fn value(&self, id: ParamId) -> &Value {
+    fn value(&self, id: ParamId) -> &Value {
         &self.values[id.0]
     }
 
-    pub(crate) fn shape(&self, id: ParamId) -> [usize; 2] {
+    fn shape(&self, id: ParamId) -> [usize; 2] {
         self.specs[id.0].matrix_shape()
     }
 
-    /// A matrix parameter.
-    pub(crate) fn matrix(&self, id: ParamId) -> Cow<'_, Weight> {
+    /// A matrix as a kernel's weight.
+    ///
+    /// # Panics
+    ///
+    /// If the model has no parameter `id`, here and below.
+    pub fn matrix(&self, id: ParamId) -> Cow<'_, Weight> {
         self.value(id).weight(self.shape(id))
     }
 
-    /// A vector parameter.
-    pub(crate) fn vector(&self, id: ParamId) -> Tensor<1> {
+    /// The elements of a parameter in kernel order, `[n]`: a bias or a gain as it is, a matrix row by row.
+    pub fn vector(&self, id: ParamId) -> Tensor<1> {
         self.value(id).flat()
     }
 
-    /// The low-rank term of a linear layer, if it has one.
-    pub(crate) fn adapter(&self, id: ParamId) -> Option<&Adapter> {
-        self.adapters.get(&id)
+    /// The low-rank terms of a linear layer, the lowest first.
+    pub fn terms(&self, id: ParamId) -> &[LowRankTerm] {
+        self.terms.get(&id).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether any layer has a low-rank term.
+    pub fn has_terms(&self) -> bool {
+        !self.terms.is_empty()
     }
 
     /// Rows `ids` of an embedding, `[ids.len(), C]`.
-    pub(crate) fn rows(&self, id: ParamId, ids: &[i64]) -> Tensor<2> {
+    pub fn rows(&self, id: ParamId, ids: &[i64]) -> Tensor<2> {
         let table = self.matrix(id).value();
         let data = TensorData::new(ids.to_vec(), [ids.len()]);
         let ids = Tensor::<1, Int>::from_data(data, &table.device());
@@ -231,32 +253,45 @@ impl Weights {
     }
 }
 
-impl Adapter {
-    /// The term `((x A) B) * scale` for `x` `[.., K]`; `shape` is `[K, N]`.
-    pub(crate) fn apply<const D: usize>(&self, x: Tensor<D>, shape: [usize; 2]) -> Tensor<D> {
-        let down = self.down.weight([shape[0], self.rank]);
-        let up = self.up.weight([self.rank, shape[1]]);
+impl LowRankTerm {
+    /// The term of factors `A` and `B`, flat in kernel order, on a layer of `[K, N]`: `A` is `[K, rank]`, `B` `[rank, N]`. Tracked
+    /// factors stay leaves.
+    pub fn new(factors: [Tensor<1>; 2], shape: [usize; 2], rank: usize, scale: f64) -> Self {
+        let [down, up] = factors;
+        let (down, up) = (Value::matrix(down, [shape[0], rank]), Value::matrix(up, [rank, shape[1]]));
+        Self { down, up, shape, rank, scale }
+    }
+
+    /// `((x A) B) * scale`.
+    ///
+    /// # Shapes
+    ///
+    /// `[.., K] -> [.., N]`
+    pub fn apply<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let down = self.down.weight([self.shape[0], self.rank]);
+        let up = self.up.weight([self.rank, self.shape[1]]);
         let term = ddpo_kernels::linear(ddpo_kernels::linear(x, &down, None), &up, None);
         if self.scale == 1.0 { term } else { term.mul_scalar(self.scale) }
     }
 
-    fn without_gradients(&self, shape: [usize; 2]) -> Self {
+    fn without_gradients(&self) -> Self {
         let freeze = |value: &Value, shape| match value {
             Value::Leaf(leaf) => Value::frozen_matrix(leaf.clone(), shape),
             constant => constant.clone(),
         };
-        Self { down: freeze(&self.down, [shape[0], self.rank]), up: freeze(&self.up, [self.rank, shape[1]]), ..*self }
+        let [inputs, outputs] = self.shape;
+        Self { down: freeze(&self.down, [inputs, self.rank]), up: freeze(&self.up, [self.rank, outputs]), ..*self }
     }
 }
 
 /// A flat tensor of `values`.
-pub(crate) fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
+pub fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
     let shape = [values.len()];
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 /// An autodiff leaf with the differentiation context of `device`.
-pub(crate) fn leaf<const D: usize>(value: Tensor<D>, device: &Device) -> Tensor<D> {
+pub fn leaf<const D: usize>(value: Tensor<D>, device: &Device) -> Tensor<D> {
     let value = value.inner().autodiff();
     match device.gradient_checkpointing_strategy() {
         Some(strategy) => value.with_gradient_checkpointing_strategy(strategy).require_grad(),
@@ -265,7 +300,7 @@ pub(crate) fn leaf<const D: usize>(value: Tensor<D>, device: &Device) -> Tensor<
 }
 
 /// The elements of a tensor.
-pub(crate) fn read_back(name: &str, value: Tensor<1>) -> Result<Vec<f32>> {
+pub fn read_back(name: &str, value: Tensor<1>) -> Result<Vec<f32>> {
     let values = value.inner().try_into_vec_as::<f32>();
     values.map_err(|error| Error::Device { what: name.to_owned(), reason: error.to_string() })
 }

@@ -6,7 +6,7 @@ use ddpo_kernels::Mask;
 use super::config::{TextActivation, TextEncoderConfig};
 use crate::{
     error::{Error, Result},
-    nn::{LayerNorm, Linear},
+    layers::{LayerNorm, Linear},
     params::{Init, Layout, ParamId, ParamScope, Specs, Weights},
 };
 

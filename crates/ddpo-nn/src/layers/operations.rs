@@ -5,36 +5,36 @@ use ddpo_kernels::{Activation, Conv2dOptions, Padding};
 
 use crate::params::{Init, Layout, ParamId, ParamScope, Weights};
 
-/// `y = x W + b`, with the low-rank term of its adapter if it has one.
+/// `y = x W + b`, with the low-rank terms of its adapters if it has any.
 #[derive(Clone, Debug)]
-pub(crate) struct Linear {
-    pub(crate) weight: ParamId,
+pub struct Linear {
+    weight: ParamId,
     bias: Option<ParamId>,
 }
 
 impl Linear {
     /// A layer with bias and PyTorch's initial distribution.
-    pub(crate) fn new(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize) -> Self {
+    pub fn new(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize) -> Self {
         let mut layer = Self::without_bias(scope, inputs, outputs);
         layer.bias = Some(scope.param("bias", &[outputs], Layout::Vector, Init::Uniform(bound(inputs))));
         layer
     }
 
     /// A layer without bias and with PyTorch's initial distribution.
-    pub(crate) fn without_bias(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize) -> Self {
+    pub fn without_bias(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize) -> Self {
         let weight = scope.param("weight", &[outputs, inputs], Layout::Linear, Init::Uniform(bound(inputs)));
         Self { weight, bias: None }
     }
 
     /// A layer with a normal weight and a bias of zeros, as CLIP starts.
-    pub(crate) fn normal(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize, std: f64) -> Self {
+    pub fn normal(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize, std: f64) -> Self {
         let weight = scope.param("weight", &[outputs, inputs], Layout::Linear, Init::Normal(std));
         let bias = scope.param("bias", &[outputs], Layout::Vector, Init::Zeros);
         Self { weight, bias: Some(bias) }
     }
 
     /// A 1x1 convolution of the files, which is this layer on channels-last images.
-    pub(crate) fn pointwise(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize) -> Self {
+    pub fn pointwise(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize) -> Self {
         let init = Init::Uniform(bound(inputs));
         let weight = scope.param("weight", &[outputs, inputs, 1, 1], Layout::Linear, init);
         let bias = scope.param("bias", &[outputs], Layout::Vector, init);
@@ -44,20 +44,18 @@ impl Linear {
     /// # Shapes
     ///
     /// `[.., inputs] -> [.., outputs]`
-    pub(crate) fn forward<const D: usize>(&self, weights: &Weights, x: Tensor<D>) -> Tensor<D> {
+    pub fn forward<const D: usize>(&self, weights: &Weights, x: Tensor<D>) -> Tensor<D> {
         let bias = self.bias.map(|id| weights.vector(id));
         let matrix = weights.matrix(self.weight);
-        let Some(adapter) = weights.adapter(self.weight) else {
-            return ddpo_kernels::linear(x, &matrix, bias.as_ref());
-        };
-        let term = adapter.apply(x.clone(), weights.shape(self.weight));
-        ddpo_kernels::linear(x, &matrix, bias.as_ref()) + term
+        // The terms first: the order in which `x` is used is that in which its gradients are added.
+        let terms: Vec<_> = weights.terms(self.weight).iter().map(|term| term.apply(x.clone())).collect();
+        terms.into_iter().fold(ddpo_kernels::linear(x, &matrix, bias.as_ref()), |sum, term| sum + term)
     }
 }
 
 /// A square convolution with bias.
 #[derive(Clone, Debug)]
-pub(crate) struct Conv {
+pub struct Conv {
     weight: ParamId,
     bias: ParamId,
     options: Conv2dOptions,
@@ -65,11 +63,12 @@ pub(crate) struct Conv {
 
 impl Conv {
     /// A convolution of stride 1 that keeps the size; `kernel` is odd.
-    pub(crate) fn same(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize, kernel: usize) -> Self {
+    pub fn same(scope: &mut ParamScope<'_>, inputs: usize, outputs: usize, kernel: usize) -> Self {
         Self::new(scope, inputs, outputs, kernel, 1, Padding::same(kernel / 2))
     }
 
-    pub(crate) fn new(
+    /// A convolution with this stride and padding, and PyTorch's initial distribution.
+    pub fn new(
         scope: &mut ParamScope<'_>,
         inputs: usize,
         outputs: usize,
@@ -86,14 +85,14 @@ impl Conv {
     /// # Shapes
     ///
     /// `[B, H, W, inputs] -> [B, H', W', outputs]`
-    pub(crate) fn forward(&self, weights: &Weights, x: Tensor<4>) -> Tensor<4> {
+    pub fn forward(&self, weights: &Weights, x: Tensor<4>) -> Tensor<4> {
         ddpo_kernels::conv2d(x, &weights.matrix(self.weight), Some(&weights.vector(self.bias)), self.options)
     }
 }
 
 /// Normalisation over groups of channels of a whole image.
 #[derive(Clone, Debug)]
-pub(crate) struct GroupNorm {
+pub struct GroupNorm {
     gain: ParamId,
     bias: ParamId,
     groups: usize,
@@ -101,15 +100,22 @@ pub(crate) struct GroupNorm {
 }
 
 impl GroupNorm {
-    pub(crate) fn new(scope: &mut ParamScope<'_>, channels: usize, groups: usize, epsilon: f64) -> Self {
+    /// A norm of `channels` in `groups`, which divide them; gains of one and biases of zero.
+    pub fn new(scope: &mut ParamScope<'_>, channels: usize, groups: usize, epsilon: f64) -> Self {
         let (gain, bias) = affine(scope, channels);
         Self { gain, bias, groups, epsilon }
+    }
+
+    /// A number of groups that divides all `channels`: a power of two, at most 8.
+    pub fn common_groups(channels: &[usize]) -> usize {
+        let fits = |groups: &usize| channels.iter().all(|channels| channels.is_multiple_of(*groups));
+        [8, 4, 2].into_iter().find(fits).unwrap_or(1)
     }
 
     /// # Shapes
     ///
     /// `[B, H, W, C] -> [B, H, W, C]`
-    pub(crate) fn forward(&self, weights: &Weights, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+    pub fn forward(&self, weights: &Weights, x: Tensor<4>, activation: Activation) -> Tensor<4> {
         let (gain, bias) = (weights.vector(self.gain), weights.vector(self.bias));
         ddpo_kernels::group_norm(x, &gain, &bias, self.groups, self.epsilon, activation)
     }
@@ -117,14 +123,15 @@ impl GroupNorm {
 
 /// Normalisation over the last axis.
 #[derive(Clone, Debug)]
-pub(crate) struct LayerNorm {
+pub struct LayerNorm {
     gain: ParamId,
     bias: ParamId,
     epsilon: f64,
 }
 
 impl LayerNorm {
-    pub(crate) fn new(scope: &mut ParamScope<'_>, channels: usize, epsilon: f64) -> Self {
+    /// A norm of `channels`; gains of one and biases of zero.
+    pub fn new(scope: &mut ParamScope<'_>, channels: usize, epsilon: f64) -> Self {
         let (gain, bias) = affine(scope, channels);
         Self { gain, bias, epsilon }
     }
@@ -132,14 +139,14 @@ impl LayerNorm {
     /// # Shapes
     ///
     /// `[.., C] -> [.., C]`
-    pub(crate) fn forward<const D: usize>(&self, weights: &Weights, x: Tensor<D>) -> Tensor<D> {
+    pub fn forward<const D: usize>(&self, weights: &Weights, x: Tensor<D>) -> Tensor<D> {
         ddpo_kernels::layer_norm(x, &weights.vector(self.gain), &weights.vector(self.bias), self.epsilon)
     }
 }
 
 /// A convolution of stride 2 named `conv`; padding 0 stands for one row below and one column to the right, as in
 /// diffusers' `Downsample2D`.
-pub(crate) fn downsample(scope: &mut ParamScope<'_>, channels: usize, padding: usize) -> Conv {
+pub fn downsample(scope: &mut ParamScope<'_>, channels: usize, padding: usize) -> Conv {
     let padding = match padding {
         0 => Padding { top: 0, bottom: 1, left: 0, right: 1 },
         pixels => Padding::same(pixels),
@@ -150,7 +157,7 @@ pub(crate) fn downsample(scope: &mut ParamScope<'_>, channels: usize, padding: u
 /// Doubles an image by repetition, then crops it to `[height, width]`.
 ///
 /// For a size that is the doubled one or one less this is diffusers' nearest interpolation to that size.
-pub(crate) fn upsample_to(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
+pub fn upsample_to(x: Tensor<4>, size: [usize; 2]) -> Tensor<4> {
     crop(ddpo_kernels::upsample_nearest_2x(x), size)
 }
 

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::shards::{Found, WeightNames, find_weights, shard_names};
-use crate::error::{Error, Result};
+use ddpo_nn::{Error, FoundWeights, Result, WeightNames, find_weights};
 
 /// The files that [`Pipeline::load`](crate::Pipeline::load) reads of a repository.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequiredFiles {
     /// Files by their path in the repository.
     pub files: Vec<String>,
-    /// Those of them that list more files, see [`shards_of`].
+    /// Those of them that list more files, see [`shards_of`](ddpo_nn::shards_of).
     pub indices: Vec<String>,
 }
 
@@ -49,8 +48,8 @@ pub fn required_files(listing: &[String], variant: Option<&str>) -> Result<Requi
     required.files.extend(TOKENIZER.map(|name| format!("tokenizer/{name}")).into_iter().filter(|name| has(name)));
     for (folder, library) in COMPONENTS {
         match find_weights(&has, folder, library, variant)? {
-            Some(Found::File(name)) => required.files.push(name),
-            Some(Found::Index(name)) => {
+            Some(FoundWeights::File(name)) => required.files.push(name),
+            Some(FoundWeights::Index(name)) => {
                 required.files.push(name.clone());
                 required.indices.push(name);
             }
@@ -58,16 +57,6 @@ pub fn required_files(listing: &[String], variant: Option<&str>) -> Result<Requi
         }
     }
     Ok(required)
-}
-
-/// The files that the index at `path` lists, by their path in the repository.
-///
-/// # Errors
-///
-/// If it is damaged, or lists something outside of its own folder.
-pub fn shards_of(path: &str, content: &[u8]) -> Result<Vec<String>> {
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    Ok(shard_names(path, content)?.into_iter().map(|name| format!("{folder}/{name}")).collect())
 }
 
 fn missing(name: String, wanted: &str) -> Error {
@@ -136,13 +125,5 @@ mod tests {
         assert!(error.starts_with("`the repository` has no file `model_index.json`"), "{error}");
         let error = required_files(&listing(&PLAIN), Some("../fp16")).unwrap_err().to_string();
         assert!(error.contains("`variant` is ../fp16"), "{error}");
-    }
-
-    #[test]
-    fn an_index_names_files_of_its_own_folder() {
-        let index = |file: &str| format!(r#"{{"weight_map": {{"a": "{file}"}}}}"#);
-        let path = "unet/diffusion_pytorch_model.safetensors.index.json";
-        assert_eq!(shards_of(path, index("b.safetensors").as_bytes()).unwrap(), ["unet/b.safetensors"]);
-        assert!(shards_of(path, index("../b.safetensors").as_bytes()).is_err());
     }
 }

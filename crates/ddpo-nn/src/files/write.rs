@@ -11,7 +11,11 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 
 /// Writes to a temporary name in the same folder, syncs, and renames. Folders are made.
-pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
+///
+/// # Errors
+///
+/// If the file or its folder cannot be written; nothing half written stays behind.
+pub fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     let failed = |source| Error::Io { action: "write", path: path.to_owned(), source };
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).map_err(failed)?;
@@ -27,8 +31,12 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<()> {
     })
 }
 
-/// Writes a configuration, indented as diffusers does.
-pub(crate) fn write_json(path: &Path, value: &Value) -> Result<()> {
+/// Writes a configuration, indented as diffusers does, whole or not at all.
+///
+/// # Errors
+///
+/// Those of [`write_atomically`].
+pub fn write_json(path: &Path, value: &Value) -> Result<()> {
     let text = serde_json::to_string_pretty(value);
     let text = text.map_err(|error| Error::Json { name: path.display().to_string(), reason: error.to_string() })?;
     write_atomically(path, format!("{text}\n").as_bytes())

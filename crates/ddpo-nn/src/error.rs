@@ -125,7 +125,7 @@ pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
     /// An [`Error::Input`] from anything that can be shown.
-    pub(crate) fn input(
+    pub fn input(
         action: &'static str,
         what: impl Into<String>,
         found: impl std::fmt::Debug,
@@ -135,7 +135,7 @@ impl Error {
     }
 
     /// An [`Error::Config`] from anything that can be shown.
-    pub(crate) fn config(
+    pub fn config(
         component: &'static str,
         field: impl Into<String>,
         found: impl std::fmt::Display,

@@ -45,8 +45,8 @@ pub enum Init {
 }
 
 impl ParamSpec {
-    /// A linear layer's matrix of the given `[O, I]`, whose initial value is of no interest.
-    pub(crate) fn linear(name: &str, shape: [usize; 2]) -> Self {
+    /// A linear layer's matrix of the given `[O, I]`, whose initial value is of no interest: a factor of an adapter.
+    pub fn linear(name: &str, shape: [usize; 2]) -> Self {
         Self { name: name.to_owned(), shape: shape.to_vec(), layout: Layout::Linear, init: Init::Zeros }
     }
 
@@ -64,7 +64,7 @@ impl ParamSpec {
     }
 
     /// The two sizes of a matrix in memory; a vector is one row.
-    pub(crate) fn matrix_shape(&self) -> [usize; 2] {
+    pub fn matrix_shape(&self) -> [usize; 2] {
         match self.kernel_shape().as_slice() {
             [rows, columns] => [*rows, *columns],
             _ => [1, self.elements()],
@@ -72,32 +72,34 @@ impl ParamSpec {
     }
 }
 
-/// The position of a parameter in its model's [`Specs`].
+/// The position of a parameter in its model's [`Specs`], at which a forward pass finds it without a look-up by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ParamId(pub(crate) usize);
+pub struct ParamId(pub usize);
 
 /// Collects the parameters of a model while its layers are described.
 ///
-/// Layers keep the [`ParamId`]s they are given, so that a forward pass looks nothing up by name.
-pub(crate) struct ParamScope<'a> {
+/// Layers keep the [`ParamId`]s they are given, so that a forward pass looks nothing up by name. Names are those of the files:
+/// `scope.child("encoder").child("layers").child(0)` is the scope of `encoder.layers.0.`.
+#[derive(Debug)]
+pub struct ParamScope<'a> {
     specs: &'a mut Vec<ParamSpec>,
     prefix: String,
 }
 
 impl<'a> ParamScope<'a> {
     /// The root of a model.
-    pub(crate) fn root(specs: &'a mut Vec<ParamSpec>) -> Self {
+    pub fn root(specs: &'a mut Vec<ParamSpec>) -> Self {
         Self { specs, prefix: String::new() }
     }
 
     /// The scope of a submodule.
-    pub(crate) fn child(&mut self, name: impl Display) -> ParamScope<'_> {
+    pub fn child(&mut self, name: impl Display) -> ParamScope<'_> {
         let prefix = format!("{}{name}.", self.prefix);
         ParamScope { specs: self.specs, prefix }
     }
 
-    /// Registers one parameter.
-    pub(crate) fn param(&mut self, name: &str, shape: &[usize], layout: Layout, init: Init) -> ParamId {
+    /// Registers one parameter: its name within this scope, and its shape and layout in the file.
+    pub fn param(&mut self, name: &str, shape: &[usize], layout: Layout, init: Init) -> ParamId {
         let name = format!("{}{name}", self.prefix);
         self.specs.push(ParamSpec { name, shape: shape.to_vec(), layout, init });
         ParamId(self.specs.len() - 1)

@@ -1,0 +1,10 @@
+//! Named parameters: what a model needs ([`ParamSpec`]), and the values it is given ([`Weights`]).
+
+mod init;
+mod layout;
+mod load;
+mod spec;
+mod weights;
+
+pub use spec::{Init, Layout, ParamId, ParamScope, ParamSpec, Specs};
+pub use weights::{LowRankTerm, Weights, leaf, read_back, vector};
