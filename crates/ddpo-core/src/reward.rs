@@ -1,6 +1,9 @@
-//! The contract of a reward.
+//! The contracts of rewards: of one image at a time, and of a set of images.
 
-use crate::{Result, RgbImage};
+use std::borrow::Cow;
+
+use crate::error::check_count;
+use crate::{Grouping, Result, RgbImage};
 
 /// What a reward sees: images and the prompts they were made for, nothing else.
 #[derive(Clone, Copy, Debug)]
@@ -11,7 +14,39 @@ pub struct RewardBatch<'a> {
     pub prompts: &'a [String],
 }
 
-/// What the policy is to maximise. It sees a batch, so that a reward of a set (diversity) fits as well.
+/// Some images of a batch with their prompts; copies only where they are not next to each other.
+#[derive(Clone, Debug)]
+pub struct SelectedImages<'a> {
+    images: Cow<'a, [RgbImage]>,
+    prompts: Cow<'a, [String]>,
+}
+
+impl<'a> RewardBatch<'a> {
+    /// The images at `rows`, which must be rows of this batch.
+    pub fn select(&self, rows: &[usize]) -> SelectedImages<'a> {
+        let consecutive = rows.windows(2).all(|pair| pair[1] == pair[0] + 1);
+        match (rows.first(), rows.last()) {
+            (Some(&first), Some(&last)) if consecutive => SelectedImages {
+                images: Cow::Borrowed(&self.images[first..=last]),
+                prompts: Cow::Borrowed(&self.prompts[first..=last]),
+            },
+            _ => SelectedImages {
+                images: rows.iter().map(|&row| self.images[row].clone()).collect(),
+                prompts: rows.iter().map(|&row| self.prompts[row].clone()).collect(),
+            },
+        }
+    }
+}
+
+impl SelectedImages<'_> {
+    /// The images as a reward takes them.
+    pub fn as_batch(&self) -> RewardBatch<'_> {
+        RewardBatch { images: &self.images, prompts: &self.prompts }
+    }
+}
+
+/// What the policy is to maximise, an image at a time: a value must not depend on the other images of the batch, which is
+/// there for speed alone. What compares images with each other is a [`SetReward`].
 ///
 /// ```text
 /// let rewards = reward.score(&RewardBatch { images: &images, prompts: &prompts })?;
@@ -21,6 +56,11 @@ pub trait Reward: Send + Sync {
     /// The name, as it appears in metrics.
     fn name(&self) -> &str;
 
+    /// The unit of its values, for people: `kB`, `nats`. None for a pure number.
+    fn unit(&self) -> Option<&str> {
+        None
+    }
+
     /// One finite number per image; higher is better.
     ///
     /// # Errors
@@ -28,12 +68,125 @@ pub trait Reward: Send + Sync {
     fn score(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>>;
 }
 
+/// A reward of images as members of a set, such as their distance from each other. It always sees whole sets, which a
+/// [`Judge`] forms, so that no value depends on the size of a batch.
+///
+/// ```text
+/// for rows in judge.batches(&prompts, batch_size) {
+///     let values = judge.score_batch(&all.select(&rows).as_batch())?;
+/// }
+/// ```
+pub trait SetReward: Send + Sync {
+    /// The name, as it appears in metrics.
+    fn name(&self) -> &str;
+
+    /// The unit of its values, for people. None for a pure number.
+    fn unit(&self) -> Option<&str> {
+        None
+    }
+
+    /// One finite number per image of the set; higher is better.
+    ///
+    /// # Errors
+    /// Whatever the reward reports, as [`Error::Reward`](crate::Error::Reward).
+    fn score(&self, set: &RewardBatch<'_>) -> Result<Vec<f32>>;
+}
+
+/// What judges images: what trainers, evaluations and measurements hold.
+pub enum Judge {
+    /// A reward of one image at a time.
+    Image(Box<dyn Reward>),
+    /// A reward of sets.
+    Set {
+        /// What scores a set.
+        reward: Box<dyn SetReward>,
+        /// What a set is.
+        over: Grouping,
+    },
+}
+
+impl Judge {
+    /// The name of the reward.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Image(reward) => reward.name(),
+            Self::Set { reward, .. } => reward.name(),
+        }
+    }
+
+    /// The unit of its values, for people.
+    pub fn unit(&self) -> Option<&str> {
+        match self {
+            Self::Image(reward) => reward.unit(),
+            Self::Set { reward, .. } => reward.unit(),
+        }
+    }
+
+    /// Which images are scored together, as rows: at most `size` at a time, and whole sets whatever their size.
+    pub fn batches(&self, prompts: &[String], size: usize) -> Vec<Vec<usize>> {
+        match self {
+            Self::Image(_) => (0..prompts.len()).collect::<Vec<_>>().chunks(size.max(1)).map(<[_]>::to_vec).collect(),
+            Self::Set { over, .. } => over.rows(prompts),
+        }
+    }
+
+    /// One number per image, whatever the `size` of batches.
+    ///
+    /// # Errors
+    /// Those of the reward; [`Error::Count`](crate::Error::Count) if there are not as many prompts as images, or values.
+    pub fn score(&self, all: &RewardBatch<'_>, size: usize) -> Result<Vec<f32>> {
+        check_count("score images", "prompts", all.prompts.len(), all.images.len())?;
+        let mut values = vec![0.0; all.images.len()];
+        for rows in self.batches(all.prompts, size) {
+            let scores = self.score_batch(&all.select(&rows).as_batch())?;
+            check_count("score images", "values", scores.len(), rows.len())?;
+            rows.iter().zip(scores).for_each(|(&row, score)| values[row] = score);
+        }
+        Ok(values)
+    }
+
+    /// One number per image of one of the [`batches`](Self::batches).
+    ///
+    /// # Errors
+    /// Those of the reward.
+    pub fn score_batch(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
+        match self {
+            Self::Image(reward) => reward.score(batch),
+            Self::Set { reward, .. } => reward.score(batch),
+        }
+    }
+}
+
+impl From<Box<dyn Reward>> for Judge {
+    fn from(reward: Box<dyn Reward>) -> Self {
+        Self::Image(reward)
+    }
+}
+
 impl<R: Reward + ?Sized> Reward for Box<R> {
     fn name(&self) -> &str {
         (**self).name()
     }
 
+    fn unit(&self) -> Option<&str> {
+        (**self).unit()
+    }
+
     fn score(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
         (**self).score(batch)
+    }
+}
+
+impl<R: SetReward + ?Sized> SetReward for Box<R> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn unit(&self) -> Option<&str> {
+        (**self).unit()
+    }
+
+    fn score(&self, set: &RewardBatch<'_>) -> Result<Vec<f32>> {
+        (**self).score(set)
     }
 }

@@ -5,9 +5,9 @@ use burn::Tensor;
 use burn::tensor::{Device, TensorData};
 use ddpo_core::objective::DdpoSf;
 use ddpo_core::scheduler::{Ddim, DdimConfig};
-use ddpo_core::weighting::{Grouping, SoftmaxWeights};
+use ddpo_core::weighting::SoftmaxWeights;
 use ddpo_core::{
-    Condition, Denoiser, Guided, LogProbTerms, Objective, Prediction, PredictionKind, PromptId, Reduction, Result,
+    Condition, Denoiser, Grouping, Guided, LogProbTerms, Objective, Prediction, PredictionKind, PromptId, Reduction, Result,
     StepIndex, Timestep, Weighting, denoising_error, propose,
 };
 use ddpo_testing::{Tolerance, assert_close, stable_diffusion_schedule};
@@ -83,7 +83,7 @@ fn the_weighted_denoising_loss_is_pytorchs() {
     let golden = golden();
     let (case, model) = (&golden["rwr"], Linear::new(&golden));
     let beta = case["beta"].as_f64().unwrap();
-    let mut weighting = SoftmaxWeights::new(beta, Grouping::Round).unwrap();
+    let mut weighting = SoftmaxWeights::new(beta, Grouping::Epoch).unwrap();
     let weights = weighting.weights(&[PromptId(0); 6], &floats(&case["rewards"])).unwrap();
     assert_close(&weights, &numbers(&case["weights"]), Tolerance::STEP);
     let errors = denoising_error(

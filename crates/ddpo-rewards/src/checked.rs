@@ -19,6 +19,10 @@ impl<R: Reward> Reward for Checked<R> {
         self.0.name()
     }
 
+    fn unit(&self) -> Option<&str> {
+        self.0.unit()
+    }
+
     fn score(&self, batch: &RewardBatch<'_>) -> ddpo_core::Result<Vec<f32>> {
         let name = self.0.name();
         check_prompts(batch).map_err(|error| ddpo_core::Error::reward(name, error))?;

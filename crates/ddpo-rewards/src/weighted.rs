@@ -32,6 +32,13 @@ impl Reward for Weighted {
         &self.name
     }
 
+    /// The one unit of all terms, where they share one.
+    fn unit(&self) -> Option<&str> {
+        let (first, rest) = self.terms.split_first()?;
+        let unit = first.0.unit();
+        unit.filter(|_| rest.iter().all(|(reward, _)| reward.unit() == unit))
+    }
+
     fn score(&self, batch: &RewardBatch<'_>) -> ddpo_core::Result<Vec<f32>> {
         let mut total = vec![0.0; batch.images.len()];
         for (reward, weight) in &self.terms {

@@ -44,6 +44,5 @@ pub use stop::StopFlag;
 pub use tensors::NamedTensor;
 pub use tracker::{Batches, Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
 pub use trainer::{
-    DdpoParts, DdpoTrainer, Decoder, Diversity, Encoder, Evaluation, ForkPolicy, Parts, RwrParts, RwrTrainer, StopRule,
-    mean_pairwise_distance,
+    DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, ForkPolicy, Parts, RwrParts, RwrTrainer, StopRule,
 };

@@ -1,22 +1,11 @@
 //! The contract of a weighting.
 
-use std::collections::BTreeMap;
-
 use crate::error::check_count;
 use crate::{PromptId, Result};
 
 /// What a weighting remembers from round to round: the latest rewards of each prompt, oldest first, in the order of
 /// prompts. Empty for weightings without a memory. It belongs in a checkpoint.
 pub type WeightingState = Vec<(PromptId, Vec<f32>)>;
-
-/// Which samples are compared with each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grouping {
-    /// All samples of a round.
-    Round,
-    /// The samples of one prompt.
-    Prompt,
-}
 
 /// Turns rewards into the weights of a regression, none of them negative; a sample of weight 0 is not trained on.
 ///
@@ -47,16 +36,4 @@ pub trait Weighting: Send + Sync {
 
 pub(super) fn check(prompts: &[PromptId], rewards: &[f32]) -> Result<()> {
     check_count("compute weights", "prompts", prompts.len(), rewards.len())
-}
-
-/// The rows that are compared with each other, in the order of prompts.
-pub(super) fn groups(scope: Grouping, prompts: &[PromptId]) -> Vec<Vec<usize>> {
-    match scope {
-        Grouping::Round => vec![(0..prompts.len()).collect()],
-        Grouping::Prompt => {
-            let mut rows: BTreeMap<PromptId, Vec<usize>> = BTreeMap::new();
-            prompts.iter().enumerate().for_each(|(row, &prompt)| rows.entry(prompt).or_default().push(row));
-            rows.into_values().collect()
-        }
-    }
 }

@@ -4,6 +4,6 @@ mod contract;
 mod softmax;
 mod sparse;
 
-pub use contract::{Grouping, Weighting, WeightingState};
+pub use contract::{Weighting, WeightingState};
 pub use softmax::SoftmaxWeights;
 pub use sparse::SparseWeights;

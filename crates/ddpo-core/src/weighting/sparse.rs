@@ -1,8 +1,8 @@
 //! Weights of one for the best samples, and of none for the others.
 
-use super::contract::{Grouping, Weighting, WeightingState, check};
+use super::contract::{Weighting, WeightingState, check};
 use crate::latest::LatestRewards;
-use crate::{Error, PromptId, Result};
+use crate::{Error, Grouping, PromptId, Result};
 
 /// Sparse reward-weighted regression (Black et al., arXiv 2305.13301, section 4.2): weight 1 for a reward of at least the
 /// given percentile of its peers, else 0.
@@ -13,8 +13,8 @@ use crate::{Error, PromptId, Result};
 #[derive(Clone, Debug)]
 pub struct SparseWeights {
     percentile: f64,
-    scope: Grouping,
-    /// Empty for [`Grouping::Round`].
+    grouping: Grouping,
+    /// Empty for [`Grouping::Epoch`].
     memory: LatestRewards,
 }
 
@@ -23,11 +23,11 @@ impl SparseWeights {
     ///
     /// # Errors
     /// [`Error::Parameter`] if the percentile is not from 0 to 100, the buffer is empty, or it can never hold `min_count`.
-    pub fn new(percentile: f64, scope: Grouping, buffer_size: usize, min_count: usize) -> Result<Self> {
+    pub fn new(percentile: f64, grouping: Grouping, buffer_size: usize, min_count: usize) -> Result<Self> {
         if !(0.0..=100.0).contains(&percentile) {
             return Err(Error::parameter("percentile", percentile, "a number from 0 to 100"));
         }
-        Ok(Self { percentile, scope, memory: LatestRewards::new(buffer_size, min_count)? })
+        Ok(Self { percentile, grouping, memory: LatestRewards::new(buffer_size, min_count)? })
     }
 
     /// The least reward of a prompt that is kept.
@@ -40,7 +40,7 @@ impl Weighting for SparseWeights {
     /// The memory is extended by all rewards before any is judged: a reward is always among those it is compared with.
     fn weights(&mut self, prompts: &[PromptId], rewards: &[f32]) -> Result<Vec<f32>> {
         check(prompts, rewards)?;
-        if self.scope == Grouping::Prompt {
+        if self.grouping == Grouping::Prompt {
             self.memory.extend(prompts, rewards);
         }
         let round = percentile(rewards.iter().copied(), self.percentile);
@@ -90,7 +90,7 @@ mod tests {
         let mut sparse = SparseWeights::new(50.0, Grouping::Prompt, 8, 2).unwrap();
         let weights = sparse.weights(&ids(&[0, 1, 0, 1, 0]), &[1.0, 100.0, 2.0, 300.0, 3.0]).unwrap();
         assert_eq!(weights, [0.0, 0.0, 1.0, 1.0, 1.0]);
-        let mut sparse = SparseWeights::new(80.0, Grouping::Round, 8, 2).unwrap();
+        let mut sparse = SparseWeights::new(80.0, Grouping::Epoch, 8, 2).unwrap();
         let weights = sparse.weights(&ids(&[0, 1, 0, 1, 0]), &[1.0, 100.0, 2.0, 300.0, 3.0]).unwrap();
         assert_eq!(weights, [0.0, 0.0, 0.0, 1.0, 0.0]);
         assert!(sparse.state().is_empty());

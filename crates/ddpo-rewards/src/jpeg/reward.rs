@@ -29,6 +29,10 @@ impl Reward for JpegIncompressibility {
         "jpeg-incompressibility"
     }
 
+    fn unit(&self) -> Option<&str> {
+        Some("kB")
+    }
+
     fn score(&self, batch: &RewardBatch<'_>) -> ddpo_core::Result<Vec<f32>> {
         kilobytes(batch).map_err(|error| ddpo_core::Error::reward(self.name(), error))
     }
@@ -37,6 +41,10 @@ impl Reward for JpegIncompressibility {
 impl Reward for JpegCompressibility {
     fn name(&self) -> &str {
         "jpeg-compressibility"
+    }
+
+    fn unit(&self) -> Option<&str> {
+        Some("kB")
     }
 
     fn score(&self, batch: &RewardBatch<'_>) -> ddpo_core::Result<Vec<f32>> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ddpo_core::{Domain, Epoch, Guided, Noise, PromptId, Reward, RgbImage, RolloutRequest, SampleId, rollout};
+use ddpo_core::{Domain, Epoch, Guided, Judge, Noise, PromptId, RgbImage, RolloutRequest, SampleId, rollout};
 
 use super::caching::CachingDenoiser;
 use super::early_stopping::StopRule;
@@ -29,15 +29,15 @@ pub struct Evaluation {
     /// Evaluate after every so many epochs, and before the first; at least 1.
     pub every: u64,
     /// Rewards which are not optimised, recorded by name.
-    pub held_out: Vec<Box<dyn Reward>>,
-    /// How different the pictures are from each other, such as [`mean_pairwise_distance`].
-    pub diversity: Diversity,
+    pub held_out: Vec<Judge>,
+    /// How different the pictures are from each other, such as their mean pairwise distance.
+    pub diversity: DiversityMeasure,
     /// When to end the run early.
     pub stop: StopRule,
 }
 
 /// A measure of how different pictures are from each other.
-pub type Diversity = Box<dyn Fn(&[RgbImage]) -> f64 + Send + Sync>;
+pub type DiversityMeasure = Box<dyn Fn(&[RgbImage]) -> f64 + Send + Sync>;
 
 /// The pictures of an evaluation and the divergence of the chains they ended.
 struct Sampled {
@@ -63,14 +63,14 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let ids = evaluation.prompt_ids();
         let sampled = self.sample_evaluation(evaluation, &ids, observer)?;
         let prompts = evaluation.prompts.texts(&ids);
-        let mut score = |reward: &dyn Reward| -> Result<Vec<f32>> {
-            let scores = self.scoring(reward, epoch, evaluation.batch).score(&sampled.images, &prompts, observer)?;
+        let mut score = |judge: &Judge| -> Result<Vec<f32>> {
+            let scores = self.scoring(judge, epoch, evaluation.batch).score(&sampled.images, &prompts, observer)?;
             Ok(scores.rewards)
         };
-        let rewards = score(&*self.parts.reward)?;
+        let rewards = score(&self.parts.reward)?;
         let mut held_out = BTreeMap::new();
-        for reward in &evaluation.held_out {
-            held_out.insert(reward.name().to_owned(), mean(score(&**reward)?.into_iter().map(f64::from)));
+        for judge in &evaluation.held_out {
+            held_out.insert(judge.name().to_owned(), mean(score(judge)?.into_iter().map(f64::from)));
         }
         let record = EvalRecord {
             epoch,
@@ -172,41 +172,7 @@ impl Evaluation {
     }
 }
 
-/// The mean over all actions of pictures of their root-mean-square difference, in units of the full range: 0 for pictures
-/// which are all the same. Pictures of different sizes are not compared; NaN where there is no action.
-pub fn mean_pairwise_distance(images: &[RgbImage]) -> f64 {
-    let same_size = |a: &&RgbImage, b: &RgbImage| (a.width(), a.height()) == (b.width(), b.height());
-    let mut distances = Vec::new();
-    for (i, a) in images.iter().enumerate() {
-        distances.extend(images[i + 1..].iter().filter(|b| same_size(b, a)).map(|b| distance(a, b)));
-    }
-    mean(distances.into_iter())
-}
-
-fn distance(a: &RgbImage, b: &RgbImage) -> f64 {
-    let square = |(&x, &y): (&u8, &u8)| u64::from(x.abs_diff(y)).pow(2);
-    let sum: u64 = a.pixels().iter().zip(b.pixels()).map(square).sum();
-    (sum as f64 / a.pixels().len().max(1) as f64).sqrt() / 255.0
-}
-
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let n = values.len() as f64;
     values.sum::<f64>() / n
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn gray(byte: u8) -> RgbImage {
-        RgbImage::new(2, 1, vec![byte; 6]).unwrap()
-    }
-
-    #[test]
-    fn distances_are_those_of_the_pixels() {
-        assert_eq!(mean_pairwise_distance(&[gray(0), gray(255)]), 1.0);
-        assert_eq!(mean_pairwise_distance(&[gray(7), gray(7), gray(7)]), 0.0);
-        assert!((mean_pairwise_distance(&[gray(0), gray(51), gray(102)]) - 0.8 / 3.0).abs() < 1e-12);
-        assert!(mean_pairwise_distance(&[gray(7)]).is_nan());
-    }
 }

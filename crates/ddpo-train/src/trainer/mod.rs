@@ -17,7 +17,7 @@ mod update;
 
 pub use ddpo::DdpoTrainer;
 pub use early_stopping::StopRule;
-pub use evaluation::{Diversity, Evaluation, mean_pairwise_distance};
+pub use evaluation::{DiversityMeasure, Evaluation};
 pub use fork::ForkPolicy;
 pub use parts::{DdpoParts, Decoder, Encoder, Parts, RwrParts};
 pub use rwr::RwrTrainer;

@@ -1,7 +1,7 @@
 //! What runs are made of.
 
 use burn::tensor::{Device, Tensor};
-use ddpo_core::{Advantage, NoiseSchedule, Objective, Reward, RgbImage, Scheduler, Weighting};
+use ddpo_core::{Advantage, Judge, NoiseSchedule, Objective, RgbImage, Scheduler, Weighting};
 
 use super::evaluation::Evaluation;
 use crate::prompts::EncodedPrompts;
@@ -45,7 +45,7 @@ pub struct Parts<P, const D: usize> {
     /// From last states to pictures.
     pub decoder: Box<dyn Decoder<D>>,
     /// What is optimised.
-    pub reward: Box<dyn Reward>,
+    pub reward: Judge,
     /// The training prompts.
     pub prompts: EncodedPrompts,
     /// The shape of a batch of states; the first entry is replaced by the batch.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ddpo_core::{Reward, RewardBatch, RgbImage, Rollout, ScoredRollout};
+use ddpo_core::{Judge, RewardBatch, RgbImage, Rollout, ScoredRollout};
 
 use super::fork::ForkPolicy;
 use super::trainer_core::TrainerCore;
@@ -21,21 +21,21 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         observer: &mut Observer<'_>,
     ) -> Result<ScoredRollout<D>> {
         let prompts = self.parts.prompts.texts(rollout.prompts());
-        let work = self.scoring(&*self.parts.reward, rollout.epoch().0, self.plan.sample_batch);
+        let work = self.scoring(&self.parts.reward, rollout.epoch().0, self.plan.sample_batch);
         let Scores { rewards, left_out } = work.score(images, &prompts, observer)?;
         self.left_out.samples = left_out;
         Ok(rollout.score(rewards)?)
     }
 
-    /// Scoring by `reward`, so many pictures at once.
-    pub(super) fn scoring<'a>(&self, reward: &'a dyn Reward, epoch: u64, batch: usize) -> Scoring<'a> {
-        Scoring { reward, epoch, batch: batch.max(1), non_finite: self.plan.non_finite }
+    /// Scoring by `judge`, so many pictures at once, or a whole set.
+    pub(super) fn scoring<'a>(&self, judge: &'a Judge, epoch: u64, batch: usize) -> Scoring<'a> {
+        Scoring { judge, epoch, batch, non_finite: self.plan.non_finite }
     }
 }
 
 /// Pictures on their way through a reward, a batch at a time.
 pub(super) struct Scoring<'a> {
-    reward: &'a dyn Reward,
+    judge: &'a Judge,
     epoch: u64,
     batch: usize,
     non_finite: NonFinitePolicy,
@@ -51,14 +51,15 @@ pub(super) struct Scores {
 impl Scoring<'_> {
     /// A reward a picture.
     pub fn score(&self, images: &[RgbImage], prompts: &[String], observer: &mut Observer<'_>) -> Result<Scores> {
-        let mut scores = Scores { rewards: Vec::with_capacity(images.len()), left_out: Vec::new() };
-        let total = images.len().div_ceil(self.batch);
-        for (i, (images, prompts)) in images.chunks(self.batch).zip(prompts.chunks(self.batch)).enumerate() {
+        let mut scores = Scores { rewards: vec![f32::NAN; images.len()], left_out: Vec::new() };
+        let (all, batches) = (RewardBatch { images, prompts }, self.judge.batches(prompts, self.batch));
+        let total = batches.len();
+        for (i, rows) in batches.iter().enumerate() {
             observer.check(self.epoch)?;
-            let batch = RewardBatch { images, prompts };
-            let values = self.reward.score(&batch)?;
-            scores.left_out.extend(self.check(&values, &batch, i * self.batch, observer)?);
-            scores.rewards.extend(values);
+            let selected = all.select(rows);
+            let values = self.judge.score_batch(&selected.as_batch())?;
+            scores.left_out.extend(self.check(&values, &selected.as_batch(), rows, observer)?);
+            rows.iter().zip(values).for_each(|(&row, value)| scores.rewards[row] = value);
             observer.progress(Progress { stage: Stage::Scoring, epoch: self.epoch, done: i + 1, total });
         }
         scores.fill(prompts);
@@ -69,12 +70,12 @@ impl Scoring<'_> {
         }
     }
 
-    /// The rows of the epoch whose reward is to be left out.
+    /// The rows of the epoch whose reward is to be left out, of the `members` of a batch.
     fn check(
         &self,
         values: &[f32],
         batch: &RewardBatch<'_>,
-        first: usize,
+        members: &[usize],
         observer: &mut Observer<'_>,
     ) -> Result<Vec<usize>> {
         let (found, wanted) = (values.len(), batch.prompts.len());
@@ -82,12 +83,12 @@ impl Scoring<'_> {
             return Err(Error::Count { what: "rewards of a batch", found, wanted });
         }
         let rows: Vec<usize> = (0..wanted).filter(|&row| !values[row].is_finite()).collect();
-        let error = |row: usize| self.error(values[row], first + row, &batch.prompts[row]);
+        let error = |row: usize| self.error(values[row], members[row], &batch.prompts[row]);
         if let Some(&row) = rows.first() {
             let members = BatchMembers {
                 error: error(row).to_string(),
                 epoch: self.epoch,
-                samples: (first..first + wanted).collect(),
+                samples: members.to_vec(),
                 prompts: batch.prompts.to_vec(),
                 ..BatchMembers::default()
             };
@@ -98,7 +99,7 @@ impl Scoring<'_> {
             }
         }
         rows.iter().for_each(|&row| observer.event(&Event::Warning(&error(row))));
-        Ok(rows.into_iter().map(|row| first + row).collect())
+        Ok(rows.into_iter().map(|row| members[row]).collect())
     }
 
     fn error(&self, value: f32, sample: usize, prompt: &str) -> Error {

@@ -4,11 +4,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::advantage::PerPromptAdvantage;
 use ddpo_core::objective::DdpoIs;
 use ddpo_core::scheduler::{Ddim, DdimConfig};
-use ddpo_core::{Condition, Objective, Policy, Reward, RewardBatch, RgbImage, Weighting};
+use ddpo_core::{Condition, Judge, Objective, Policy, Reward, RewardBatch, RgbImage, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy, ToyPolicyConfig, stable_diffusion_schedule};
 use ddpo_train::{
     AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Memory, Parts, Record,
-    RwrParts, RwrPlan, RwrTrainer, StopRule, UpdateRecord, mean_pairwise_distance,
+    RwrParts, RwrPlan, RwrTrainer, StopRule, UpdateRecord,
 };
 
 pub type Trainer = DdpoTrainer<ToyPolicy, 4>;
@@ -49,7 +49,7 @@ pub fn parts(reward: Box<dyn Reward>) -> Parts<ToyPolicy, 4> {
         policy: ToyPolicy::new(config, &device),
         scheduler: Box::new(Ddim::new(&stable_diffusion_schedule(), ddim).unwrap()),
         decoder: Box::new(decode),
-        reward,
+        reward: Judge::Image(reward),
         prompts: encode_prompts(&["a cat", "a dog", "a fish"], &device),
         shape: [1, 4, 4, 3],
         device: device.clone(),
@@ -86,10 +86,16 @@ fn evaluation(device: &Device) -> Evaluation {
         batch: 4,
         seed: 99,
         every: 1,
-        held_out: vec![Box::new(MeanBrightness)],
-        diversity: Box::new(mean_pairwise_distance),
+        held_out: vec![Judge::Image(Box::new(MeanBrightness))],
+        diversity: Box::new(contrast),
         stop: StopRule::default(),
     }
+}
+
+/// The range of the pictures' first bytes.
+fn contrast(images: &[RgbImage]) -> f64 {
+    let bytes = || images.iter().map(|image| image.pixels()[0]);
+    f64::from(bytes().max().unwrap_or(0)) - f64::from(bytes().min().unwrap_or(0))
 }
 
 fn encode_prompts(prompts: &[&str], device: &Device) -> EncodedPrompts {

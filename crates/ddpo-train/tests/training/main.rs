@@ -5,3 +5,4 @@ mod ddpo;
 mod non_finite;
 mod resume;
 mod rwr;
+mod sets;

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use burn::tensor::Tensor;
 use ddpo_core::objective::DdpoIs;
-use ddpo_core::weighting::{Grouping, SoftmaxWeights};
-use ddpo_core::{LogProbTerms, Loss, Objective, Reward, RewardBatch, Weighting};
+use ddpo_core::weighting::SoftmaxWeights;
+use ddpo_core::{Grouping, LogProbTerms, Loss, Objective, Reward, RewardBatch, Weighting};
 use ddpo_testing::MeanBrightness;
 use ddpo_train::{
     Batches, Broadcast, DdpoPlan, EpochRecord, Error, Learner, Memory, NonFinitePolicy, Observer, Record, RwrPlan,
@@ -147,7 +147,7 @@ fn a_sample_without_a_reward_has_no_part_in_the_epoch() {
 
 #[test]
 fn a_regression_leaves_out_the_same() {
-    let weighting = || -> Box<dyn Weighting> { Box::new(SoftmaxWeights::new(5.0, Grouping::Round).unwrap()) };
+    let weighting = || -> Box<dyn Weighting> { Box::new(SoftmaxWeights::new(5.0, Grouping::Epoch).unwrap()) };
     let mut plan = rwr_plan();
     plan.sampling.non_finite = NonFinitePolicy::Skip;
     let mut skipped = rwr_trainer(plan.clone(), Box::new(Infinite(AtomicUsize::new(0))), weighting());

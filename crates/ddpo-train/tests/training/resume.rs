@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::common::{Trainer, bits, listening, plan, rwr_plan, rwr_trainer, timeless, trainer};
-use ddpo_core::Weighting;
-use ddpo_core::weighting::{Grouping, SoftmaxWeights, SparseWeights};
+use ddpo_core::{Grouping, Weighting};
+use ddpo_core::weighting::{SoftmaxWeights, SparseWeights};
 use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{
     Broadcast, CheckpointStore, Checkpoints, Event, Identity, JsonLines, Learner, Outcome, Record, Result, Run,
@@ -116,7 +116,7 @@ fn two_epochs_and_two_more_are_four() {
 /// The weightings of RWR and of its sparse form; the latter has a memory.
 fn weightings() -> [fn() -> Box<dyn Weighting>; 2] {
     [
-        || Box::new(SoftmaxWeights::new(5.0, Grouping::Round).unwrap()),
+        || Box::new(SoftmaxWeights::new(5.0, Grouping::Epoch).unwrap()),
         || Box::new(SparseWeights::new(60.0, Grouping::Prompt, 12, 2).unwrap()),
     ]
 }

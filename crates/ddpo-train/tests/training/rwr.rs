@@ -1,15 +1,15 @@
 //! What a round of reward-weighted regression must do.
 
 use crate::common::{Signed, bits, listening, rwr_parts, rwr_plan, rwr_trainer, timeless};
-use ddpo_core::weighting::{Grouping, SoftmaxWeights, SparseWeights};
-use ddpo_core::{PromptId, Result, Weighting};
+use ddpo_core::weighting::{SoftmaxWeights, SparseWeights};
+use ddpo_core::{Grouping, PromptId, Result, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{EvalRecord, Record, RegressionRecord, Run, RwrPlan, RwrTrainer, StopFlag};
 
 type Trainer = RwrTrainer<ToyPolicy, 4>;
 
 fn softmax(beta: f64) -> Box<dyn Weighting> {
-    Box::new(SoftmaxWeights::new(beta, Grouping::Round).unwrap())
+    Box::new(SoftmaxWeights::new(beta, Grouping::Epoch).unwrap())
 }
 
 fn run(trainer: &mut Trainer, rounds: u64) -> Vec<Record> {

@@ -3,10 +3,11 @@
 use burn::tensor::Tensor;
 use ddpo_core::advantage::{BatchAdvantage, GroupAdvantage, PerPromptAdvantage};
 use ddpo_core::objective::{DdpoIs, DdpoSf};
-use ddpo_core::{Advantage, Objective, RgbImage};
+use ddpo_core::{Advantage, Judge, Objective, RgbImage};
 use ddpo_models::DiffusionPolicy;
+use ddpo_rewards::mean_pairwise_distance;
 use ddpo_train::{
-    AdamWConfig, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Parts, StopRule, mean_pairwise_distance,
+    AdamWConfig, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Parts, StopRule,
 };
 
 use crate::config::{AdvantagePlan, Algorithm, NonFinitePolicy, Reduction, RunPlan};
@@ -34,7 +35,7 @@ pub(super) fn parts(plan: &RunPlan, loaded: &LoadedModel, prompts: &PromptSplit)
     Ok(Parts {
         policy: loaded.policy(plan)?,
         scheduler: loaded.scheduler(config.sample.scheduler, config.sample.steps, config.sample.eta)?,
-        reward: judges.optimised(&plan.reward)?,
+        reward: Judge::Image(judges.optimised(&plan.reward)?),
         prompts: encode_prompts(plan, loaded, &prompts.training)?,
         shape,
         device: loaded.device().clone(),
@@ -139,7 +140,7 @@ fn evaluation(
         batch: plan.config.sample.batch_size,
         seed: eval.seed,
         every: eval.every as u64,
-        held_out: plan.held_out.iter().map(|name| judges.open(name)).collect::<Result<_>>()?,
+        held_out: plan.held_out.iter().map(|name| Ok(Judge::Image(judges.open(name)?))).collect::<Result<_>>()?,
         diversity: Box::new(mean_pairwise_distance),
         stop: StopRule { kl: eval.stop_kl, patience: eval.stop_patience.map(|patience| patience as u64) },
     }))

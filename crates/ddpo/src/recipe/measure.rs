@@ -6,7 +6,8 @@ use ddpo_core::{
     Denoiser, Domain, Epoch, Guided, Noise, PromptId, Reduction, RewardBatch, RgbImage, RolloutRequest, SampleId,
     rollout,
 };
-use ddpo_train::{StopFlag, mean_pairwise_distance};
+use ddpo_rewards::mean_pairwise_distance;
+use ddpo_train::StopFlag;
 
 use crate::config::{ClassifierOptions, SchedulerKind};
 use crate::error::{Error, Result};

@@ -80,6 +80,10 @@ impl Reward for PosteriorReward {
         RewardName::CLASSIFIER
     }
 
+    fn unit(&self) -> Option<&str> {
+        Some("nats")
+    }
+
     fn score(&self, batch: &RewardBatch<'_>) -> ddpo_core::Result<Vec<f32>> {
         if batch.images.is_empty() {
             return Ok(Vec::new());

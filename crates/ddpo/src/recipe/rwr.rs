@@ -1,7 +1,7 @@
 //! Reward-weighted regression: what its trainer has besides the parts of all runs.
 
-use ddpo_core::weighting::{Grouping, SoftmaxWeights, SparseWeights};
-use ddpo_core::{RgbImage, Weighting};
+use ddpo_core::weighting::{SoftmaxWeights, SparseWeights};
+use ddpo_core::{Grouping, RgbImage, Weighting};
 use ddpo_models::DiffusionPolicy;
 use ddpo_train::{DdpoPlan, Parts, RwrParts, RwrPlan, RwrTrainer};
 
@@ -42,7 +42,7 @@ fn rwr_plan(plan: &RunPlan, regression: &RegressionPlan) -> RwrPlan {
 }
 
 fn weighting(plan: WeightPlan) -> Result<Box<dyn Weighting>> {
-    let scope = |per_prompt| if per_prompt { Grouping::Prompt } else { Grouping::Round };
+    let scope = |per_prompt| if per_prompt { Grouping::Prompt } else { Grouping::Epoch };
     Ok(match plan {
         WeightPlan::Softmax { beta, per_prompt } => Box::new(SoftmaxWeights::new(beta, scope(per_prompt))?),
         WeightPlan::Sparse { percentile, per_prompt, buffer_size, min_count } => {
