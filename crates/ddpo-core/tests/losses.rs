@@ -7,8 +7,8 @@ use ddpo_core::objective::DdpoSf;
 use ddpo_core::scheduler::{Ddim, DdimConfig};
 use ddpo_core::weighting::SoftmaxWeights;
 use ddpo_core::{
-    Condition, Denoiser, Grouping, Guided, LogProbTerms, Objective, Prediction, PredictionKind, PromptId, Reduction, Result,
-    StepIndex, Timestep, Weighting, denoising_error, propose,
+    Condition, Denoiser, Grouping, Guided, LogProbTerms, Objective, Prediction, PredictionKind, PromptId, Reduction,
+    Result, StepIndex, Timestep, Weighting, denoising_error, propose,
 };
 use ddpo_testing::{Tolerance, assert_close, stable_diffusion_schedule};
 use serde_json::Value;

@@ -44,5 +44,6 @@ pub use stop::StopFlag;
 pub use tensors::NamedTensor;
 pub use tracker::{Batches, Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
 pub use trainer::{
-    DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, ForkPolicy, Parts, RwrParts, RwrTrainer, StopRule,
+    DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, ForkPolicy, Parts, RwrParts, RwrTrainer,
+    StopRule,
 };

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use crate::common::{Trainer, bits, listening, plan, rwr_plan, rwr_trainer, timeless, trainer};
-use ddpo_core::{Grouping, Weighting};
 use ddpo_core::weighting::{SoftmaxWeights, SparseWeights};
+use ddpo_core::{Grouping, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{
     Broadcast, CheckpointStore, Checkpoints, Event, Identity, JsonLines, Learner, Outcome, Record, Result, Run,

@@ -6,9 +6,7 @@ use ddpo_core::objective::{DdpoIs, DdpoSf};
 use ddpo_core::{Advantage, Judge, Objective, RgbImage};
 use ddpo_models::DiffusionPolicy;
 use ddpo_rewards::mean_pairwise_distance;
-use ddpo_train::{
-    AdamWConfig, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Parts, StopRule,
-};
+use ddpo_train::{AdamWConfig, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Parts, StopRule};
 
 use crate::config::{AdvantagePlan, Algorithm, NonFinitePolicy, Reduction, RunPlan};
 use crate::device::DeviceName;
