@@ -85,11 +85,6 @@ pub(crate) fn unary<const D: usize>(x: Tensor<D>, op: impl Operation) -> Tensor<
     Tensor::from_dispatch(Dispatch::kernel1(x.into_dispatch(), Arc::new(op)))
 }
 
-/// Runs a kernel on one input, whose value has a rank of its own.
-pub(crate) fn unary_to<const D: usize, const E: usize>(x: Tensor<D>, op: impl Operation) -> Tensor<E> {
-    Tensor::from_dispatch(Dispatch::kernel1(x.into_dispatch(), Arc::new(op)))
-}
-
 /// Runs a kernel on one to three inputs of any rank; absent ones are left out.
 pub(crate) fn apply<const D: usize, const E: usize, const F: usize>(
     x: Tensor<D>,

@@ -53,8 +53,7 @@ impl DiffusionPolicy {
 
     /// The same policy with or without gradient checkpointing: instead of keeping every intermediate value for the backward
     /// pass, it keeps what enters each layer of the UNet and computes the layer again. Values are the same to the bit, and so
-    /// are the gradients of adapters on attention and feed-forward layers; those of others up to rounding. On devices other
-    /// than the CPU nothing changes.
+    /// are the gradients of adapters on attention and feed-forward layers; those of others up to rounding.
     #[must_use]
     pub fn recomputing(self, recompute: bool) -> Self {
         Self { recompute, ..self }
@@ -123,9 +122,7 @@ impl Denoiser<4> for DiffusionPolicy {
             let times: Vec<f64> = timesteps.iter().map(|timestep| timestep.0).collect();
             let (trained, leaves) = self.trained();
             let value = predict_recomputing(&self.sampler, trained, leaves, sample, times, &condition.states);
-            if let Some(value) = value.map_err(CoreError::model)? {
-                return Ok(Prediction::new(self.base.kind, value));
-            }
+            return Ok(Prediction::new(self.base.kind, value.map_err(CoreError::model)?));
         }
         self.tracked.predict(sample, timesteps, condition)
     }

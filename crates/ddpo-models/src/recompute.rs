@@ -39,7 +39,7 @@ impl Trained {
 }
 
 /// What `sampler` predicts as a function of `leaves`, the values of `trained` in the graph, with nothing kept but what enters
-/// each segment of the network. `None` on a device whose backward pass cannot be extended.
+/// each segment of the network.
 ///
 /// # Shapes
 ///
@@ -51,10 +51,10 @@ pub(crate) fn predict_recomputing(
     sample: &Tensor<4>,
     times: Vec<f64>,
     states: &Tensor<3>,
-) -> Result<Option<Tensor<4>>> {
+) -> Result<Tensor<4>> {
     let (sample, states) = (sample.clone().inner(), states.clone().inner());
     let (value, text, inputs) = sampler.unet.forward_keeping(&sampler.weights, sample.clone(), &times, &states)?;
-    let Some(device) = leaves.first().map(Tensor::device) else { return Ok(None) };
+    let Some(device) = leaves.first().map(Tensor::device) else { return Ok(value) };
     let second = Second { unet: sampler.unet.clone(), trained, device, sample, times, text, inputs };
     // One parameter of all leaves, because an operation has a fixed number of inputs; the graph takes it apart again.
     Ok(deferred(Tensor::cat(leaves, 0), &value, move |gradient| second.gradient(gradient)))

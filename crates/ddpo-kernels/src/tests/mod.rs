@@ -2,6 +2,7 @@
 
 mod attention;
 mod conv;
+mod deferred;
 mod linear;
 mod norm;
 mod pointwise;
