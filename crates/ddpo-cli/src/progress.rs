@@ -176,14 +176,17 @@ pub fn open_model(source: &ModelSource, variant: Option<&str>, device: DeviceNam
                 finish(bar.replace((name.to_owned(), download_bar(name, total))));
                 // Where there is no terminal to draw on, a line says what takes so long.
                 if !std::io::stderr().is_terminal() {
-                    eprintln!("downloading {name}, {}", HumanBytes(total));
+                    let size = total.map(|total| format!(", {}", HumanBytes(total))).unwrap_or_default();
+                    eprintln!("downloading {name}{size}");
                 }
             }
             if let Some((_, bar)) = &bar {
                 bar.set_position(done);
             }
         }
-        HubEvent::FromCache { reason } => eprintln!("warning: using the cached model, as the hub is away: {reason}"),
+        HubEvent::FromCache { reason } => {
+            eprintln!("warning: using the model in the cache, as the hub did not give it: {reason}")
+        }
         _ => {}
     })?;
     finish(bar);
@@ -196,9 +199,11 @@ fn finish(bar: Option<(String, ProgressBar)>) {
     }
 }
 
-fn download_bar(name: &str, total: u64) -> ProgressBar {
-    let bar = ProgressBar::new(total);
-    if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:32}] {bytes}/{total_bytes}  {eta} left") {
+/// A bar of `total` bytes, or a count of those that have come where nobody knows how many there are.
+fn download_bar(name: &str, total: Option<u64>) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(total, indicatif::ProgressDrawTarget::stderr());
+    let template = if total.is_some() { "{msg} [{bar:32}] {bytes}/{total_bytes}  {eta} left" } else { "{msg} {bytes}" };
+    if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }
     bar.set_message(name.to_owned());

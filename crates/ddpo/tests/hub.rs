@@ -38,7 +38,8 @@ impl Place {
     fn settings(&self) -> HubSettings {
         let cache = self.directory.path().join("hub");
         let endpoint = self.server.endpoint.clone();
-        HubSettings { endpoint, cache, token: None, offline: false, certificates: None }
+        let timeout = std::time::Duration::from_secs(10);
+        HubSettings { endpoint, cache, token: None, offline: false, certificates: None, timeout }
     }
 
     fn hub(&self) -> Hub {
@@ -62,7 +63,7 @@ fn only_what_a_pipeline_needs_is_fetched_and_only_once() {
     let snapshot = hub
         .fetch(MODEL, &mut |event| {
             if let HubEvent::File { name, done, total } = event {
-                assert!(done <= total);
+                assert!(done <= total.unwrap());
                 seen.push(name.to_owned());
             }
         })
@@ -119,22 +120,69 @@ fn without_the_hub_there_is_the_cache() {
     assert!(error.contains("has no file `unet/diffusion_pytorch_model.safetensors`"), "{error}");
 }
 
+/// A hub that says no, is busy or does not work says nothing of what has been there before.
+#[test]
+fn what_is_in_the_cache_is_used_when_the_hub_says_no() {
+    let place = Place::new(Behaviour::default());
+    let snapshot = place.hub().fetch(MODEL, &mut quiet).unwrap();
+    for (status, words) in
+        [("401 Unauthorized", "401"), ("403 Forbidden", "403"), ("404 Not Found", "404"), ("410 Gone", "410")]
+    {
+        let server = HubServer::start(&place.model, Behaviour { listing: Some(status), ..Behaviour::default() });
+        let hub = |cache: &str| {
+            let (endpoint, cache) = (server.endpoint.clone(), place.directory.path().join(cache));
+            Hub::new(HubSettings { endpoint, cache, ..place.settings() })
+        };
+        let mut reasons = Vec::new();
+        let found = hub("hub").fetch(MODEL, &mut |event| {
+            if let HubEvent::FromCache { reason } = event {
+                reasons.push(reason.to_owned());
+            }
+        });
+        assert_eq!(found.unwrap(), snapshot);
+        assert!(reasons.len() == 1 && reasons[0].contains(words), "{reasons:?}");
+        let error = hub("empty").fetch(MODEL, &mut quiet).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn a_busy_hub_is_asked_again() {
+    let file = "unet/config.json";
+    let place = Place::new(Behaviour { busy: Some(file.into()), ..Behaviour::default() });
+    let snapshot = place.hub().fetch(MODEL, &mut quiet).unwrap();
+    same_files(&snapshot, &place.model);
+    let asked =
+        place.server.requests().iter().filter(|request| request.starts_with("HEAD") && request.ends_with(file)).count();
+    assert_eq!(asked, 2);
+}
+
+#[test]
+fn a_mirror_that_says_no_length_is_read_to_the_end() {
+    let place = Place::new(Behaviour { no_length: true, ..Behaviour::default() });
+    // What is left of an earlier attempt may be anything, since nobody knows how long the whole is.
+    let blobs = place.directory.path().join("hub/models--org--tiny/blobs");
+    std::fs::create_dir_all(&blobs).unwrap();
+    std::fs::write(blobs.join("unet-diffusion_pytorch_model.safetensors.incomplete"), b"something else").unwrap();
+    same_files(&place.hub().fetch(MODEL, &mut quiet).unwrap(), &place.model);
+}
+
 #[test]
 fn a_download_that_broke_off_goes_on() {
     let file = "unet/diffusion_pytorch_model.safetensors";
     let place = Place::new(Behaviour { cut: Some((file.into(), 1000)), ..Behaviour::default() });
-    let error = place.hub().fetch(MODEL, &mut quiet).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("cannot get `{file}` of `org/tiny`")), "{error}");
-    let mut first = None;
+    let mut seen = Vec::new();
     let snapshot = place.hub().fetch(MODEL, &mut |event| {
         if let HubEvent::File { name, done, .. } = event
             && name == file
         {
-            first.get_or_insert(done);
+            seen.push(done);
         }
     });
-    assert_eq!(first, Some(1000), "it began anew");
     same_files(&snapshot.unwrap(), &place.model);
+    assert!(seen.is_sorted() && seen.iter().filter(|done| **done == 1000).count() == 2, "it began anew: {seen:?}");
+    let content = format!("GET /content/{file}");
+    assert_eq!(place.server.requests().iter().filter(|request| request.starts_with(&content)).count(), 2);
 }
 
 #[test]

@@ -17,6 +17,12 @@ use super::{HubEvent, HubModel, HubSettings};
 /// More than a list of files needs.
 const LARGEST_LISTING: u64 = 64 << 20;
 
+/// Seconds before each new attempt at what may go better later, where the hub does not say how many.
+const PAUSES: [u64; 4] = [1, 2, 4, 8];
+
+/// A hub that asks for more patience than this is not waited for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
 /// A file of a listing is redirected within the hub so many times at most.
 const MOST_REDIRECTS: usize = 5;
 
@@ -26,6 +32,17 @@ pub(super) enum Failure {
     /// There was no answer.
     #[error("{0}")]
     Unreachable(String),
+    /// There was an answer, and it broke off.
+    #[error("{0}")]
+    BrokenOff(String),
+    /// The hub is there and does not work now.
+    #[error("the hub answered {status}{}", reason(*status))]
+    Busy {
+        /// Its answer.
+        status: u16,
+        /// When it wants to be asked again.
+        retry_after: Option<Duration>,
+    },
     /// Who asks may not have it.
     #[error("the hub answered {0}, access denied")]
     Denied(u16),
@@ -60,7 +77,8 @@ pub(super) struct Client {
 /// What a file is, before it is fetched.
 struct Metadata {
     checksum: String,
-    size: u64,
+    /// In bytes; a mirror may not say.
+    size: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -92,9 +110,9 @@ impl Client {
             .redirect_auth_headers(RedirectAuthHeaders::SameHost)
             .user_agent(concat!("ddpo/", env!("CARGO_PKG_VERSION")))
             .timeout_connect(Some(Duration::from_secs(20)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
+            .timeout_recv_response(Some(settings.timeout))
             // A file of gigabytes takes as long as it takes, as long as something comes.
-            .timeout_per_read(Some(Duration::from_secs(60)))
+            .timeout_per_read(Some(settings.timeout))
             .build();
         Ok(Self { agent: config.into(), endpoint: settings.endpoint.clone(), token: settings.token.clone() })
     }
@@ -102,8 +120,10 @@ impl Client {
     /// The files of a model.
     pub(super) fn listing(&self, model: HubModel<'_>) -> Result<Listing, Failure> {
         let url = format!("{}/api/models/{}/revision/{}", self.endpoint, model.id, escape_revision(model.revision));
-        let mut response = self.authorized(self.agent.get(&url)).call().map_err(unreachable)?;
-        check_status(&response)?;
+        let mut response = patiently(|| {
+            let response = self.authorized(self.agent.get(&url)).call().map_err(unreachable)?;
+            check_status(&response).map(|()| response)
+        })?;
         let body = response.body_mut().with_config().limit(LARGEST_LISTING).read_to_vec().map_err(unreachable)?;
         let info: RepositoryInfo = serde_json::from_slice(&body)
             .map_err(|error| Failure::Protocol(format!("the list of files cannot be parsed: {error}")))?;
@@ -126,12 +146,11 @@ impl Client {
             return Ok(());
         }
         let url = format!("{}/{}/resolve/{commit}/{}", self.endpoint, model.id, escape(name));
-        let metadata = self.metadata(&url)?;
+        let metadata = patiently(|| self.metadata(&url))?;
         let blob = cache.blob(&metadata.checksum);
         if !blob.is_file() {
-            self.download(&url, &metadata, &blob, &mut |done| {
-                on_event(HubEvent::File { name, done, total: metadata.size });
-            })?;
+            let mut on_progress = |done, total| on_event(HubEvent::File { name, done, total });
+            patiently(|| self.download(&url, &metadata, &blob, &mut on_progress))?;
         }
         Ok(cache.link(&blob, commit, name)?)
     }
@@ -154,12 +173,12 @@ impl Client {
                 check_status(&response)?;
             }
             let checksum = header("x-linked-etag").or_else(|| header("etag")).map(unquote);
-            let size = header("x-linked-size").or_else(|| header("content-length")).and_then(|size| size.parse().ok());
-            return match (checksum, size) {
-                (Some(checksum), Some(size)) if is_name(checksum) => {
-                    Ok(Metadata { checksum: checksum.to_owned(), size })
-                }
-                found => Err(Failure::Protocol(format!("checksum and size {found:?} found, both wanted"))),
+            // The length of a redirection is that of its own page.
+            let length = header("content-length").filter(|_| !is_redirect);
+            let size = header("x-linked-size").or(length).and_then(|size| size.parse().ok());
+            return match checksum {
+                Some(checksum) if is_name(checksum) => Ok(Metadata { checksum: checksum.to_owned(), size }),
+                found => Err(Failure::Protocol(format!("checksum {found:?} found, the name of a file wanted"))),
             };
         }
         Err(Failure::Protocol(format!("more than {MOST_REDIRECTS} redirections found")))
@@ -171,7 +190,7 @@ impl Client {
         url: &str,
         metadata: &Metadata,
         blob: &Path,
-        on_progress: &mut dyn FnMut(u64),
+        on_progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<(), Failure> {
         create_parent(blob)?;
         let mut part = blob.as_os_str().to_owned();
@@ -185,32 +204,34 @@ impl Client {
         if blob.is_file() {
             return Ok(());
         }
-        let mut done = file.seek(SeekFrom::End(0)).map_err(failed)?;
-        if done > metadata.size {
-            done = 0;
-        }
-        if done < metadata.size || metadata.size == 0 {
-            self.append(url, &mut file, part, done, on_progress)?;
-        }
+        let here = file.seek(SeekFrom::End(0)).map_err(failed)?;
+        // Of a content of unknown size nobody can say whether what is here is all of it.
+        let start = metadata.size.filter(|size| here <= *size).map_or(0, |_| here);
+        let size = match metadata.size {
+            Some(size) if start == size && size > 0 => Some(size),
+            size => self.append(url, &mut file, part, start, size, on_progress)?,
+        };
         let found = file.metadata().map_err(failed)?.len();
-        if found != metadata.size {
-            let reason = format!("{found} bytes found, {} wanted; the next attempt goes on from there", metadata.size);
-            return Err(Failure::Unreachable(reason));
+        if size.is_some_and(|wanted| found != wanted) {
+            let wanted = size.unwrap_or_default();
+            let reason = format!("{found} bytes found, {wanted} wanted; the next attempt goes on from there");
+            return Err(Failure::BrokenOff(reason));
         }
         file.sync_all().map_err(failed)?;
         fs::rename(part, blob).map_err(|source| io("rename", part, source))?;
         Ok(())
     }
 
-    /// Writes the rest of a content from byte `start` on.
+    /// Writes the rest of a content from byte `start` on. Gives its whole size, where that was known or is told now.
     fn append(
         &self,
         url: &str,
         file: &mut File,
         part: &Path,
         start: u64,
-        on_progress: &mut dyn FnMut(u64),
-    ) -> Result<(), Failure> {
+        size: Option<u64>,
+        on_progress: &mut dyn FnMut(u64, Option<u64>),
+    ) -> Result<Option<u64>, Failure> {
         let failed = |source| io("write", part, source);
         let mut request = self.authorized(self.agent.get(url));
         if start > 0 {
@@ -222,13 +243,16 @@ impl Client {
         let mut done = if response.status().as_u16() == 206 { start } else { 0 };
         file.set_len(done).map_err(failed)?;
         file.seek(SeekFrom::Start(done)).map_err(failed)?;
+        let length =
+            response.headers().get("content-length").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let size = size.or_else(|| Some(length? + done));
         let mut reader = response.into_body().into_reader();
         let mut buffer = vec![0; 1 << 18];
         loop {
-            on_progress(done);
-            let count = reader.read(&mut buffer).map_err(|error| Failure::Unreachable(error.to_string()))?;
+            on_progress(done, size);
+            let count = reader.read(&mut buffer).map_err(|error| Failure::BrokenOff(error.to_string()))?;
             if count == 0 {
-                return Ok(());
+                return Ok(size);
             }
             file.write_all(&buffer[..count]).map_err(failed)?;
             done += count as u64;
@@ -267,15 +291,43 @@ fn root_certificates(settings: &HubSettings) -> Result<RootCerts, Failure> {
     }
 }
 
+/// What `attempt` gives, tried again for as long as the hub is busy or breaks off: after as many seconds as it asks for, else
+/// after some that double.
+fn patiently<T>(mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    for pause in PAUSES {
+        let wait = match attempt() {
+            Err(Failure::Busy { retry_after, .. }) => retry_after.unwrap_or(Duration::from_secs(pause)),
+            // What broke off goes on from where it was, so nothing is asked for twice.
+            Err(Failure::BrokenOff(_)) => Duration::ZERO,
+            outcome => return outcome,
+        };
+        if wait > LONGEST_PAUSE {
+            break;
+        }
+        std::thread::sleep(wait);
+    }
+    attempt()
+}
+
 fn check_status(response: &Response<Body>) -> Result<(), Failure> {
     match response.status().as_u16() {
         200..=299 => Ok(()),
         404 => Err(Failure::NotFound),
         status @ (401 | 403) => Err(Failure::Denied(status)),
-        // The hub is there and does not work: what is in the cache is as good as it was.
-        status @ 500.. => Err(Failure::Unreachable(format!("the hub answered {status}"))),
+        status @ (408 | 429 | 500..) => Err(Failure::Busy { status, retry_after: retry_after(response) }),
         status => Err(Failure::Protocol(format!("the hub answered {status}"))),
     }
+}
+
+/// The header of this name in its form of seconds; that of a date is left to the customary pause.
+fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    let seconds = response.headers().get("retry-after")?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+/// What an answer means, where its number alone does not tell.
+fn reason(status: u16) -> &'static str {
+    if status == 429 { ", too many requests" } else { "" }
 }
 
 fn unreachable(error: ureq::Error) -> Failure {

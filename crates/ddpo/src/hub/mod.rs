@@ -25,12 +25,12 @@ pub enum HubEvent<'a> {
         name: &'a str,
         /// Bytes that are here.
         done: u64,
-        /// Bytes in all.
-        total: u64,
+        /// Bytes in all, where the hub says it.
+        total: Option<u64>,
     },
-    /// The hub could not be reached, so what is in the cache is used.
+    /// The hub did not give the model, so what is in the cache is used.
     FromCache {
-        /// Why it could not be reached.
+        /// Why it did not: it could not be reached, or said no.
         reason: &'a str,
     },
 }
@@ -61,7 +61,7 @@ impl Hub {
         Self { settings }
     }
 
-    /// The hub of the environment: `HF_HOME`, `HF_HUB_CACHE`, `HF_TOKEN`, `HF_ENDPOINT`, `HF_HUB_OFFLINE`.
+    /// The hub of the environment, see [`HubSettings::from_env`].
     pub fn from_env() -> Self {
         Self::new(HubSettings::from_env())
     }
@@ -75,18 +75,20 @@ impl Hub {
         if self.settings.offline {
             return self.cached(model);
         }
-        let client = Client::new(&self.settings).map_err(|failure| refused(model, "the model", &failure))?;
-        let listing = match client.listing(model) {
-            Ok(listing) => listing,
-            Err(Failure::Unreachable(reason)) => {
-                let Ok(directory) = self.cached(model) else {
-                    return Err(refused(model, "the list of files", &Failure::Unreachable(reason)));
-                };
-                on_event(HubEvent::FromCache { reason: &reason });
-                return Ok(directory);
+        match self.download(model, on_event) {
+            // What the cache has is as good as it was, whatever the hub says today.
+            Err(Error::Hub { what, reason, .. }) if self.cached(model).is_ok() => {
+                on_event(HubEvent::FromCache { reason: &format!("cannot get {what}: {reason}") });
+                self.cached(model)
             }
-            Err(failure) => return Err(refused(model, "the list of files", &failure)),
-        };
+            outcome => outcome,
+        }
+    }
+
+    /// Brings what is missing of a model into the cache.
+    fn download(&self, model: HubModel<'_>, on_event: &mut dyn FnMut(HubEvent<'_>)) -> Result<PathBuf> {
+        let client = Client::new(&self.settings).map_err(|failure| refused(model, "the model", &failure))?;
+        let listing = client.listing(model).map_err(|failure| refused(model, "the list of files", &failure))?;
         let cache = self.cache(model);
         let required = required_files(&listing.files, model.variant)?;
         let mut get = |name: &str| -> Result<()> {

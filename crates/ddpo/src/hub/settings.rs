@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How to reach the hub.
 #[derive(Clone, PartialEq, Eq)]
@@ -16,36 +17,79 @@ pub struct HubSettings {
     pub offline: bool,
     /// A PEM file of the certificates that are trusted instead of Mozilla's list.
     pub certificates: Option<PathBuf>,
+    /// How long the hub may say nothing.
+    pub timeout: Duration,
 }
 
 impl HubSettings {
     /// The public hub.
     pub const ENDPOINT: &'static str = "https://huggingface.co";
 
-    /// The settings of the environment and of the token file in `HF_HOME`. Trusted certificates are where Python's clients look
-    /// for them, in `REQUESTS_CA_BUNDLE` or `SSL_CERT_FILE`.
+    /// How long the hub may say nothing where the environment does not tell: for a slow line, and a hub that has to think.
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// The settings of the environment and of the token file in `HF_HOME`, by the variables of Python's clients:
+    ///
+    /// - the cache: `HF_HUB_CACHE` or its older name `HUGGINGFACE_HUB_CACHE`, else `hub` in `HF_HOME`, else in
+    ///   `XDG_CACHE_HOME/huggingface`, else in `~/.cache/huggingface`; `~` and `$NAME` in them are what they are in a shell;
+    /// - the token: `HF_TOKEN` or `HUGGING_FACE_HUB_TOKEN`, else the file `HF_TOKEN_PATH`, which a login leaves, unless
+    ///   `HF_HUB_DISABLE_IMPLICIT_TOKEN` is set;
+    /// - `HF_ENDPOINT`; `HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`; `HF_HUB_DOWNLOAD_TIMEOUT` in seconds;
+    /// - trusted certificates: `REQUESTS_CA_BUNDLE`, `CURL_CA_BUNDLE` or `SSL_CERT_FILE`.
     pub fn from_env() -> Self {
         Self::from_variables(&|name| std::env::var(name).ok(), std::env::home_dir().as_deref())
     }
 
     /// The settings that these variables make, an empty one being none.
     fn from_variables(get: &dyn Fn(&str) -> Option<String>, home: Option<&Path>) -> Self {
-        let get = |name: &str| get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let in_cache = |parent: PathBuf| parent.join("huggingface");
-        let hf_home = get("HF_HOME")
-            .map(PathBuf::from)
-            .or_else(|| get("XDG_CACHE_HOME").map(|path| in_cache(path.into())))
-            .unwrap_or_else(|| in_cache(home.unwrap_or(Path::new(".")).join(".cache")));
-        let stored = get("HF_TOKEN_PATH").map_or_else(|| hf_home.join("token"), PathBuf::from);
-        let token = get("HF_TOKEN").or_else(|| read_token(&stored));
-        let endpoint = get("HF_ENDPOINT").unwrap_or_else(|| Self::ENDPOINT.to_owned());
+        let home = home.unwrap_or(Path::new("."));
+        let text = |name: &str| get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let first = |names: &[&str]| names.iter().find_map(|name| text(name));
+        let path = |names: &[&str]| first(names).map(|value| expand(&value, home, get));
+        let is_set = |names: &[&str]| names.iter().any(|name| text(name).is_some_and(|value| is_true(&value)));
+        let hf_home = path(&["HF_HOME"])
+            .or_else(|| path(&["XDG_CACHE_HOME"]).map(|cache| cache.join("huggingface")))
+            .unwrap_or_else(|| home.join(".cache/huggingface"));
+        let stored = path(&["HF_TOKEN_PATH"]).unwrap_or_else(|| hf_home.join("token"));
+        let implicit = || if is_set(&["HF_HUB_DISABLE_IMPLICIT_TOKEN"]) { None } else { read_token(&stored) };
+        let seconds =
+            text("HF_HUB_DOWNLOAD_TIMEOUT").and_then(|value| value.parse().ok()).filter(|&seconds| seconds > 0);
         Self {
-            endpoint: endpoint.trim_end_matches('/').to_owned(),
-            cache: get("HF_HUB_CACHE").map_or_else(|| hf_home.join("hub"), PathBuf::from),
-            token,
-            offline: get("HF_HUB_OFFLINE").is_some_and(|value| is_true(&value)),
-            certificates: get("REQUESTS_CA_BUNDLE").or_else(|| get("SSL_CERT_FILE")).map(PathBuf::from),
+            endpoint: text("HF_ENDPOINT").as_deref().unwrap_or(Self::ENDPOINT).trim_end_matches('/').to_owned(),
+            cache: path(&["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"]).unwrap_or_else(|| hf_home.join("hub")),
+            token: first(&["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]).or_else(implicit),
+            offline: is_set(&["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"]),
+            certificates: path(&["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"]),
+            timeout: seconds.map_or(Self::TIMEOUT, Duration::from_secs),
         }
+    }
+}
+
+/// A path with its `~` and its variables as `os.path.expanduser` and `os.path.expandvars` read them: a variable that is not set
+/// stays as it is written.
+fn expand(path: &str, home: &Path, get: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let mut expanded = String::new();
+    let mut rest = path;
+    while let Some((before, after)) = rest.split_once('$') {
+        let (name, written) = match after.strip_prefix('{').and_then(|braced| braced.split_once('}')) {
+            Some((name, _)) => (name, name.len() + 2),
+            None => {
+                let end = after.find(|c: char| c != '_' && !c.is_ascii_alphanumeric()).unwrap_or(after.len());
+                (&after[..end], end)
+            }
+        };
+        expanded += before;
+        match get(name).filter(|_| !name.is_empty()) {
+            Some(value) => expanded += &value,
+            None => expanded += &format!("${}", &after[..written]),
+        }
+        rest = &after[written..];
+    }
+    expanded += rest;
+    match expanded.strip_prefix('~') {
+        Some("") => home.to_owned(),
+        Some(below) if below.starts_with('/') => home.join(below.trim_start_matches('/')),
+        _ => expanded.into(),
     }
 }
 
@@ -69,6 +113,7 @@ impl fmt::Debug for HubSettings {
             .field("token", &self.token.as_ref().map(|_| "…"))
             .field("offline", &self.offline)
             .field("certificates", &self.certificates)
+            .field("timeout", &self.timeout)
             .finish()
     }
 }
@@ -104,11 +149,40 @@ mod tests {
     }
 
     #[test]
+    fn paths_are_expanded_as_python_expands_them() {
+        let cache = |value: &str| settings(&[("HF_HUB_CACHE", value), ("USER_1", "me"), ("D", "/data")]).cache;
+        for (written, meant) in [
+            ("~", "/h"),
+            ("~/hf/hub", "/h/hf/hub"),
+            ("~other/hub", "~other/hub"),
+            ("$D/hub", "/data/hub"),
+            ("/x/${USER_1}y/$USER_1", "/x/mey/me"),
+            ("/x/$NONE/${NONE}/$", "/x/$NONE/${NONE}/$"),
+        ] {
+            assert_eq!(cache(written), Path::new(meant), "{written}");
+        }
+        assert_eq!(settings(&[("HF_HOME", "~/hf")]).cache, Path::new("/h/hf/hub"));
+        assert_eq!(settings(&[("XDG_CACHE_HOME", "~/c")]).cache, Path::new("/h/c/huggingface/hub"));
+    }
+
+    #[test]
+    fn older_names_and_those_of_transformers_count() {
+        assert_eq!(settings(&[("HUGGINGFACE_HUB_CACHE", "/c")]).cache, Path::new("/c"));
+        assert_eq!(settings(&[("HUGGINGFACE_HUB_CACHE", "/c"), ("HF_HUB_CACHE", "/d")]).cache, Path::new("/d"));
+        assert!(settings(&[("TRANSFORMERS_OFFLINE", "1")]).offline);
+        assert_eq!(settings(&[("HUGGING_FACE_HUB_TOKEN", "old")]).token.as_deref(), Some("old"));
+        assert_eq!(settings(&[("CURL_CA_BUNDLE", "/b")]).certificates.as_deref(), Some(Path::new("/b")));
+        assert_eq!(settings(&[("HF_HUB_DOWNLOAD_TIMEOUT", "7")]).timeout, Duration::from_secs(7));
+        assert_eq!(settings(&[("HF_HUB_DOWNLOAD_TIMEOUT", "soon")]).timeout, HubSettings::TIMEOUT);
+    }
+
+    #[test]
     fn a_login_is_found() {
         let home = tempfile::tempdir().unwrap();
         std::fs::write(home.path().join("token"), "from file\n").unwrap();
         let path = home.path().to_str().unwrap();
         assert_eq!(settings(&[("HF_HOME", path)]).token.as_deref(), Some("from file"));
         assert_eq!(settings(&[("HF_HOME", path), ("HF_TOKEN", "set")]).token.as_deref(), Some("set"));
+        assert_eq!(settings(&[("HF_HOME", path), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]).token, None);
     }
 }

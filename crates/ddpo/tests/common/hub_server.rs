@@ -15,6 +15,12 @@ pub struct Behaviour {
     pub token: Option<String>,
     /// Breaks the first download of this file off after so many bytes.
     pub cut: Option<(String, usize)>,
+    /// The status of every listing, instead of one.
+    pub listing: Option<&'static str>,
+    /// Answers the first question for this file with 429, and asks for no patience.
+    pub busy: Option<String>,
+    /// Says no length of anything.
+    pub no_length: bool,
     /// The commit it tells.
     pub commit: Option<String>,
     /// The checksum it tells of every file.
@@ -47,6 +53,7 @@ impl HubServer {
             port,
             requests: requests.clone(),
             cut: Mutex::new(behaviour.cut.clone()),
+            busy: Mutex::new(behaviour.busy.clone()),
             behaviour,
         });
         std::thread::spawn(move || {
@@ -73,6 +80,7 @@ struct Service {
     port: u16,
     requests: Arc<Mutex<Vec<String>>>,
     cut: Mutex<Option<(String, usize)>>,
+    busy: Mutex<Option<String>>,
     behaviour: Behaviour,
 }
 
@@ -108,7 +116,11 @@ impl Service {
         let Some(request) = Request::read(&mut stream) else { return };
         let told = if request.token.is_some() { "+token" } else { "" };
         self.requests.lock().unwrap().push(format!("{} {}{told}", request.method, request.path));
-        let (head, body) = self.response(&request);
+        let (mut head, body) = self.response(&request);
+        if self.behaviour.no_length {
+            let lengths = |line: &&str| !line.starts_with("content-length") && !line.starts_with("x-linked-size");
+            head = head.split("\r\n").filter(lengths).collect::<Vec<_>>().join("\r\n");
+        }
         let body = if request.method == "HEAD" { &[] } else { body.as_slice() };
         // A client that has heard enough may be gone.
         let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).and_then(|()| stream.flush());
@@ -122,10 +134,20 @@ impl Service {
         }
         let commit = self.behaviour.commit.as_deref().unwrap_or(COMMIT);
         if request.path.starts_with("/api/models/org/tiny/revision/") {
+            if let Some(status) = self.behaviour.listing {
+                return plain(status, b"{}");
+            }
             return plain("200 OK", listing(&self.root, commit).as_bytes());
         }
         if let Some(name) = content {
             return self.content(request, name);
+        }
+        if self.busy.lock().unwrap().take_if(|file| request.path.ends_with(file.as_str())).is_some() {
+            return (
+                "HTTP/1.1 429 Too Many Requests\r\nretry-after: 0\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+                    .into(),
+                Vec::new(),
+            );
         }
         match request.path.strip_prefix(&format!("/org/tiny/resolve/{commit}/")) {
             Some(name) if self.root.join(name).is_file() => self.resolve(request, name, commit),
