@@ -1,33 +1,22 @@
-//! PNG files, other pictures in, and grids of pictures.
+//! Pictures in, PNG files out, and grids of pictures.
+
+mod read;
 
 use std::io::Cursor;
 use std::path::Path;
 
 use ddpo_core::RgbImage;
-use image::{DynamicImage, ExtendedColorType, ImageFormat};
+use image::{ExtendedColorType, ImageFormat};
 
 use crate::error::{Error, Result};
 
-/// White, between the pictures of a grid and behind transparent pixels.
+pub use read::read_image;
+
+/// White, between the pictures of a grid.
 const PAPER: u8 = 255;
 
 /// The gap between the pictures of a grid, in pixels.
 const GAP: usize = 2;
-
-/// Reads a PNG or JPEG file as 8-bit RGB, with transparency over white.
-///
-/// # Errors
-///
-/// Fails when the file cannot be read or is neither.
-pub fn read_image(path: &Path) -> Result<RgbImage> {
-    let bytes = ddpo_train::fs::read(path)?;
-    let picture = image::load_from_memory(&bytes).map_err(|source| Error::Picture {
-        operation: "decode",
-        path: path.to_owned(),
-        source,
-    })?;
-    over_white(picture)
-}
 
 /// Reads a text file.
 ///
@@ -123,16 +112,6 @@ pub(crate) fn encode_png(picture: &RgbImage) -> Result<Vec<u8>, image::ImageErro
     Ok(bytes.into_inner())
 }
 
-fn over_white(picture: DynamicImage) -> Result<RgbImage> {
-    let rgba = picture.into_rgba8();
-    let blend = |value: u8, alpha: u8| {
-        let (value, alpha, paper) = (u32::from(value), u32::from(alpha), u32::from(PAPER));
-        ((value * alpha + paper * (255 - alpha) + 127) / 255) as u8
-    };
-    let pixels = rgba.pixels().flat_map(|p| [0, 1, 2].map(|channel| blend(p[channel], p[3]))).collect();
-    Ok(RgbImage::new(rgba.width(), rgba.height(), pixels)?)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,24 +127,6 @@ mod tests {
         let picture = RgbImage::new(2, 1, vec![1, 2, 3, 250, 251, 252]).unwrap();
         write_png(&path, &picture).unwrap();
         assert_eq!(read_image(&path).unwrap(), picture);
-    }
-
-    #[test]
-    fn transparency_is_white() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a.png");
-        let rgba = image::RgbaImage::from_raw(2, 1, vec![10, 20, 30, 0, 10, 20, 30, 255]).unwrap();
-        rgba.save(&path).unwrap();
-        assert_eq!(read_image(&path).unwrap().pixels(), [255, 255, 255, 10, 20, 30]);
-    }
-
-    #[test]
-    fn what_is_no_picture_is_named() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("notes.png");
-        std::fs::write(&path, "not a picture").unwrap();
-        let error = read_image(&path).unwrap_err().to_string();
-        assert!(error.starts_with("cannot decode the image") && error.ends_with("notes.png"), "{error}");
     }
 
     #[test]
