@@ -62,6 +62,9 @@ pub struct Train {
     /// Rounds of sample, score, update
     #[arg(long, value_name = "N")]
     pub epochs: Option<u64>,
+    /// An adapter below the one that is trained, and how much of it: it stays as it is; may be given more than once
+    #[arg(long, value_name = "FILE|RUN[:STRENGTH]")]
+    pub lora: Vec<String>,
     /// Whose names the adapter's file has: diffusers, or kohya for ComfyUI and A1111
     #[arg(long, value_name = "F")]
     pub lora_format: Option<String>,
@@ -91,9 +94,9 @@ pub struct Sample {
     /// Which weight files to prefer, such as fp16
     #[arg(long, value_name = "V")]
     pub variant: Option<String>,
-    /// An adapter to apply: a safetensors file, or a run directory
-    #[arg(long, value_name = "FILE|RUN")]
-    pub lora: Option<PathBuf>,
+    /// An adapter to apply, a safetensors file or a run directory, and how much of it; may be given more than once
+    #[arg(long, value_name = "FILE|RUN[:STRENGTH]")]
+    pub lora: Vec<String>,
     /// What to draw; more than one prompt may follow, and the option may be repeated
     #[arg(long, value_name = "TEXT", required = true, num_args = 1..)]
     pub prompt: Vec<String>,
@@ -147,9 +150,9 @@ pub struct Evaluate {
     /// `emoji` (embedded), a diffusers directory, or a hub id
     #[arg(long, value_name = "M", required_unless_present = "run")]
     pub model: Option<String>,
-    /// An adapter to compare with the model alone
-    #[arg(long, value_name = "FILE")]
-    pub lora: Option<PathBuf>,
+    /// An adapter to compare with the model alone, a file or a run, and how much of it; several are compared together
+    #[arg(long, value_name = "FILE|RUN[:STRENGTH]")]
+    pub lora: Vec<String>,
     /// Rewards to measure, separated by commas; by default the run's, else jpeg-compressibility
     #[arg(long, value_name = "R,R", value_delimiter = ',')]
     pub rewards: Vec<String>,

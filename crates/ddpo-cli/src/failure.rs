@@ -66,6 +66,10 @@ fn hint_of_recipe(error: &Error) -> Option<String> {
                 path.display()
             ));
         }
+        Error::ModelIsRun { path } => {
+            return Some(format!("`--lora {}` takes what a run has made", path.display()));
+        }
+        Error::ModelIsPart { whole, .. } => return Some(format!("give --model {}", whole.display())),
         Error::NothingToResume { .. } => "start a new run without --resume",
         _ => return None,
     };

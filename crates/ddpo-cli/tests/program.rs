@@ -295,6 +295,66 @@ fn an_adapter_is_written_in_either_format_and_both_are_read() {
 }
 
 #[test]
+fn adapters_are_stacked_by_repeating_the_option() {
+    let directory = workplace();
+    let at = |args: &[&str]| ddpo(directory.path(), args);
+    check_done(&at(&train("a", &[])));
+    check_done(&at(&train("b", &["--lora", "a:0.5", "--seed", "1"])));
+    let config = std::fs::read_to_string(directory.path().join("b/config.toml")).unwrap();
+    // Whatever the working directory is when the run goes on.
+    let absolute = std::path::absolute(directory.path().join("a")).unwrap();
+    assert!(config.contains(&format!("frozen = [\"{}:0.5\"]", absolute.display())), "{config}");
+    let drawn = |adapters: &[&str]| {
+        let args = ["sample", "--model", "tiny", "--prompt", "a cat", "--count", "1", "--steps", "3"];
+        let adapters = adapters.iter().flat_map(|adapter| ["--lora", adapter]);
+        check_done(&at(&args.into_iter().chain(adapters).chain(["--trace", "t"]).collect::<Vec<_>>()));
+        std::fs::read(directory.path().join("t")).unwrap()
+    };
+    let file = "b/pytorch_lora_weights.safetensors";
+    assert!(drawn(&["b"]) == drawn(&["a:0.5", file]), "a run is its frozen adapters and its own");
+    assert!(drawn(&["a:0"]) == drawn(&[]) && drawn(&["a:1"]) == drawn(&["a"]));
+    assert!(drawn(&["a", file]) != drawn(&["a"]) && drawn(&["a", file]) != drawn(&[file]));
+    let text = check_done(&at(&["evaluate", "--model", "tiny", "--lora", "a:0.5", "--lora", file, "--count", "2"]));
+    assert!(text.contains("divergence from base"), "{text}");
+    check_done(&at(&["evaluate", "b", "--count", "2"]));
+    check_done(&at(&["train", "--resume", "--run-dir", "b", "--epochs", "3"]));
+}
+
+#[test]
+fn what_is_no_adapter_and_what_is_no_model_is_said_plainly() {
+    let directory = workplace();
+    check_done(&ddpo(directory.path(), &train("run", &[])));
+    let refuse = |args: &[&str], code: i32, expected: &str| {
+        let args: Vec<&str> = ["sample", "--prompt", "a cat"].iter().chain(args).copied().collect();
+        check_refusal(directory.path(), &args, code, expected);
+    };
+    refuse(
+        &["--model", "run"],
+        1,
+        "error: cannot load the model run: a run directory found, a diffusers directory wanted\n\
+         hint: `--lora run` takes what a run has made\n",
+    );
+    refuse(
+        &["--model", "tiny/unet"],
+        1,
+        "error: cannot load the model tiny/unet: one part of a diffusers directory found, the directory wanted\n\
+         hint: give --model tiny\n",
+    );
+    refuse(
+        &["--lora", "run:strong"],
+        2,
+        "error: invalid `--lora`: found `run:strong`, expected a number such as 0.7 behind the colon\n",
+    );
+    let unet = "tiny/unet/diffusion_pytorch_model.safetensors";
+    let output = ddpo(directory.path(), &["sample", "--model", "tiny", "--prompt", "a cat", "--lora", unet]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    let expected = format!(
+        "error: cannot read tensors of `{unet}`: no adapter tensors found, wanted `unet.<layer>.lora_A.weight` or "
+    );
+    assert!(text.starts_with(&expected), "{text}");
+}
+
+#[test]
 fn pictures_are_classified_by_the_model_alone() {
     let directory = workplace();
     let at = |args: &[&str]| ddpo(directory.path(), args);

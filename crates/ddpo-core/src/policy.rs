@@ -28,6 +28,6 @@ pub trait Policy<const D: usize>: Denoiser<D> {
     /// The same model with the same parameters, building no graph.
     fn sampler(&self) -> Box<dyn Denoiser<D> + '_>;
 
-    /// The base model that training started from: the anchor of the KL divergence.
+    /// The model that training started from, frozen adapters included: the anchor of the KL divergence.
     fn reference(&self) -> Box<dyn Denoiser<D> + '_>;
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 use ddpo_core::{Condition, Denoiser, Error as CoreError, Prediction, PredictionKind, Timestep};
-use ddpo_nn::Weights;
+use ddpo_nn::{Result, Weights};
 
-use crate::unet::Unet;
+use crate::{lora::Lora, unet::Unet};
 
 /// A UNet with constant weights, or any weights, as a denoiser.
 #[derive(Clone, Debug)]
@@ -25,6 +25,15 @@ impl UnetDenoiser {
     /// The weights.
     pub fn weights(&self) -> &Weights {
         &self.weights
+    }
+
+    /// The same denoiser with an adapter on top of those that it has.
+    ///
+    /// # Errors
+    ///
+    /// If the adapter is of another model.
+    pub fn adapted(&self, adapter: &Lora) -> Result<Self> {
+        Ok(self.with(adapter.attach(&self.weights)?))
     }
 
     /// The same network with other weights.

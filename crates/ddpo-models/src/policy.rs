@@ -2,7 +2,7 @@
 
 use burn::tensor::{Device, Tensor};
 use ddpo_core::{Condition, Denoiser, Error as CoreError, Parameter, Policy, Prediction, Timestep};
-use ddpo_nn::{Result, Weights};
+use ddpo_nn::{Error, Result, Weights};
 
 use crate::{
     denoiser::UnetDenoiser,
@@ -25,7 +25,8 @@ pub struct DiffusionPolicy {
 }
 
 impl DiffusionPolicy {
-    /// Trains `adapter` over the frozen weights of `base`. `device` says how to differentiate: its gradient-checkpointing
+    /// Trains `adapter` over the frozen weights of `base` and the adapters on them: these stay as they are, and are part of the
+    /// [`reference`](Policy::reference). `device` says how to differentiate: its gradient-checkpointing
     /// strategy is the policy's.
     ///
     /// # Errors
@@ -42,8 +43,11 @@ impl DiffusionPolicy {
     ///
     /// # Errors
     ///
-    /// None that weights made for the UNet can cause.
+    /// If there are adapters on them, which would be lost.
     pub fn full(base: UnetDenoiser, device: &Device) -> Result<Self> {
+        if base.weights.has_terms() {
+            return Err(Error::input("train all weights", "base", "weights with adapters", "weights alone"));
+        }
         let base = base.with(base.weights.without_gradients());
         let values = base.weights.values();
         let mut policy = Self::untrained(base, device);
@@ -96,8 +100,8 @@ impl DiffusionPolicy {
 
     fn set_adapter(&mut self, adapter: &Lora) -> Result<()> {
         let tracked = adapter.tracked(&self.device);
-        self.sampler = self.base.with(adapter.without_gradients().attach(&self.base.weights)?);
-        self.tracked = self.base.with(tracked.attach(&self.base.weights)?);
+        self.sampler = self.base.adapted(&adapter.without_gradients())?;
+        self.tracked = self.base.adapted(&tracked)?;
         self.adapter = Some(tracked);
         Ok(())
     }

@@ -197,7 +197,7 @@ impl SchedulerConfig {
     pub fn ddim(&self, steps: usize, eta: f64) -> Result<Ddim> {
         let Self { spacing, set_alpha_to_one, clipping, .. } = *self;
         let config = DdimConfig { steps, spacing, eta, set_alpha_to_one, clipping };
-        Ddim::new(&self.schedule()?, config).map_err(|error| refuse_steps(steps, &error))
+        Ddim::new(&self.schedule()?, config).map_err(|error| refuse_steps(steps, error))
     }
 
     /// The DDPM sampler of `steps` steps.
@@ -210,7 +210,7 @@ impl SchedulerConfig {
             return Err(Error::config(COMPONENT, "variance_type", other, "fixed_small, to sample with DDPM"));
         }
         let config = DdpmConfig { steps, spacing: self.spacing, clipping: self.clipping };
-        Ddpm::new(&self.schedule()?, config).map_err(|error| refuse_steps(steps, &error))
+        Ddpm::new(&self.schedule()?, config).map_err(|error| refuse_steps(steps, error))
     }
 
     /// The Euler-ancestral sampler of `steps` steps. It knows no clipping, and its spacing is linear where the file has none.
@@ -221,7 +221,7 @@ impl SchedulerConfig {
     pub fn euler_ancestral(&self, steps: usize) -> Result<EulerAncestral> {
         let spacing = if self.spacing_is_explicit { self.spacing } else { Spacing::Linspace };
         let config = EulerAncestralConfig { steps, spacing };
-        EulerAncestral::new(&self.schedule()?, config).map_err(|error| refuse_steps(steps, &error))
+        EulerAncestral::new(&self.schedule()?, config).map_err(|error| refuse_steps(steps, error))
     }
 
     /// The `scheduler_config.json` of a `DDIMScheduler` with these settings.
@@ -264,8 +264,15 @@ impl SchedulerConfig {
     }
 }
 
-fn refuse_steps(steps: usize, error: &ddpo_core::Error) -> Error {
-    Error::input("lay out the sampler's steps", "number of steps", steps, error)
+/// The sampler's own reason, said once: found and wanted are not wrapped into another found and wanted.
+fn refuse_steps(steps: usize, error: ddpo_core::Error) -> Error {
+    const ACTION: &str = "lay out the sampler's steps";
+    match error {
+        ddpo_core::Error::Parameter { name, found, wanted } => {
+            Error::Input { action: ACTION, what: name.to_owned(), found, wanted }
+        }
+        other => Error::input(ACTION, "number of steps", steps, format!("one that fits ({other})")),
+    }
 }
 
 fn cumulate(betas: &[f64]) -> Vec<f64> {
@@ -357,6 +364,12 @@ mod tests {
             error,
             "`scheduler` config field `variance_type` is learned_range, wanted fixed_small, to sample with DDPM"
         );
+    }
+
+    #[test]
+    fn a_number_of_steps_is_refused_in_one_sentence() {
+        let error = SchedulerConfig::default().ddim(5000, 1.0).unwrap_err().to_string();
+        assert_eq!(error, "cannot lay out the sampler's steps: sampling steps is 5000, wanted a number from 1 to 1000");
     }
 
     #[test]

@@ -1,37 +1,11 @@
 //! Gradient checkpointing changes no bit of a value, and none of a gradient.
 
-use std::path::Path;
+mod common;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
+use common::{adapter, bits, pipeline, wave};
 use ddpo_core::{Condition, Denoiser, Policy, Timestep};
-use ddpo_models::{DiffusionPolicy, Lora, LoraConfig, Pipeline};
-use ddpo_nn::ModelFiles;
-
-fn pipeline(kind: &str) -> Pipeline {
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    Pipeline::load(&ModelFiles::Directory(fixtures.join(kind)), &Device::default()).unwrap()
-}
-
-fn wave<const D: usize>(shape: [usize; D], frequency: f32) -> Tensor<D> {
-    let values: Vec<f32> = (0..shape.iter().product()).map(|i| (i as f32 * frequency).sin()).collect();
-    Tensor::from_data(TensorData::new(values, shape), &Device::default())
-}
-
-fn bits<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.inner().try_into_vec_as::<f32>().unwrap()
-}
-
-/// An adapter none of whose factors is zero.
-fn adapter(pipeline: &Pipeline, targets: &[&str]) -> Lora {
-    let targets = targets.iter().map(|target| (*target).to_owned()).collect();
-    let config = LoraConfig { rank: 3, alpha: 2.0, targets };
-    let adapter = Lora::init(pipeline.unet.specs(), &config, 5, &Device::default()).unwrap();
-    let shifted = adapter.parameters().into_iter().map(|p| {
-        let [n] = p.value.dims();
-        p.value + wave([n], 0.7) * 0.1
-    });
-    adapter.with_values(shifted.collect()).unwrap()
-}
+use ddpo_models::{DiffusionPolicy, Lora, Pipeline};
 
 /// The prediction and every gradient of a loss over it, by name.
 fn run(pipeline: &Pipeline, adapter: &Lora, recompute: bool) -> (Vec<f32>, Vec<(String, Vec<f32>)>) {

@@ -116,6 +116,20 @@ pub enum Error {
         /// What was found and what was wanted.
         reason: String,
     },
+    /// A run in the place of a model.
+    #[error("cannot load the model {}: a run directory found, a diffusers directory wanted", path.display())]
+    ModelIsRun {
+        /// The run.
+        path: PathBuf,
+    },
+    /// A part of a model in the place of the whole.
+    #[error("cannot load the model {}: one part of a diffusers directory found, the directory wanted", path.display())]
+    ModelIsPart {
+        /// The part.
+        path: PathBuf,
+        /// The directory.
+        whole: PathBuf,
+    },
     /// A new run in the directory of another.
     #[error("the run directory {} already holds a run", path.display())]
     RunExists {

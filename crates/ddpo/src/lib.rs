@@ -3,6 +3,7 @@
 //! A [`RunConfig`] is what a user writes, a [`RunPlan`] is what has been checked.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod adapter;
 pub mod config;
 pub mod device;
 pub mod hub;

@@ -127,6 +127,9 @@ impl ModelSource {
     }
 }
 
+/// What every run has in its directory from its first record on.
+const RUN: [&str; 2] = ["config.toml", "metrics.jsonl"];
+
 /// Endings of files that `torch.save` or `pickle` write.
 const PICKLED: [&str; 5] = ["ckpt", "pt", "pth", "bin", "pkl"];
 
@@ -148,8 +151,14 @@ fn check_directory(path: &Path) -> Result<()> {
             ),
         };
     }
+    if RUN.iter().all(|name| path.join(name).exists()) {
+        return Err(Error::ModelIsRun { path: path.to_owned() });
+    }
     let unet = path.join("unet");
     if !unet.is_dir() {
+        if let Some(whole) = path.parent().filter(|parent| parent.join("model_index.json").is_file()) {
+            return Err(Error::ModelIsPart { path: path.to_owned(), whole: whole.to_owned() });
+        }
         return refuse("it has no unet/, so it is not a diffusers directory");
     }
     let names = ddpo_train::fs::list_directory(&unet)?;
@@ -158,6 +167,13 @@ fn check_directory(path: &Path) -> Result<()> {
         Some(path) => Err(Error::PickledWeights { path }),
         None => Ok(()),
     }
+}
+
+/// A checksum of a file's content, as [`ModelSource::fingerprint`] counts it.
+pub(crate) fn checksum(path: &Path) -> Result<u32> {
+    let mut hash = crc32fast::Hasher::new();
+    hash_file(path, &mut hash)?;
+    Ok(hash.finalize())
 }
 
 fn hash_file(path: &Path, hash: &mut crc32fast::Hasher) -> Result<()> {

@@ -291,9 +291,8 @@ fn the_whole_unet_can_be_trained() {
     let path = parent.path().join("run");
     let changes = ["train.parameters=full", "run.epochs=1", "train.learning-rate=1e-4", "train.algorithm=ddpo-sf"];
     quiet(&plan(&model, &changes), &path, false).unwrap();
-    let product = ddpo::Product::find(&path).unwrap();
     let loaded = LoadedModel::open(&plan(&model, &[]).model, plan(&model, &[]).device).unwrap();
-    loaded.denoiser(Some(&product)).unwrap();
+    loaded.denoiser(&[ddpo::adapter::AdapterSource { path: path.clone(), strength: 1.0 }]).unwrap();
 }
 
 #[test]
@@ -383,7 +382,7 @@ fn a_trace_has_every_number() {
         batch_size: 3,
         size: [None; 2],
     };
-    let denoiser = loaded.denoiser(None).unwrap();
+    let denoiser = loaded.denoiser(&[]).unwrap();
     let sampled = ddpo::sample(&loaded, &*denoiser, &request, &StopFlag::new(), &mut |_, _| {}).unwrap();
     let path = parent.path().join("trace.safetensors");
     sampled.write_trace(&path, &request).unwrap();

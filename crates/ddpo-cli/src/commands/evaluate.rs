@@ -10,7 +10,7 @@ use ddpo::model::ModelSource;
 use ddpo::prompts::{PromptSource, PromptSplit};
 use ddpo::reward::RewardName;
 use ddpo::train::StopFlag;
-use ddpo::{LoadedModel, MeasureRequest, Measurement, Product, RunPlan};
+use ddpo::{LoadedModel, MeasureRequest, Measurement, RunPlan};
 use serde_json::{Map, Value, json};
 
 use crate::args::Evaluate;
@@ -18,6 +18,7 @@ use crate::interrupt::stop_on_signal;
 use crate::numbers::mean_with_interval;
 use crate::progress::{line, open_model, stage_bar};
 
+use super::adapters::Stacks;
 use super::labels::Labels;
 use super::sample::base_config;
 
@@ -30,13 +31,13 @@ pub fn run(args: &Evaluate) -> Result<()> {
     ddpo::device::set_threads(config.run.threads);
     let source = ModelSource::parse(&config.model.path, config.model.revision.as_deref())?;
     let loaded = open_model(&source, config.model.variant.as_deref(), device)?;
-    let adapter = args.run.as_deref().or(args.lora.as_deref()).map(Product::find).transpose()?;
+    let stacks = Stacks::new(args, &config)?;
     let stop = stop_on_signal("stopping after this batch")?;
-    let base = measure(&loaded, None, &request, &stop)?;
-    let tuned = adapter.as_ref().map(|adapter| measure(&loaded, Some(adapter), &request, &stop)).transpose()?;
+    let base = measure(&loaded, &stacks, false, &request, &stop)?;
+    let tuned = stacks.is_pair().then(|| measure(&loaded, &stacks, true, &request, &stop)).transpose()?;
     print_table(&request, &base, tuned.as_ref());
     let of_folder = |folder: &PathBuf| {
-        super::labels::measure(&loaded, adapter.as_ref(), folder, args.labels_grid.as_deref(), &config, &stop)
+        super::labels::measure(&loaded, &stacks, folder, args.labels_grid.as_deref(), &config, &stop)
     };
     let labels = args.labels.as_ref().map(of_folder).transpose()?;
     labels.iter().for_each(Labels::print);
@@ -100,13 +101,14 @@ fn source(name: &str) -> Result<PromptSource> {
 
 fn measure(
     loaded: &LoadedModel,
-    adapter: Option<&Product>,
+    stacks: &Stacks,
+    is_tuned: bool,
     request: &MeasureRequest,
     stop: &StopFlag,
 ) -> Result<Measurement> {
-    let model = loaded.denoiser(adapter)?;
-    let base = adapter.map(|_| loaded.denoiser(None)).transpose()?;
-    let bar = stage_bar(if adapter.is_some() { "tuned" } else { "base" }, 1);
+    let model = stacks.denoiser(loaded, is_tuned)?;
+    let base = is_tuned.then(|| stacks.denoiser(loaded, false)).transpose()?;
+    let bar = stage_bar(if is_tuned { "tuned" } else { "base" }, 1);
     let measurement = ddpo::measure(loaded, &*model, base.as_deref(), request, stop, &mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);

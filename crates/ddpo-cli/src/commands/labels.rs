@@ -7,10 +7,12 @@ use ddpo::config::RunConfig;
 use ddpo::images::{grid, write_png};
 use ddpo::pretrain::{ImageFolder, LabelScore, fidelity, fidelity_request};
 use ddpo::train::StopFlag;
-use ddpo::{LoadedModel, Product, Sampled};
+use ddpo::{LoadedModel, Sampled};
 use serde_json::{Value, json};
 
 use crate::progress::{line, stage_bar};
+
+use super::adapters::Stacks;
 
 /// The scores of the base model and, with an adapter, those of what it has become.
 pub struct Labels {
@@ -18,21 +20,21 @@ pub struct Labels {
     tuned: Option<Vec<LabelScore>>,
 }
 
-/// Draws the labels of `folder` by the base model and with `adapter`. The last of these samples are written to `to`, a row a
+/// Draws the labels of `folder` by both models. The last of these samples are written to `to`, a row a
 /// label, if they are wanted.
 pub fn measure(
     loaded: &LoadedModel,
-    adapter: Option<&Product>,
+    stacks: &Stacks,
     folder: &Path,
     to: Option<&Path>,
     config: &RunConfig,
     stop: &StopFlag,
 ) -> Result<Labels> {
     let folder = ImageFolder::load(folder, 1.0)?;
-    let (base, mut shown) = draw(loaded, None, &folder, config, stop)?;
+    let (base, mut shown) = draw(loaded, stacks, false, &folder, config, stop)?;
     let mut labels = Labels { base, tuned: None };
-    if adapter.is_some() {
-        let (scores, drawn) = draw(loaded, adapter, &folder, config, stop)?;
+    if stacks.is_pair() {
+        let (scores, drawn) = draw(loaded, stacks, true, &folder, config, stop)?;
         (labels.tuned, shown) = (Some(scores), drawn);
     }
     if let Some(path) = to {
@@ -44,13 +46,14 @@ pub fn measure(
 
 fn draw(
     loaded: &LoadedModel,
-    adapter: Option<&Product>,
+    stacks: &Stacks,
+    is_tuned: bool,
     folder: &ImageFolder,
     config: &RunConfig,
     stop: &StopFlag,
 ) -> Result<(Vec<LabelScore>, Sampled)> {
-    let model = loaded.denoiser(adapter)?;
-    let bar = stage_bar(if adapter.is_some() { "labels, tuned" } else { "labels, base" }, 1);
+    let model = stacks.denoiser(loaded, is_tuned)?;
+    let bar = stage_bar(if is_tuned { "labels, tuned" } else { "labels, base" }, 1);
     let drawn = fidelity(loaded, &*model, folder, fidelity_request(config), stop, &mut |done, of| {
         bar.set_length(of as u64);
         bar.set_position(done as u64);

@@ -1,5 +1,6 @@
 //! One file a subcommand.
 
+pub mod adapters;
 pub mod classify;
 pub mod config;
 pub mod evaluate;

@@ -7,18 +7,23 @@ use ddpo::config::{Layers, RunConfig, SchedulerKind};
 use ddpo::device::DeviceName;
 use ddpo::images::{grid, write_png};
 use ddpo::model::ModelSource;
-use ddpo::{Product, RunDirectory, SampleRequest};
+use ddpo::{RunDirectory, SampleRequest};
 
 use crate::args::Sample;
 use crate::interrupt::stop_on_signal;
 use crate::progress::{line, open_model, stage_bar, warn_of_truncations};
+
+use super::adapters::parse;
 
 /// Images of a row of the grid, when each prompt has more.
 const COLUMNS: usize = 8;
 
 /// Draws images.
 pub fn run(args: &Sample) -> Result<()> {
-    let config = base_config(args.lora.as_deref(), args.model.as_deref())?;
+    let adapters = parse(&args.lora)?;
+    // The first run among the adapters gives the defaults.
+    let run = adapters.iter().map(|adapter| adapter.path.as_path()).find(|path| path.is_dir());
+    let config = base_config(run, args.model.as_deref())?;
     let request = request(args, &config)?;
     let model = args.model.as_deref().unwrap_or(&config.model.path);
     let revision = if args.model.is_none() { config.model.revision.as_deref() } else { None };
@@ -26,8 +31,7 @@ pub fn run(args: &Sample) -> Result<()> {
     ddpo::device::set_threads(config.run.threads);
     let source = ModelSource::parse(model, revision)?;
     let loaded = open_model(&source, args.variant.as_deref().or(config.model.variant.as_deref()), device)?;
-    let adapter = args.lora.as_deref().map(Product::find).transpose()?;
-    let denoiser = loaded.denoiser(adapter.as_ref())?;
+    let denoiser = loaded.denoiser(&adapters)?;
     warn_of_truncations(&loaded, request.prompts.iter().chain([&request.negative_prompt]))?;
     let stop = stop_on_signal("stopping after this batch")?;
     let bar = stage_bar("sampling", 1);
@@ -44,10 +48,10 @@ pub fn run(args: &Sample) -> Result<()> {
     Ok(())
 }
 
-/// The configuration that gives the defaults: the run's own where the adapter is a run, else those for the model.
-pub fn base_config(lora: Option<&Path>, model: Option<&str>) -> Result<RunConfig> {
+/// The configuration that gives the defaults: the run's own where there is a run, else those for the model.
+pub fn base_config(run: Option<&Path>, model: Option<&str>) -> Result<RunConfig> {
     let mut layers = Layers::default();
-    if let Some(run) = lora.filter(|path| path.is_dir()).map(run_of) {
+    if let Some(run) = run.filter(|path| path.is_dir()).map(RunDirectory::of_product) {
         let origin = run.join(RunDirectory::CONFIG).display().to_string();
         layers.push_resolved(&origin, &RunDirectory::read_config(run)?)?;
     }
@@ -55,12 +59,6 @@ pub fn base_config(lora: Option<&Path>, model: Option<&str>) -> Result<RunConfig
         layers.push_value(&format!("--model {model}"), "model.path", model)?;
     }
     Ok(layers.resolve()?)
-}
-
-/// The run whose product is in a directory: the best product lies in a directory of the run's own.
-fn run_of(path: &Path) -> &Path {
-    let is_best = path.ends_with(RunDirectory::BEST) && !path.join(RunDirectory::CONFIG).is_file();
-    path.parent().filter(|_| is_best).unwrap_or(path)
 }
 
 fn request(args: &Sample, config: &RunConfig) -> Result<SampleRequest> {

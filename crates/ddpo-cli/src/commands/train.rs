@@ -86,6 +86,9 @@ fn push_options(layers: &mut Layers, args: &Train) -> Result<()> {
             layers.push_value(&format!("{option} {value}"), key, i64::try_from(value)?)?;
         }
     }
+    if !args.lora.is_empty() {
+        layers.push_value(&format!("--lora {}", args.lora.join(" --lora ")), "lora.frozen", args.lora.clone())?;
+    }
     if let Some(prompts) = &args.prompts {
         push_prompts(layers, prompts)?;
     }

@@ -111,6 +111,14 @@ impl Lora {
         Ok(adapter)
     }
 
+    /// The same adapter, its terms multiplied by `strength`.
+    #[must_use]
+    pub fn scaled(&self, strength: f64) -> Self {
+        let mut adapter = self.clone();
+        adapter.layers.iter_mut().for_each(|layer| layer.alpha *= strength);
+        adapter
+    }
+
     /// The same adapter with autodiff leaves for values, with the gradient-checkpointing strategy of `device`.
     pub fn tracked(&self, device: &Device) -> Self {
         self.map(|value| leaf(value, device))
@@ -131,7 +139,7 @@ impl Lora {
         Ok(weights.with_terms(self.layers.iter().map(|layer| (layer.id, layer.term(&self.specs)))))
     }
 
-    /// Constant weights in which this adapter has been added to the matrices: `W + A B alpha / rank`.
+    /// Constant weights in which this adapter has been added to the matrices: `W + A B alpha / rank`. Other adapters stay on top.
     ///
     /// # Errors
     ///

@@ -12,6 +12,10 @@ use super::{
     names::{Part, kohya, module, split},
 };
 
+/// What is wrong with a file that is no adapter.
+const NO_ADAPTER: &str =
+    "no adapter tensors found, wanted `unet.<layer>.lora_A.weight` or `lora_unet_<layer>.lora_down.weight`";
+
 /// The tensors of one layer, by name in the file.
 #[derive(Default)]
 struct Found {
@@ -50,9 +54,7 @@ impl Lora {
             layers.push(read_layer(file, specs, id, &found, device)?);
         }
         if layers.is_empty() {
-            let reason =
-                "no adapter tensors found, wanted `unet.<layer>.lora_A.weight` or `lora_unet_<layer>.lora_down.weight`";
-            return Err(Error::Tensors { name: file.name().to_owned(), reason: reason.to_owned() });
+            return Err(Error::Tensors { name: file.name().to_owned(), reason: NO_ADAPTER.to_owned() });
         }
         Ok(Self { specs: specs.clone(), layers })
     }
@@ -79,14 +81,15 @@ fn assign(file: &TensorFile, specs: &Specs) -> Result<BTreeMap<ParamId, Found>> 
         };
         *slot = Some(name.to_owned());
     }
-    match unknown.first() {
-        None => Ok(layers),
-        Some(first) => Err(Error::UnexpectedTensors {
-            name: file.name().to_owned(),
-            count: unknown.len(),
-            first: (*first).to_owned(),
-        }),
-    }
+    let Some(first) = unknown.first() else { return Ok(layers) };
+    let reason = match unknown.len() {
+        // None of an adapter's: the weights of a model, say.
+        count if layers.is_empty() => format!("{NO_ADAPTER}; the first of its {count} tensors is `{first}`"),
+        count => {
+            format!("{count} tensors found that belong to no linear layer of the unet, the first of them `{first}`")
+        }
+    };
+    Err(Error::Tensors { name: file.name().to_owned(), reason })
 }
 
 fn read_layer(file: &TensorFile, specs: &Specs, id: ParamId, found: &Found, device: &Device) -> Result<Layer> {

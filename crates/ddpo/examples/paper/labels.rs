@@ -4,9 +4,10 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ddpo::adapter::AdapterSource;
 use ddpo::pretrain::{ImageFolder, LabelScore, fidelity, fidelity_request};
 use ddpo::train::StopFlag;
-use ddpo::{LoadedModel, Product, RunPlan};
+use ddpo::{LoadedModel, RunPlan};
 
 use crate::runs::{Line, Shares, configuration};
 
@@ -38,8 +39,9 @@ fn kept(file: &Path, measure: impl FnOnce() -> Result<f64, Box<dyn Error>>) -> R
 fn share(run: &Path, trained: bool, folder: &ImageFolder) -> Result<f64, Box<dyn Error>> {
     let plan = RunPlan::new(configuration(run)?)?;
     let loaded = LoadedModel::open(&plan.model, plan.device)?;
-    let product = trained.then(|| Product::find(run)).transpose()?;
-    let model = loaded.denoiser(product.as_ref())?;
+    let adapters: Vec<AdapterSource> =
+        trained.then(|| AdapterSource { path: run.to_owned(), strength: 1.0 }).into_iter().collect();
+    let model = loaded.denoiser(&adapters)?;
     let (scores, _) =
         fidelity(&loaded, &*model, folder, fidelity_request(&plan.config), &StopFlag::new(), &mut |_, _| {})?;
     let (hits, samples) = LabelScore::total(&scores);

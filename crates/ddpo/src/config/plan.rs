@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use crate::adapter::AdapterSource;
 use crate::device::DeviceName;
 use crate::error::{Error, Result};
 use crate::model::ModelSource;
@@ -9,7 +10,7 @@ use crate::prompts::PromptSource;
 use crate::reward::RewardName;
 
 use super::choices::{
-    AdvantageKind, Algorithm, Dtype, EvalPrompts, PromptKind, RewardOption, SchedulerKind, WeightedReward,
+    AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, RewardOption, SchedulerKind, WeightedReward,
 };
 use super::regression::RegressionPlan;
 use super::run::{EvalOptions, PromptOptions, RunConfig, SampleOptions, TrainOptions};
@@ -34,6 +35,8 @@ pub struct RunPlan {
     pub prompts: PromptSource,
     /// Where evaluation prompts come from; `None`: a part of the training prompts, set aside.
     pub eval_prompts: Option<PromptSource>,
+    /// The adapters below the trained one, the lowest first.
+    pub frozen: Vec<AdapterSource>,
     /// How rewards become advantages.
     pub advantage: AdvantagePlan,
     /// How samples are regressed on; `None`: the algorithm is a policy gradient.
@@ -104,6 +107,7 @@ impl RunPlan {
             held_out: held_out_rewards(&config.eval)?,
             prompts: prompt_source(&config.prompts)?,
             eval_prompts: eval_source(&config.eval.prompts)?,
+            frozen: frozen(&config)?,
             advantage: advantage(&config, samples_per_epoch)?,
             samples_per_epoch,
             accumulation,
@@ -118,6 +122,14 @@ impl RunPlan {
     /// Images whose gradients make one update.
     pub fn images_per_update(&self) -> usize {
         self.regression.map_or(self.config.train.batch_size, |regression| regression.batch) * self.accumulation
+    }
+}
+
+fn frozen(config: &RunConfig) -> Result<Vec<AdapterSource>> {
+    let frozen = config.lora.frozen_adapters()?;
+    match frozen.first().filter(|_| config.train.parameters == Parameters::Full) {
+        Some(adapter) => Err(invalid("lora.frozen", adapter, "none where train.parameters is \"full\"")),
+        None => Ok(frozen),
     }
 }
 

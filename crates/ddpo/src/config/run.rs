@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::adapter::AdapterSource;
+use crate::error::Result;
 use crate::model::ModelSource;
 
 use super::choices::{
@@ -48,6 +50,8 @@ options! {
         alpha: f64 = 4.0, "diffusers: alpha = rank";
         /// Which projections of every UNet attention carry an adapter.
         targets: Vec<String> = ["to_q", "to_k", "to_v", "to_out.0"].map(String::from).to_vec(), "ddpo-pytorch";
+        /// Adapters below the one that is trained, which stay as they are: files or runs, ":0.7" behind one for its strength.
+        frozen: Vec<String> = Vec::new(), "ours";
         /// Start from an existing adapter file instead of a fresh one.
         path: Option<String> = None, "fresh adapter", "\"pytorch_lora_weights.safetensors\"";
         /// Whose names the product has: "diffusers" (`pipe.load_lora_weights`) or "kohya" (ComfyUI, A1111).
@@ -272,6 +276,17 @@ pub struct RunConfig {
     pub track: TrackOptions,
 }
 
+impl LoraOptions {
+    /// The frozen adapters, the lowest first.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`AdapterSource::parse`].
+    pub fn frozen_adapters(&self) -> Result<Vec<AdapterSource>> {
+        self.frozen.iter().map(|text| AdapterSource::parse("lora.frozen", text)).collect()
+    }
+}
+
 impl RunConfig {
     /// The defaults for models of a kind, and the default model, whatever its own kind.
     pub(crate) fn defaults(kind: ModelKind) -> Self {
@@ -292,7 +307,8 @@ impl RunConfig {
         }
     }
 
-    /// The same configuration, meaning the same files from any working directory. Paths of nothing stay as they are.
+    /// The same configuration, meaning the same files from any working directory. Paths of nothing stay as they are, and so do
+    /// adapters that cannot be parsed: a plan of them is refused.
     #[must_use]
     pub fn with_absolute_paths(mut self) -> Self {
         let paths = self.prompts.path.iter_mut().chain(&mut self.lora.path);
@@ -301,6 +317,9 @@ impl RunConfig {
             if let Ok(absolute) = std::path::absolute(path.as_str()) {
                 *path = absolute.to_string_lossy().into_owned();
             }
+        }
+        if let Ok(frozen) = self.lora.frozen_adapters() {
+            self.lora.frozen = frozen.into_iter().map(|adapter| adapter.absolute().to_string()).collect();
         }
         self
     }

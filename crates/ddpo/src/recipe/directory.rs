@@ -66,6 +66,12 @@ impl RunDirectory {
     /// The product of a run that trains the whole UNet.
     pub const MODEL: &'static str = "model";
 
+    /// The run whose product is in a directory: the best product lies in a directory of the run's own.
+    pub fn of_product(path: &Path) -> &Path {
+        let is_best = path.ends_with(Self::BEST) && !path.join(Self::CONFIG).is_file();
+        path.parent().filter(|_| is_best).unwrap_or(path)
+    }
+
     /// Refuses a directory that holds a run already.
     ///
     /// # Errors

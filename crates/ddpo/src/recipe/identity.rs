@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 
 /// Sections and options that may change when a run goes on: none of them changes a number that was or will be computed.
 /// Files may move; what was in them counts by checksum, or is in the checkpoint.
-const FREE: [&str; 15] = [
+const FREE: [&str; 16] = [
     "run.epochs",
     "run.device",
     "run.threads",
@@ -18,6 +18,7 @@ const FREE: [&str; 15] = [
     "model.revision",
     "model.variant",
     "lora.path",
+    "lora.frozen",
     "lora.format",
     "prompts.path",
     "train.non-finite",
@@ -28,8 +29,15 @@ const FREE: [&str; 15] = [
     "track",
 ];
 
-/// The identity of a run of `config` on a model with this fingerprint, over these training prompts.
-pub(super) fn identity(config: &RunConfig, text: &str, fingerprint: &str, prompts: &[String]) -> Result<Identity> {
+/// The identity of a run of `config` on a model with this fingerprint and over frozen adapters with theirs, over these training
+/// prompts.
+pub(super) fn identity(
+    config: &RunConfig,
+    text: &str,
+    fingerprint: &str,
+    frozen: Option<String>,
+    prompts: &[String],
+) -> Result<Identity> {
     let table = Table::try_from(config).map_err(|error| Error::ConfigOutput { source: error })?;
     let mut settings = BTreeMap::new();
     for (name, value) in &table {
@@ -41,6 +49,7 @@ pub(super) fn identity(config: &RunConfig, text: &str, fingerprint: &str, prompt
         }
     }
     settings.retain(|key, _| !FREE.iter().any(|free| key == free || key.starts_with(&format!("{free}."))));
+    settings.extend(frozen.map(|frozen| ("frozen adapters".to_owned(), frozen)));
     let digest = crc32fast::hash(prompts.join("\n").as_bytes());
     settings.insert("training prompts".into(), format!("{} of them, checksum {digest:08x}", prompts.len()));
     Ok(Identity { model: fingerprint.to_owned(), settings, config: text.to_owned() })
@@ -54,7 +63,7 @@ mod tests {
     fn of(change: impl Fn(&mut RunConfig)) -> Identity {
         let mut config = RunConfig::default();
         change(&mut config);
-        identity(&config, "", "model", &["cat".into()]).unwrap()
+        identity(&config, "", "model", None, &["cat".into()]).unwrap()
     }
 
     #[test]
@@ -72,9 +81,23 @@ mod tests {
     }
 
     #[test]
+    fn frozen_adapters_count_by_content_and_not_by_name() {
+        let of = |name: &str, frozen: Option<&str>| {
+            let mut config = RunConfig::default();
+            config.lora.frozen = vec![name.to_owned()];
+            identity(&config, "", "model", frozen.map(String::from), &["cat".into()]).unwrap()
+        };
+        of("moved", Some("a at 1")).accepts(&of("here", Some("a at 1"))).unwrap();
+        for other in [None, Some("a at 0.5"), Some("b at 1")] {
+            let error = of("here", other).accepts(&of("here", Some("a at 1"))).unwrap_err().to_string();
+            assert!(error.contains("frozen adapters"), "{error}");
+        }
+    }
+
+    #[test]
     fn other_prompts_are_another_run() {
         let config = RunConfig::default();
-        let of = |prompt: &str| identity(&config, "", "model", &[prompt.to_owned()]).unwrap();
+        let of = |prompt: &str| identity(&config, "", "model", None, &[prompt.to_owned()]).unwrap();
         assert!(of("cat").accepts(&of("dog")).is_err());
     }
 }

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::{Condition, Denoiser, RgbImage, Scheduler};
-use ddpo_models::{DiffusionPolicy, Lora, LoraConfig, Pipeline, Sampler};
+use ddpo_models::{DiffusionPolicy, Lora, LoraConfig, Pipeline, Sampler, UnetDenoiser};
 use ddpo_nn::{FileDtype, ModelFiles};
 
+use crate::adapter::AdapterSource;
 use crate::config::{Parameters, RunPlan, SchedulerKind};
 use crate::device::DeviceName;
 use crate::error::{Error, Result};
@@ -15,6 +16,7 @@ use crate::model::{ModelSource, is_pickled};
 
 use super::assembly::numbers;
 use super::directory::Product;
+use super::stack::products;
 
 /// A model that is open for work. Clones share the weights.
 #[derive(Clone, Debug)]
@@ -150,19 +152,14 @@ impl LoadedModel {
         }
     }
 
-    /// The denoiser as it is, or with what a run has made of it.
+    /// The denoiser with these adapters on it, the lowest first; none is the model alone. A run that trained the whole network
+    /// stands for its model, and has to be the first.
     ///
     /// # Errors
     ///
-    /// Fails when the product cannot be read or belongs to another model.
-    pub fn denoiser(&self, product: Option<&Product>) -> Result<Box<dyn Denoiser<4>>> {
-        Ok(match product {
-            None => Box::new(self.pipeline.denoiser()),
-            Some(Product::Adapter(path)) => Box::new(self.adapted(&self.load_adapter(path)?)?.snapshot()),
-            Some(Product::Model(path)) => {
-                Box::new(Pipeline::load(&ModelFiles::Directory(path.clone()), &self.device)?.denoiser())
-            }
-        })
+    /// Fails when an adapter cannot be read or belongs to another model.
+    pub fn denoiser(&self, adapters: &[AdapterSource]) -> Result<Box<dyn Denoiser<4>>> {
+        Ok(Box::new(self.stacked(adapters)?))
     }
 
     /// What a plan trains.
@@ -183,7 +180,8 @@ impl LoadedModel {
                 Lora::init(self.pipeline.unet.specs(), &config, plan.config.run.seed, &self.device)?
             }
         };
-        Ok(self.adapted(&adapter)?.recomputing(plan.config.train.gradient_checkpointing))
+        let policy = DiffusionPolicy::lora(self.stacked(&plan.frozen)?, &adapter, &self.device.clone().autodiff())?;
+        Ok(policy.recomputing(plan.config.train.gradient_checkpointing))
     }
 
     /// Writes the whole model with a policy's weights.
@@ -192,8 +190,22 @@ impl LoadedModel {
         Ok(pipeline.save(directory, FileDtype::F32)?)
     }
 
-    fn adapted(&self, adapter: &Lora) -> Result<DiffusionPolicy> {
-        Ok(DiffusionPolicy::lora(self.pipeline.denoiser(), adapter, &self.device.clone().autodiff())?)
+    fn stacked(&self, adapters: &[AdapterSource]) -> Result<UnetDenoiser> {
+        let mut denoiser = self.pipeline.denoiser();
+        for (place, (product, strength)) in products(adapters)?.into_iter().enumerate() {
+            denoiser = match product {
+                Product::Adapter(path) => {
+                    let adapter = self.load_adapter(&path)?;
+                    // Nothing of it is nothing at all: not even a zero that is added.
+                    if strength == 0.0 { denoiser } else { denoiser.adapted(&adapter.scaled(strength))? }
+                }
+                Product::Model(path) if place == 0 && strength == 1.0 => {
+                    Pipeline::load(&ModelFiles::Directory(path), &self.device)?.denoiser()
+                }
+                Product::Model(path) => return Err(not_first(&path, strength)),
+            };
+        }
+        Ok(denoiser)
     }
 
     fn load_adapter(&self, path: &Path) -> Result<Lora> {
@@ -202,6 +214,11 @@ impl LoadedModel {
         }
         Ok(Lora::load(path, self.pipeline.unet.specs(), &self.device)?)
     }
+}
+
+fn not_first(path: &Path, strength: f64) -> Error {
+    let found = format!("the whole model {} at strength {strength}, or above an adapter", path.display());
+    Error::InvalidOption { key: "--lora", found, expected: "a whole model first and at strength 1".into() }
 }
 
 /// The values of a tensor in row-major order.

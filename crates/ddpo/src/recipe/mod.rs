@@ -12,6 +12,7 @@ mod posterior;
 mod rwr;
 mod sample;
 mod score;
+mod stack;
 mod trace;
 mod train;
 

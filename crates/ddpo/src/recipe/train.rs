@@ -52,7 +52,13 @@ pub fn train(
     stop: StopFlag,
 ) -> Result<TrainOutcome> {
     let path = directory.path();
-    let identity = identity(&plan.config, directory.config(), &plan.model.fingerprint()?, &prompts.training)?;
+    let identity = identity(
+        &plan.config,
+        directory.config(),
+        &plan.model.fingerprint()?,
+        super::stack::fingerprint(&plan.frozen)?,
+        &prompts.training,
+    )?;
     let store = CheckpointStore::new(path.join(CHECKPOINTS), kept(plan));
     let found = if directory.is_resumed() { store.newest()? } else { Default::default() };
     if let Some(checkpoint) = &found.checkpoint {

@@ -1,0 +1,142 @@
+//! Runs over frozen adapters: what they start from, what they hand back, and that they resume to the byte.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+
+use ddpo::adapter::AdapterSource;
+use ddpo::config::{Layers, RunPlan, SchedulerKind, document};
+use ddpo::prompts::PromptSplit;
+use ddpo::train::{Broadcast, StopFlag};
+use ddpo::{LoadedModel, Product, RunDirectory, SampleRequest};
+
+/// A plan of seconds over these frozen adapters.
+fn plan(model: &Path, frozen: &[String], changes: &[&str]) -> RunPlan {
+    let mut layers = Layers::default();
+    let text = "[sample]\nsteps = 3\nbatch-size = 4\nbatches-per-epoch = 1\n[run]\nepochs = 2\n[eval]\nevery = 1\ncount = 2\n\
+                [train]\nbatch-size = 2\naccumulation = 1\nlearning-rate = 1e-2\n[checkpoint]\nevery = 1\n";
+    layers.push_toml("test", text).unwrap();
+    layers.push_value("test", "model.path", model.to_str().unwrap()).unwrap();
+    layers.push_value("test", "lora.frozen", frozen.to_vec()).unwrap();
+    changes.iter().for_each(|change| layers.push_assignment(change).unwrap());
+    RunPlan::new(layers.resolve().unwrap()).unwrap()
+}
+
+fn train(plan: &RunPlan, path: &Path, resume: bool) -> ddpo::Result<()> {
+    let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
+    let config = document(&plan.config).unwrap();
+    let directory = if resume { RunDirectory::resume(path, &config)? } else { RunDirectory::create(path, &config)? };
+    let loaded = LoadedModel::open(&plan.model, plan.device)?;
+    ddpo::train(plan, loaded, &prompts, &directory, Broadcast::new(), StopFlag::new()).map(drop)
+}
+
+fn product(run: &Path) -> Vec<u8> {
+    std::fs::read(run.join(RunDirectory::LORA)).unwrap()
+}
+
+/// A model, and a run whose product has learnt something.
+fn first_run(parent: &Path) -> (PathBuf, PathBuf) {
+    let (model, run) = (common::tiny_model(parent), parent.join("first"));
+    train(&plan(&model, &[], &[]), &run, false).unwrap();
+    (model, run)
+}
+
+fn source(text: &str) -> AdapterSource {
+    AdapterSource::parse("--lora", text).unwrap()
+}
+
+/// Values of a picture that the tiny model draws with adapters on it.
+fn drawn(model: &Path, adapters: &[AdapterSource]) -> Vec<f32> {
+    let loaded = LoadedModel::open(&plan(model, &[], &[]).model, ddpo::device::DeviceName::Cpu).unwrap();
+    let request = SampleRequest {
+        prompts: vec!["a cat".into()],
+        count: 1,
+        steps: 3,
+        guidance: 2.0,
+        scheduler: SchedulerKind::Ddim,
+        eta: 1.0,
+        negative_prompt: String::new(),
+        seed: 1,
+        batch_size: 1,
+        size: [None; 2],
+    };
+    let denoiser = loaded.denoiser(adapters).unwrap();
+    let sampled = ddpo::sample(&loaded, &*denoiser, &request, &StopFlag::new(), &mut |_, _| {}).unwrap();
+    sampled.values.into_data().try_into_vec::<f32>().unwrap()
+}
+
+#[test]
+fn nothing_of_a_frozen_adapter_is_nothing_to_the_bit() {
+    let parent = tempfile::tempdir().unwrap();
+    let (model, first) = first_run(parent.path());
+    let path = parent.path().join("again");
+    train(&plan(&model, &[format!("{}:0", first.display())], &[]), &path, false).unwrap();
+    assert!(product(&path) == product(&first));
+    assert_eq!(drawn(&model, &[source(&format!("{}:0", first.display()))]), drawn(&model, &[]));
+}
+
+#[test]
+fn a_run_over_a_frozen_adapter_starts_from_it_and_hands_back_its_own_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let (model, first) = first_run(parent.path());
+    let below = source(&format!("{}:0.5", first.display()));
+    let path = parent.path().join("over");
+    train(&plan(&model, &[below.to_string()], &[]), &path, false).unwrap();
+    let file = AdapterSource { path: path.join(RunDirectory::LORA), strength: 1.0 };
+    // A run stands for what it was trained over and for its own product, a file for itself.
+    let run = drawn(&model, &[source(path.to_str().unwrap())]);
+    assert_eq!(run, drawn(&model, &[below.clone(), file.clone()]));
+    assert_ne!(run, drawn(&model, std::slice::from_ref(&file)));
+    // Two runs over the same frozen adapter bring it once.
+    let both = [source(path.to_str().unwrap()), source(&format!("{}:0", path.display()))];
+    assert_eq!(run, drawn(&model, &both));
+    // Its evaluation before training is that of the frozen adapter, and its divergence is measured from there.
+    let metrics = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    let kl = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["kl_to_base"].as_f64();
+    assert_eq!(metrics.lines().find_map(kl), Some(0.0));
+}
+
+#[test]
+fn a_run_over_frozen_adapters_resumes_to_the_same_bytes_wherever_the_files_are() {
+    let parent = tempfile::tempdir().unwrap();
+    let (model, first) = first_run(parent.path());
+    let moved = parent.path().join("moved.safetensors");
+    std::fs::copy(first.join(RunDirectory::LORA), &moved).unwrap();
+    let frozen = |path: &Path, strength: f64| vec![AdapterSource { path: path.to_owned(), strength }.to_string()];
+    let (whole, parts) = (parent.path().join("whole"), parent.path().join("parts"));
+    let checkpointing = ["train.gradient-checkpointing=true"];
+    train(&plan(&model, &frozen(&first, 0.5), &checkpointing), &whole, false).unwrap();
+    train(&plan(&model, &frozen(&first, 0.5), &[checkpointing[0], "run.epochs=1"]), &parts, false).unwrap();
+    for other in [frozen(&moved, 0.6), vec![]] {
+        let error = train(&plan(&model, &other, &checkpointing), &parts, true).unwrap_err().to_string();
+        assert!(error.contains("frozen adapters"), "{error}");
+    }
+    train(&plan(&model, &frozen(&moved, 0.5), &checkpointing), &parts, true).unwrap();
+    assert!(product(&whole) == product(&parts));
+}
+
+#[test]
+fn what_cannot_be_stacked_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let (model, first) = first_run(parent.path());
+    let full = parent.path().join("full");
+    let changes = ["train.parameters=full", "run.epochs=1", "train.learning-rate=1e-4"];
+    train(&plan(&model, &[], &changes), &full, false).unwrap();
+    assert!(matches!(Product::find(&full).unwrap(), Product::Model(_)));
+    let loaded = LoadedModel::open(&plan(&model, &[], &[]).model, ddpo::device::DeviceName::Cpu).unwrap();
+    loaded.denoiser(&[source(full.to_str().unwrap()), source(first.to_str().unwrap())]).unwrap();
+    for adapters in [[first.to_str().unwrap(), full.to_str().unwrap()], [&format!("{}:0.5", full.display()), ""]] {
+        let adapters: Vec<AdapterSource> = adapters.into_iter().filter(|text| !text.is_empty()).map(source).collect();
+        let error = loaded.denoiser(&adapters).map(drop).unwrap_err().to_string();
+        assert!(error.ends_with("expected a whole model first and at strength 1"), "{error}");
+    }
+    let error = train(&plan(&model, &[full.display().to_string()], &[]), &parent.path().join("x"), false).unwrap_err();
+    assert!(error.to_string().starts_with("invalid `lora.frozen`: found the whole model "), "{error}");
+    let mut layers = Layers::default();
+    layers.push_assignment("lora.frozen=[\"a.safetensors\"]").unwrap();
+    layers.push_assignment("train.parameters=full").unwrap();
+    assert_eq!(
+        RunPlan::new(layers.resolve().unwrap()).unwrap_err().to_string(),
+        "invalid `lora.frozen`: found a.safetensors, expected none where train.parameters is \"full\""
+    );
+}
