@@ -64,7 +64,8 @@ options! {
     PromptOptions = "prompts" {
         /// "simple-animals" (45), "imagenet-animals" (398), "nouns-activities" (135), "counting", "from-file" or "list".
         kind: PromptKind = PromptKind::SimpleAnimals, "paper, section 5";
-        /// kind = "from-file": a text file with a prompt a line.
+        /// kind = "from-file": a text file (UTF-8) with a prompt a line. Blank lines and lines that start with # are left out, spaces
+        /// around a prompt too; a prompt that is listed twice is drawn twice as often.
         path: Option<String> = None, "none", "\"prompts.txt\"";
         /// kind = "from-file": the first line to use, from 0.
         start: Option<usize> = None, "the first line", "0";

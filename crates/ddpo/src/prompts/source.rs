@@ -22,11 +22,11 @@ pub enum PromptSource {
         /// The largest number asked for, at most [`PromptSource::MAX_COUNT`].
         max_count: usize,
     },
-    /// The lines of a file which are not blank.
+    /// The lines of a UTF-8 file, a prompt each, without the space around it. Blank lines and lines that start with `#` are none.
     File {
         /// The file.
         path: PathBuf,
-        /// The first line to use, from 0.
+        /// The first line to use, from 0. Every line counts, whether it is a prompt or not.
         start: usize,
         /// The line to stop before.
         end: Option<usize>,
@@ -100,16 +100,18 @@ impl PromptSource {
 
 fn read_lines(path: &std::path::Path, start: usize, end: Option<usize>) -> Result<Vec<String>> {
     let text = crate::images::read_text(path)?;
+    // Editors on Windows put a mark before the first letter.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let total = text.lines().count();
     let end = end.unwrap_or(total).min(total);
+    let is_prompt = |line: &&str| !line.is_empty() && !line.starts_with('#');
     let prompts: Vec<String> =
-        (text.lines().take(end).skip(start)).map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect();
+        (text.lines().take(end).skip(start)).map(str::trim).filter(is_prompt).map(String::from).collect();
     if prompts.is_empty() {
         let range =
             if start > 0 || end < total { format!(" from line {start} to before {end}") } else { String::new() };
-        return Err(Error::NoPrompts {
-            reason: format!("{} has {total} lines and no prompt in them{range}", path.display()),
-        });
+        let lines = if total == 1 { "1 line and no prompt in it".into() } else { format!("{total} lines and no prompt in them") };
+        return Err(Error::NoPrompts { reason: format!("{} has {lines}{range}", path.display()) });
     }
     Ok(prompts)
 }
@@ -134,6 +136,20 @@ mod tests {
         assert_eq!(load(1, Some(99)).unwrap(), ["b", "d"]);
         let error = load(2, Some(3)).unwrap_err().to_string();
         assert!(error.ends_with("prompts.txt has 4 lines and no prompt in them from line 2 to before 3"), "{error}");
+    }
+
+    #[test]
+    fn comments_blank_lines_and_marks_are_no_prompts() {
+        let (_directory, path) = file("\u{feff}# animals\r\na cat\r\n\r\n  # not yet\r\na dog, #2\r\na cat".as_bytes());
+        let load = |start, end| PromptSource::File { path: path.clone(), start, end }.load();
+        assert_eq!(load(0, None).unwrap(), ["a cat", "a dog, #2", "a cat"]);
+        // Lines are counted as an editor counts them.
+        assert_eq!(load(4, Some(5)).unwrap(), ["a dog, #2"]);
+        let (_directory, path) = file("\u{feff}a cat".as_bytes());
+        assert_eq!(PromptSource::File { path, start: 0, end: None }.load().unwrap(), ["a cat"]);
+        let (_directory, path) = file(b"# nothing\n");
+        let error = PromptSource::File { path, start: 0, end: None }.load().unwrap_err().to_string();
+        assert!(error.ends_with("prompts.txt has 1 line and no prompt in it"), "{error}");
     }
 
     #[test]

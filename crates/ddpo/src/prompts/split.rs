@@ -24,6 +24,11 @@ pub struct PromptSplit {
 }
 
 impl PromptSplit {
+    /// How many training prompts are the same as an earlier one. They are kept: what is listed twice is drawn twice as often.
+    pub fn repeated(&self) -> usize {
+        self.training.len() - self.training.iter().collect::<std::collections::BTreeSet<_>>().len()
+    }
+
     /// Loads `training` and takes out of it what is evaluated.
     ///
     /// With `evaluation` given, its prompts are taken out where they occur in both. Without, a fixed part of
@@ -99,6 +104,14 @@ mod tests {
         let split = PromptSplit::load(&list(3), None).unwrap();
         assert!(!split.disjoint);
         assert_eq!(split.training, split.evaluation);
+    }
+
+    #[test]
+    fn a_prompt_that_is_listed_twice_is_kept_and_counted() {
+        let prompts = PromptSource::List(["a", "b", "a", "a"].map(String::from).to_vec());
+        let split = PromptSplit::load(&prompts, None).unwrap();
+        assert_eq!((split.training.len(), split.repeated()), (4, 2));
+        assert_eq!(PromptSplit::load(&list(20), None).unwrap().repeated(), 0);
     }
 
     #[test]
