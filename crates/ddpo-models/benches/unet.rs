@@ -123,40 +123,10 @@ impl Case {
         self.unet.forward(&self.weights, sample, &timesteps, self.states.clone()).expect("the shapes fit")
     }
 
-    /// Operations of a forward pass: matrices times the positions they are applied at, and attention.
+    /// Operations of a forward pass.
     fn flops(&self) -> f64 {
-        let [batch, size, _, _] = self.sample.dims();
-        let [_, tokens, _] = self.states.dims();
-        let mut multiplications = 0;
-        for spec in self.unet.specs().iter().filter(|spec| spec.shape.len() > 1) {
-            let pixels = self.pixels(&spec.name, size);
-            let text = spec.name.contains("attn2.to_k") || spec.name.contains("attn2.to_v");
-            let positions = if text { tokens } else { pixels };
-            multiplications += positions * spec.elements();
-            // Scores and mixing of an attention, counted at its query projection.
-            if spec.name.ends_with("to_q.weight") {
-                let keys = if spec.name.contains("attn2") { tokens } else { pixels };
-                multiplications += 2 * pixels * keys * spec.shape[0];
-            }
-        }
-        2.0 * (batch * multiplications) as f64
-    }
-
-    /// Positions at which a layer computes, by its name.
-    fn pixels(&self, name: &str, size: usize) -> usize {
-        if name.contains("time_emb") {
-            return 1;
-        }
-        let levels = self.unet.config().blocks.len();
-        let block =
-            |prefix: &str| name.strip_prefix(prefix).and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
-        let level = match (block("down_blocks."), block("up_blocks.")) {
-            (Some(down), _) => down + usize::from(name.contains("downsamplers")),
-            (_, Some(up)) => levels - 1 - up - usize::from(name.contains("upsamplers")),
-            _ if name.starts_with("mid_block") => levels - 1,
-            _ => 0,
-        };
-        (size >> level).pow(2)
+        let ([batch, height, width, _], [_, tokens, _]) = (self.sample.dims(), self.states.dims());
+        2.0 * batch as f64 * self.unet.cost([height, width], tokens).multiply_adds() as f64
     }
 }
 

@@ -6,6 +6,7 @@
 //! Images and latents are channels-last, `[B, H, W, C]`, in `f32`; files keep diffusers' layout.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod cost;
 mod denoiser;
 mod lora;
 mod pipeline;
@@ -16,6 +17,7 @@ mod scheduler;
 mod unet;
 mod vae;
 
+pub use cost::Cost;
 pub use ddpo_nn::{Error, Result};
 pub use denoiser::UnetDenoiser;
 pub use lora::{Lora, LoraConfig, LoraFormat};
