@@ -47,7 +47,13 @@ impl Unet {
             let pixels = pixels_at(latent, unet_level(name, levels));
             let of_text = name.contains("attn2.to_k") || name.contains("attn2.to_v");
             let of_time = name.contains("time_emb");
-            let positions = if of_text { tokens } else if of_time { 1 } else { pixels };
+            let positions = if of_text {
+                tokens
+            } else if of_time {
+                1
+            } else {
+                pixels
+            };
             let keys = name.ends_with("to_q.weight").then(|| if name.contains("attn2") { tokens } else { pixels });
             Some(Place { pixels, positions, keys })
         };

@@ -110,7 +110,11 @@ fn read_lines(path: &std::path::Path, start: usize, end: Option<usize>) -> Resul
     if prompts.is_empty() {
         let range =
             if start > 0 || end < total { format!(" from line {start} to before {end}") } else { String::new() };
-        let lines = if total == 1 { "1 line and no prompt in it".into() } else { format!("{total} lines and no prompt in them") };
+        let lines = if total == 1 {
+            "1 line and no prompt in it".into()
+        } else {
+            format!("{total} lines and no prompt in them")
+        };
         return Err(Error::NoPrompts { reason: format!("{} has {lines}{range}", path.display()) });
     }
     Ok(prompts)
