@@ -2,6 +2,7 @@
 
 mod ci;
 mod emoji;
+mod reference;
 mod tidy;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ usage: cargo xtask TASK
 tasks:
   ci [--no-tests]                run every check, cheapest first, then the README's test command
   tidy                           check the repository's own rules
+  reference                      write docs/reference/{cli,config}.md from the program
   emoji-dataset DIR [--size N]   write the image-with-caption folder that `ddpo pretrain` reads (default size 64)
 ";
 
@@ -36,6 +38,7 @@ fn run(args: &[String]) -> Result<()> {
     match task.as_str() {
         "ci" => ci::run(&root()?, rest),
         "tidy" => tidy::run(&root()?),
+        "reference" => reference::run(&root()?),
         "emoji-dataset" => emoji::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

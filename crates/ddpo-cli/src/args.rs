@@ -2,7 +2,20 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+use ddpo::pretrain::PretrainConfig;
+
+use crate::values::{self, at_least_one, or_default, or_run_default};
+
+const MODEL: &str = "`emoji` (embedded), a diffusers directory, or a hub id `org/name[@revision]`";
+const DEVICE: &str = "Where to compute: cpu";
+const STEPS: &str = "Denoising steps";
+const GUIDANCE: &str = "Classifier-free guidance; 1 switches it off";
+
+fn prompts_help(what: &str) -> String {
+    values::prompts().list(what) + "; or a text file, a prompt a line"
+}
 
 /// Fine-tunes diffusion models by reinforcement learning.
 #[derive(Debug, Parser)]
@@ -11,10 +24,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-fn at_least_one() -> clap::builder::RangedU64ValueParser<usize> {
-    clap::builder::RangedU64ValueParser::new().range(1..)
 }
 
 /// What to do.
@@ -36,6 +45,13 @@ pub enum Command {
     Report(Report),
     /// Print the commented configuration: every option, its default and where that is from
     Config(Config),
+    /// Print what a shell needs to complete the words of this program
+    Completions(Completions),
+    /// Write the manual pages
+    Man(Man),
+    /// Print a reference page in Markdown
+    #[command(hide = true)]
+    Reference(Reference),
 }
 
 /// `ddpo train`.
@@ -43,39 +59,38 @@ pub enum Command {
 pub struct Train {
     /// A configuration file (TOML); see `ddpo config`
     pub config: Option<PathBuf>,
-    /// A named configuration under the file and the options: quick, sd, compressibility, incompressibility, aesthetic,
-    /// prompt-image-alignment
-    #[arg(long)]
+    /// A named configuration under the file and the options
+    #[arg(long, value_name = "P", help = values::presets().list("A named configuration under the file and the options"), value_parser = values::presets(), hide_possible_values = true)]
     pub preset: Option<String>,
-    /// `emoji` (embedded), a diffusers directory, or a hub id `org/name[@revision]`
-    #[arg(long, value_name = "M")]
+    /// The model to fine-tune
+    #[arg(long, value_name = "M", help = or_default(MODEL, "model.path"), value_parser = values::models(), hide_possible_values = true)]
     pub model: Option<String>,
-    /// ddpo-is, ddpo-sf, rwr or rwr-sparse
-    #[arg(long, value_name = "A")]
+    /// The algorithm
+    #[arg(long, value_name = "A", help = or_default(&values::algorithms().list("The algorithm"), "train.algorithm"), value_parser = values::algorithms(), hide_possible_values = true)]
     pub algorithm: Option<String>,
-    /// jpeg-compressibility, jpeg-incompressibility, diffusion-classifier, exec:PROGRAM
-    #[arg(long, value_name = "R")]
+    /// The reward
+    #[arg(long, value_name = "R", help = or_default(&values::rewards().list("What images are scored with"), "reward"), value_parser = values::rewards(), hide_possible_values = true)]
     pub reward: Option<String>,
-    /// A kind of prompts (simple-animals, imagenet-animals, nouns-activities, counting) or a text file, a prompt a line
-    #[arg(long, value_name = "P")]
+    /// What the model is asked to draw
+    #[arg(long, value_name = "P", help = or_default(&prompts_help("A kind of prompts"), "prompts.kind"), value_parser = values::prompts(), hide_possible_values = true)]
     pub prompts: Option<String>,
     /// Rounds of sample, score, update
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help = or_default("Rounds of sample, score, update", "run.epochs"))]
     pub epochs: Option<u64>,
     /// An adapter below the one that is trained, and how much of it: it stays as it is; may be given more than once
     #[arg(long, value_name = "FILE|RUN[:STRENGTH]")]
     pub lora: Vec<String>,
-    /// Whose names the adapter's file has: diffusers, or kohya for ComfyUI and A1111
-    #[arg(long, value_name = "F")]
+    /// Whose names the adapter's file has
+    #[arg(long, value_name = "F", help = or_default("Whose names the adapter's file has: diffusers, or kohya for ComfyUI and A1111", "lora.format"), value_parser = values::lora_formats(), hide_possible_values = true)]
     pub lora_format: Option<String>,
-    /// Where everything the run makes goes; by default runs/NAME-NNN
-    #[arg(long, value_name = "DIR")]
+    /// Where everything the run makes goes [default: runs/NAME-NNN]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub run_dir: Option<PathBuf>,
-    /// Where to compute: cpu
-    #[arg(long, value_name = "D")]
+    /// Where to compute
+    #[arg(long, value_name = "D", help = or_default(DEVICE, "run.device"), value_parser = values::devices(), hide_possible_values = true)]
     pub device: Option<String>,
-    /// Same seed, same bytes
-    #[arg(long, value_name = "N")]
+    /// Seed of everything
+    #[arg(long, value_name = "N", help = or_default("Seed of everything; same seed, same bytes", "run.seed"))]
     pub seed: Option<u64>,
     /// Set any option of the configuration; may be given more than once
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
@@ -88,10 +103,10 @@ pub struct Train {
 /// `ddpo sample`.
 #[derive(Args, Debug)]
 pub struct Sample {
-    /// `emoji` (embedded), a diffusers directory, or a hub id; by default the run's, else `emoji`
-    #[arg(long, value_name = "M")]
+    /// The model
+    #[arg(long, value_name = "M", help = or_run_default(MODEL, "model.path"), value_parser = values::models(), hide_possible_values = true)]
     pub model: Option<String>,
-    /// Which weight files to prefer, such as fp16
+    /// Which weight files to prefer, such as fp16 [default: the run's, else the plain files]
     #[arg(long, value_name = "V")]
     pub variant: Option<String>,
     /// An adapter to apply, a safetensors file or a run directory, and how much of it; may be given more than once
@@ -101,34 +116,34 @@ pub struct Sample {
     #[arg(long, value_name = "TEXT", required = true, num_args = 1..)]
     pub prompt: Vec<String>,
     /// Images of each prompt
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
     pub count: usize,
     /// Where the images go
-    #[arg(long, value_name = "DIR", default_value = "samples")]
+    #[arg(long, value_name = "DIR", default_value = "samples", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
     /// Denoising steps
-    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, value_name = "N", help = or_run_default(STEPS, "sample.steps"), value_parser = at_least_one)]
     pub steps: Option<usize>,
     /// Classifier-free guidance; 1 switches it off
-    #[arg(long, value_name = "G")]
+    #[arg(long, value_name = "G", help = or_run_default(GUIDANCE, "sample.guidance"))]
     pub guidance: Option<f64>,
-    /// How noise becomes an image: ddim, ddpm, euler-ancestral
-    #[arg(long, value_name = "S")]
+    /// How noise becomes an image
+    #[arg(long, value_name = "S", help = or_run_default(&values::schedulers().list("How noise becomes an image"), "sample.scheduler"), value_parser = values::schedulers(), hide_possible_values = true)]
     pub scheduler: Option<String>,
     /// Share of the DDPM noise each DDIM step adds; 0 is deterministic
-    #[arg(long, value_name = "E")]
+    #[arg(long, value_name = "E", help = or_run_default("Share of the DDPM noise each DDIM step adds; 0 is deterministic", "sample.eta"))]
     pub eta: Option<f64>,
-    /// What guidance steers away from
+    /// What guidance steers away from [default: the run's, else nothing]
     #[arg(long, value_name = "TEXT")]
     pub negative_prompt: Option<String>,
-    /// Image height in pixels; by default the model's own
-    #[arg(long, value_name = "N")]
+    /// Image height in pixels [default: the run's, else the model's own]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub height: Option<usize>,
-    /// Image width in pixels; by default the model's own
-    #[arg(long, value_name = "N")]
+    /// Image width in pixels [default: the run's, else the model's own]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub width: Option<usize>,
     /// Images that are denoised together; changes memory and time, and no image
-    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, value_name = "N", help = or_run_default("Images that are denoised together; changes memory and time, and no image", "sample.batch-size"), value_parser = at_least_one)]
     pub batch_size: Option<usize>,
     /// Seed of the noise
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -136,8 +151,8 @@ pub struct Sample {
     /// Also write every latent, log-probability, embedding and image, as safetensors in the diffusers layout
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
-    /// Where to compute: cpu
-    #[arg(long, value_name = "D")]
+    /// Where to compute
+    #[arg(long, value_name = "D", help = or_run_default(DEVICE, "run.device"), value_parser = values::devices(), hide_possible_values = true)]
     pub device: Option<String>,
 }
 
@@ -145,31 +160,31 @@ pub struct Sample {
 #[derive(Args, Debug)]
 pub struct Evaluate {
     /// A run: its model before and after training is measured on its evaluation prompts
-    #[arg(value_name = "RUN", conflicts_with_all = ["model", "lora"])]
+    #[arg(value_name = "RUN", conflicts_with_all = ["model", "lora"], value_hint = ValueHint::DirPath)]
     pub run: Option<PathBuf>,
-    /// `emoji` (embedded), a diffusers directory, or a hub id
-    #[arg(long, value_name = "M", required_unless_present = "run")]
+    /// A model to measure
+    #[arg(long, value_name = "M", help = MODEL, required_unless_present = "run", value_parser = values::models(), hide_possible_values = true)]
     pub model: Option<String>,
     /// An adapter to compare with the model alone, a file or a run, and how much of it; several are compared together
     #[arg(long, value_name = "FILE|RUN[:STRENGTH]")]
     pub lora: Vec<String>,
-    /// Rewards to measure, separated by commas; by default the run's, else jpeg-compressibility
-    #[arg(long, value_name = "R,R", value_delimiter = ',')]
+    /// Rewards to measure
+    #[arg(long, value_name = "R,R", help = or_run_default("Rewards to measure, separated by commas", "reward"), value_delimiter = ',', value_parser = values::rewards(), hide_possible_values = true)]
     pub rewards: Vec<String>,
-    /// A kind of prompts or a text file; by default the held-out prompts
-    #[arg(long, value_name = "P")]
+    /// What to draw
+    #[arg(long, value_name = "P", help = prompts_help("A kind of prompts") + " [default: the prompts set aside for evaluation]", value_parser = values::prompts(), hide_possible_values = true)]
     pub prompts: Option<String>,
     /// Images to measure
-    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    #[arg(long, value_name = "N", help = or_run_default("Images to measure", "eval.count"), value_parser = at_least_one)]
     pub count: Option<usize>,
-    /// Denoising steps; by default the run's
-    #[arg(long, value_name = "N", value_parser = at_least_one())]
+    /// Denoising steps
+    #[arg(long, value_name = "N", help = or_run_default(STEPS, "sample.steps"), value_parser = at_least_one)]
     pub steps: Option<usize>,
-    /// Classifier-free guidance; by default the run's
-    #[arg(long, value_name = "G")]
+    /// Classifier-free guidance; 1 switches it off
+    #[arg(long, value_name = "G", help = or_run_default(GUIDANCE, "sample.guidance"))]
     pub guidance: Option<f64>,
     /// An image folder with labels: also tell how often the picture nearest to a sample has the label it was drawn for
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub labels: Option<PathBuf>,
     /// With --labels, also write those samples, the trained model's if there is one, as a PNG, a row a label
     #[arg(long, value_name = "FILE", requires = "labels")]
@@ -177,16 +192,16 @@ pub struct Evaluate {
     /// Also write the numbers as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Where to compute: cpu
-    #[arg(long, value_name = "D")]
+    /// Where to compute
+    #[arg(long, value_name = "D", help = or_run_default(DEVICE, "run.device"), value_parser = values::devices(), hide_possible_values = true)]
     pub device: Option<String>,
 }
 
 /// `ddpo score`.
 #[derive(Args, Debug)]
 pub struct Score {
-    /// jpeg-compressibility, jpeg-incompressibility, exec:PROGRAM; more than one may be given
-    #[arg(long, value_name = "R", required = true)]
+    /// A reward; more than one may be given
+    #[arg(long, value_name = "R", help = values::rewards().list("A reward; the option may be repeated"), required = true, value_parser = values::rewards(), hide_possible_values = true)]
     pub reward: Vec<String>,
     /// PNG or JPEG files
     #[arg(value_name = "IMAGE", required = true)]
@@ -202,8 +217,8 @@ pub struct Score {
 /// `ddpo classify`.
 #[derive(Args, Debug)]
 pub struct Classify {
-    /// `emoji` (embedded), a diffusers directory, or a hub id
-    #[arg(long, value_name = "M", default_value = "emoji")]
+    /// The model
+    #[arg(long, value_name = "M", help = MODEL, default_value = "emoji", value_parser = values::models(), hide_possible_values = true)]
     pub model: String,
     /// What the images may show, separated by commas, as the model would be prompted for it
     #[arg(long, value_name = "A,B,...", value_delimiter = ',', required = true)]
@@ -212,7 +227,7 @@ pub struct Classify {
     #[arg(value_name = "IMAGE", required = true)]
     pub images: Vec<PathBuf>,
     /// Pairs of timestep and noise at which the likeliest classes are compared
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one())]
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     pub trials: usize,
     /// The least timestep of the pairs: a picture unlike the training data is told by the coarse features that much noise leaves
     #[arg(long, value_name = "T", default_value_t = 600)]
@@ -226,8 +241,8 @@ pub struct Classify {
     /// Also write the evidence as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Where to compute: cpu
-    #[arg(long, value_name = "D")]
+    /// Where to compute
+    #[arg(long, value_name = "D", help = or_default(DEVICE, "run.device"), value_parser = values::devices(), hide_possible_values = true)]
     pub device: Option<String>,
 }
 
@@ -235,34 +250,34 @@ pub struct Classify {
 #[derive(Args, Debug)]
 pub struct Pretrain {
     /// An image folder: square pictures of one size, and metadata.jsonl with `file_name`, `text` and optional `labels`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub data: PathBuf,
     /// Where the model goes, in the diffusers layout; must not exist yet
     #[arg(long, value_name = "MODEL")]
     pub out: PathBuf,
-    /// Where states and metrics go; by default beside the model, with `-pretrain` after its name
-    #[arg(long, value_name = "DIR")]
+    /// Where states and metrics go [default: beside the model, with `-pretrain` after its name]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub run_dir: Option<PathBuf>,
     /// Steps of the UNet and the text encoder
-    #[arg(long, value_name = "N")]
-    pub steps: Option<u64>,
+    #[arg(long, value_name = "N", default_value_t = PretrainConfig::default().denoiser.stage.steps)]
+    pub steps: u64,
     /// Pictures in each of these steps
-    #[arg(long, value_name = "N")]
-    pub batch_size: Option<usize>,
+    #[arg(long, value_name = "N", default_value_t = PretrainConfig::default().denoiser.stage.batch_size, value_parser = at_least_one)]
+    pub batch_size: usize,
     /// Steps of the autoencoder
-    #[arg(long, value_name = "N")]
-    pub vae_steps: Option<u64>,
+    #[arg(long, value_name = "N", default_value_t = PretrainConfig::default().autoencoder.stage.steps)]
+    pub vae_steps: u64,
     /// Pictures in each step of the autoencoder
-    #[arg(long, value_name = "N")]
-    pub vae_batch_size: Option<usize>,
+    #[arg(long, value_name = "N", default_value_t = PretrainConfig::default().autoencoder.stage.batch_size, value_parser = at_least_one)]
+    pub vae_batch_size: usize,
     /// Same seed, same model
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Threads that compute; 0: one for every core
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub threads: usize,
-    /// Where to compute: cpu
-    #[arg(long, value_name = "D")]
+    /// Where to compute
+    #[arg(long, value_name = "D", help = or_default(DEVICE, "run.device"), value_parser = values::devices(), hide_possible_values = true)]
     pub device: Option<String>,
     /// Go on with the run that was interrupted
     #[arg(long)]
@@ -273,7 +288,7 @@ pub struct Pretrain {
 #[derive(Args, Debug)]
 pub struct Report {
     /// A run directory
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
     pub run: PathBuf,
 }
 
@@ -281,9 +296,45 @@ pub struct Report {
 #[derive(Args, Debug)]
 pub struct Config {
     /// Print this preset's configuration instead of the default
-    #[arg(long)]
+    #[arg(long, value_name = "P", help = values::presets().list("Print this preset's configuration instead of the default"), value_parser = values::presets(), hide_possible_values = true)]
     pub preset: Option<String>,
     /// Print the defaults for this model
-    #[arg(long, value_name = "M")]
+    #[arg(long, value_name = "M", value_parser = values::models(), hide_possible_values = true)]
     pub model: Option<String>,
+}
+
+/// `ddpo completions`.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "For bash, with bash-completion: ddpo completions bash > ~/.local/share/bash-completion/completions/ddpo"
+)]
+pub struct Completions {
+    /// The shell
+    pub shell: Shell,
+}
+
+/// `ddpo man`.
+#[derive(Args, Debug)]
+#[command(after_help = "To read one: man DIR/ddpo-train.1")]
+pub struct Man {
+    /// Where the pages go, one a command; made if it is not there
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub directory: PathBuf,
+}
+
+/// `ddpo reference`.
+#[derive(Args, Debug)]
+pub struct Reference {
+    /// Which page
+    #[arg(value_enum)]
+    pub page: Page,
+}
+
+/// The pages of the reference that are written by the program.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Page {
+    /// The command line
+    Cli,
+    /// The configuration
+    Config,
 }

@@ -6,6 +6,7 @@ mod failure;
 mod interrupt;
 mod numbers;
 mod progress;
+mod values;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,9 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Pretrain(args) => commands::pretrain::run(args)?,
         Command::Report(args) => commands::report::run(args)?,
         Command::Config(args) => commands::config::run(args)?,
+        Command::Completions(args) => commands::completions::run(args),
+        Command::Man(args) => commands::man::run(args)?,
+        Command::Reference(args) => commands::reference::run(args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

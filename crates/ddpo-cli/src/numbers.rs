@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// `1 image`, `2 images`: what is counted in words whose plural ends in s.
+pub fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
 /// `3 s`, `2 min 05 s`, `1 h 20 min`.
 pub fn duration(time: Duration) -> String {
     let seconds = time.as_secs_f64().round() as u64;
@@ -31,6 +36,11 @@ pub fn mean_with_interval(values: &[f64]) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_is_no_things() {
+        assert_eq!([0, 1, 2].map(|number| counted(number, "image")), ["0 images", "1 image", "2 images"]);
+    }
 
     #[test]
     fn times_are_short() {

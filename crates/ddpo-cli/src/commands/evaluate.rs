@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::args::Evaluate;
 use crate::interrupt::stop_on_signal;
-use crate::numbers::mean_with_interval;
+use crate::numbers::{counted, mean_with_interval};
 use crate::progress::{line, open_model, stage_bar};
 
 use super::adapters::Stacks;
@@ -118,7 +118,10 @@ fn measure(
 }
 
 fn print_table(request: &MeasureRequest, base: &Measurement, tuned: Option<&Measurement>) {
-    line(&format!("{} images of {} prompts; mean and 95 % interval", base.images.len(), request.prompts.len()));
+    // Fewer images than prompts are images of the first prompts.
+    let prompts = request.prompts.len().min(base.images.len());
+    let (images, prompts) = (counted(base.images.len(), "image"), counted(prompts, "prompt"));
+    line(&format!("{images} of {prompts}; mean and 95 % interval"));
     for (name, values) in &base.rewards {
         let after =
             tuned.and_then(|tuned| tuned.rewards.get(name)).map(|values| format!("   tuned {}", interval(values)));

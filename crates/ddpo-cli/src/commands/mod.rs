@@ -2,10 +2,13 @@
 
 pub mod adapters;
 pub mod classify;
+pub mod completions;
 pub mod config;
 pub mod evaluate;
 pub mod labels;
+pub mod man;
 pub mod pretrain;
+pub mod reference;
 pub mod report;
 pub mod sample;
 pub mod score;

@@ -38,8 +38,7 @@ fn config(args: &Pretrain) -> PretrainConfig {
         (&mut config.autoencoder.stage, args.vae_steps, args.vae_batch_size),
         (&mut config.denoiser.stage, args.steps, args.batch_size),
     ] {
-        stage.steps = steps.unwrap_or(stage.steps);
-        stage.batch_size = batch.unwrap_or(stage.batch_size);
+        (stage.steps, stage.batch_size) = (steps, batch);
     }
     config
 }

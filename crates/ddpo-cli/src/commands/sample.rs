@@ -11,6 +11,7 @@ use ddpo::{RunDirectory, SampleRequest};
 
 use crate::args::Sample;
 use crate::interrupt::stop_on_signal;
+use crate::numbers::counted;
 use crate::progress::{line, open_model, stage_bar, warn_of_truncations};
 
 use super::adapters::parse;
@@ -97,7 +98,7 @@ fn write_images(args: &Sample, sampled: &ddpo::Sampled) -> Result<()> {
     let columns = if args.count > 1 { args.count.min(COLUMNS) } else { COLUMNS };
     let path = args.out.join("grid.png");
     write_png(&path, &grid(&sampled.images, columns)?)?;
-    line(&format!("{} images in {}", sampled.images.len(), args.out.display()));
+    line(&format!("{} in {}", counted(sampled.images.len(), "image"), args.out.display()));
     line(&format!("{}", path.display()));
     Ok(())
 }

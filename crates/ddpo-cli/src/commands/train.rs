@@ -11,6 +11,7 @@ use ddpo::{RunDirectory, TrainOutcome};
 
 use crate::args::Train;
 use crate::interrupt::stop_on_signal;
+use crate::numbers::counted;
 use crate::progress::{Console, line, open_model, warn_of_truncations};
 
 /// Where runs go when no directory is named.
@@ -140,12 +141,12 @@ fn announce(plan: &RunPlan, prompts: &PromptSplit, path: &Path) {
     };
     line(&format!("prompts  {} to train on, {held_out}", prompts.training.len()));
     line(&format!(
-        "epoch    {} images of {} steps at guidance {}, {} updates of {} images",
-        plan.samples_per_epoch,
-        config.sample.steps,
+        "epoch    {} of {} at guidance {}, {} of {}",
+        counted(plan.samples_per_epoch, "image"),
+        counted(config.sample.steps, "step"),
         config.sample.guidance,
-        plan.updates_per_epoch,
-        plan.images_per_update(),
+        counted(plan.updates_per_epoch, "update"),
+        counted(plan.images_per_update(), "image"),
     ));
 }
 

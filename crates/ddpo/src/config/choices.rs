@@ -5,6 +5,8 @@ use std::fmt;
 use serde::de::{self, SeqAccess, Visitor, value::SeqAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::options::{Kind, OptionType};
+
 /// Declares an enum whose variants are spelled in kebab-case outside.
 macro_rules! choices {
     ($(#[doc = $about:literal])* $name:ident { $( $(#[doc = $doc:literal])* $variant:ident = $text:literal, )* }) => {
@@ -25,6 +27,10 @@ macro_rules! choices {
             pub fn from_name(name: &str) -> Option<Self> {
                 match name { $( $text => Some(Self::$variant), )* _ => None }
             }
+        }
+
+        impl OptionType for $name {
+            const KIND: Kind = Kind::OneOf(Self::NAMES);
         }
 
         impl fmt::Display for $name {
@@ -225,6 +231,10 @@ pub enum EvalPrompts {
 impl EvalPrompts {
     /// The name of the default: a part of the training prompts that training never uses.
     pub const HELD_OUT: &'static str = "held-out";
+}
+
+impl OptionType for EvalPrompts {
+    const KIND: Kind = Kind::Any("`\"held-out\"`, a kind of prompts, or a list of prompts");
 }
 
 impl Default for EvalPrompts {

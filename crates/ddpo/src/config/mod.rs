@@ -7,6 +7,7 @@ mod layers;
 mod options;
 mod plan;
 mod presets;
+mod reference;
 mod regression;
 mod run;
 mod unknown;
@@ -20,6 +21,7 @@ pub use kind::ModelKind;
 pub use layers::Layers;
 pub use plan::{AdvantagePlan, RewardTerm, RunPlan};
 pub use presets::{PRESETS, Preset};
+pub use reference::{default_of, reference};
 pub use regression::{RegressionPlan, WeightPlan};
 pub use run::{
     AdvantageOptions, CheckpointOptions, ClassifierOptions, EvalOptions, LoraOptions, ModelOptions, PromptOptions,

@@ -13,6 +13,8 @@ pub(crate) struct Entry {
     pub tuned: bool,
     /// What to print, commented out, for an option that is absent by default.
     pub example: Option<&'static str>,
+    /// What values it takes.
+    pub kind: Kind,
 }
 
 impl Entry {
@@ -20,6 +22,43 @@ impl Entry {
     pub fn key(&self) -> String {
         self.field.replace('_', "-")
     }
+}
+
+/// What values an option takes, in the words of the reference.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    /// Any value of a type.
+    Any(&'static str),
+    /// One of these names.
+    OneOf(&'static [&'static str]),
+}
+
+/// A type that options have.
+pub(crate) trait OptionType {
+    /// What values it takes.
+    const KIND: Kind;
+}
+
+/// Says what the values of types are called.
+macro_rules! option_types {
+    ($($type:ty = $text:literal;)*) => { $(
+        impl OptionType for $type {
+            const KIND: Kind = Kind::Any($text);
+        }
+    )* };
+}
+
+option_types! {
+    bool = "true or false";
+    u64 = "integer";
+    usize = "integer";
+    f64 = "number";
+    String = "text";
+    Vec<String> = "list of texts";
+}
+
+impl<T: OptionType> OptionType for Option<T> {
+    const KIND: Kind = T::KIND;
 }
 
 /// One `[section]` of the configuration.
@@ -72,6 +111,7 @@ macro_rules! options {
                     source: $source,
                     tuned: options!(@tuned $($emoji)?),
                     example: options!(@example $($example)?),
+                    kind: <$type as $crate::config::options::OptionType>::KIND,
                 } ),*],
             };
         }
