@@ -37,7 +37,7 @@ fn shells_complete_commands_options_and_their_values() {
         "ddpo-is ddpo-sf rwr rwr-sparse",
         "ddim ddpm euler-ancestral",
         "diffusers kohya",
-        "quick compressibility",
+        "quick sd",
     ] {
         assert!(script.contains(values), "bash does not complete {values}");
     }
