@@ -20,7 +20,11 @@ pub const EFFECTIVE_SAMPLES: &str = "train/effective_samples";
 pub const REWARD_MEAN: &str = "reward/mean";
 /// The population standard deviation of an epoch's rewards.
 pub const REWARD_STD: &str = "reward/std";
-/// The mean reward on prompts and seeds that training never uses.
+/// Rewards asked for since the run began.
+pub const REWARD_QUERIES: &str = "reward/queries";
+/// Samples and optimizer steps of an epoch that were left out because a number was not finite.
+pub const LEFT_OUT: &str = "train/left_out";
+/// The mean reward of the evaluation samples.
 pub const EVAL_REWARD_MEAN: &str = "eval/reward_mean";
 /// The mean per-sample KL divergence of whole chains from the base model, in nats.
 pub const EVAL_KL_TO_BASE: &str = "eval/kl_to_base";
@@ -28,9 +32,15 @@ pub const EVAL_KL_TO_BASE: &str = "eval/kl_to_base";
 pub const EVAL_IMPROVED: &str = "eval/improved";
 /// The diversity of the evaluation samples.
 pub const EVAL_DIVERSITY: &str = "eval/diversity";
+/// What the means of rewards that are not optimised begin with; the reward's name follows.
+pub const EVAL_HELD_OUT: &str = "eval/held_out/";
 /// Seconds spent sampling.
 pub const SAMPLE_SECONDS: &str = "time/sample_seconds";
 /// Seconds spent scoring.
 pub const REWARD_SECONDS: &str = "time/reward_seconds";
 /// Seconds spent updating.
 pub const TRAIN_SECONDS: &str = "time/train_seconds";
+/// Training samples over the seconds of sampling, scoring and updating.
+pub const IMAGES_PER_SECOND: &str = "time/images_per_second";
+/// Seconds spent on an evaluation.
+pub const EVAL_SECONDS: &str = "time/eval_seconds";

@@ -1,12 +1,13 @@
 //! How numbers are distributed, in a few counts.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The bins of every histogram.
 const BINS: usize = 16;
 
 /// Counts of values in bins of equal width from `low` to `high`, the least and the greatest value.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
 pub struct Histogram {
     /// The least value.
     pub low: f64,

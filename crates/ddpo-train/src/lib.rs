@@ -21,17 +21,17 @@ mod observer;
 mod optimizer;
 mod plan;
 mod prompts;
+mod record;
 mod run;
 mod stop;
 mod tensors;
+mod time;
 mod tracker;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointStore, Found, Identity, Snapshot};
 pub use error::{Error, Location, Result};
-pub use events::{
-    EpochRecord, EvalRecord, Event, Halt, Progress, Record, RegressionRecord, Samples, Stage, UpdateRecord,
-};
+pub use events::{Event, Halt, Progress, Samples, Stage};
 pub use histogram::Histogram;
 pub use lanes::{Lanes, OnStep};
 pub use non_finite::{BatchMembers, NonFiniteBatch};
@@ -39,9 +39,14 @@ pub use observer::Observer;
 pub use optimizer::{AdamW, AdamWConfig, GradientSum, Update, gradients_of};
 pub use plan::{DdpoPlan, NonFinitePolicy, RwrPlan, SamplePlan};
 pub use prompts::EncodedPrompts;
+pub use record::{
+    ChainRecord, EpochRecord, EvalRecord, METRICS, MachineRecord, MetricName, ModelRecord, PromptsRecord, Record,
+    RegressionRecord, RewardRecord, RunRecord, UpdateRecord,
+};
 pub use run::{Checkpoints, Learner, Outcome, Position, Run};
 pub use stop::StopFlag;
 pub use tensors::NamedTensor;
+pub use time::rfc3339;
 pub use tracker::{Batches, Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
 pub use trainer::{
     DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, ForkPolicy, Parts, RwrParts, RwrTrainer,

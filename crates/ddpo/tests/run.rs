@@ -65,12 +65,17 @@ impl Tracker for StopAt {
     }
 }
 
-/// `metrics.jsonl` without what a clock measured.
+/// `metrics.jsonl` without what a clock measured, the machine, and how many epochs were planned at first.
 fn metrics(path: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
     let without_times = |line: &str| {
         let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
-        value.as_object_mut().unwrap().retain(|key, _| !key.ends_with("_seconds") && key != "images_per_second");
+        let first = value["kind"] == "run";
+        let differs = |key: &str| {
+            let of_run = first && ["started", "machine", "epochs", "command"].contains(&key);
+            of_run || key.ends_with("_seconds") || key == "images_per_second"
+        };
+        value.as_object_mut().unwrap().retain(|key, _| !differs(key));
         value
     };
     text.lines().map(without_times).collect()

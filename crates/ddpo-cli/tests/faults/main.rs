@@ -86,14 +86,19 @@ fn product(run: &Path) -> Outputs {
     product
 }
 
-/// Metrics without what a clock measured.
+/// Metrics without what a clock measured, and the machine that the first line names.
 fn timeless(text: &str) -> String {
     let line = |line: &str| {
         let Ok(mut value) = serde_json::from_str::<serde_json::Value>(line) else {
-            return if line.contains("seconds") { String::new() } else { line.to_owned() + "\n" };
+            return if line.contains(",time/") { String::new() } else { line.to_owned() + "\n" };
+        };
+        let first = value["kind"] == "run";
+        let differs = |key: &str| {
+            let of_run = first && ["started", "machine"].contains(&key);
+            of_run || key.ends_with("_seconds") || key == "images_per_second"
         };
         if let Some(object) = value.as_object_mut() {
-            object.retain(|key, _| !key.ends_with("_seconds") && key != "images_per_second");
+            object.retain(|key, _| !differs(key));
         }
         format!("{value}\n")
     };

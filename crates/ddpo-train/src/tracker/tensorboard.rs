@@ -52,6 +52,9 @@ impl Tracker for TensorBoard {
     fn record(&mut self, heard: &Event<'_>) -> Result<()> {
         let Event::Record(measured) = heard else { return Ok(()) };
         let scalars = measured.scalars();
+        if scalars.is_empty() {
+            return Ok(());
+        }
         self.file.append(&record(&event(now(), measured.step(), Field::Scalars(&scalars))))
     }
 

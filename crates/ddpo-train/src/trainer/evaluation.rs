@@ -1,6 +1,7 @@
 //! The held-out evaluation: prompts and seeds that training never uses, the same every time.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use ddpo_core::{Domain, Epoch, Guided, Judge, Noise, PromptId, RgbImage, RolloutRequest, SampleId, rollout};
 
@@ -59,7 +60,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     /// Those of the parts; [`Interrupted`](crate::Error::Interrupted), after which the evaluation is still to be done.
     pub fn evaluate(&mut self, observer: &mut Observer<'_>) -> Result<()> {
         let Some(evaluation) = &self.parts.evaluation else { return Ok(()) };
-        let epoch = self.counters.epochs;
+        let (epoch, start) = (self.counters.epochs, Instant::now());
         let ids = evaluation.prompt_ids();
         let sampled = self.sample_evaluation(evaluation, &ids, observer)?;
         let prompts = evaluation.prompts.texts(&ids);
@@ -68,18 +69,22 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
             Ok(scores.rewards)
         };
         let rewards = score(&self.parts.reward)?;
-        let mut held_out = BTreeMap::new();
+        let mut held_out_rewards = BTreeMap::new();
         for judge in &evaluation.held_out {
-            held_out.insert(judge.name().to_owned(), mean(score(judge)?.into_iter().map(f64::from)));
+            held_out_rewards.insert(judge.name().to_owned(), score(judge)?);
         }
+        let means = |(name, values): (&String, &Vec<f32>)| (name.clone(), mean(values.iter().map(|&r| f64::from(r))));
         let record = EvalRecord {
             epoch,
             reward_mean: mean(rewards.iter().map(|&r| f64::from(r))),
-            held_out,
+            held_out: held_out_rewards.iter().map(means).collect(),
             kl_to_base: mean(sampled.kl.iter().copied()),
             diversity: (evaluation.diversity)(&sampled.images),
             reward_histogram: Histogram::of(&rewards),
             improved: self.early_stopping.improved(&rewards, evaluation.prompts.count()),
+            rewards: rewards.clone(),
+            held_out_rewards,
+            eval_seconds: start.elapsed().as_secs_f64(),
         };
         let watched = evaluation.watched(&record);
         let halt = self.early_stopping.judge(evaluation.stop, epoch, watched, record.kl_to_base);

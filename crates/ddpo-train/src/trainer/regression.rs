@@ -114,7 +114,7 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
         let record = RegressionRecord {
             epoch: round.0,
             loss: loss / rows,
-            error: error / rows,
+            denoising_error: error / rows,
             effective_samples: set.effective_samples(),
             ..RegressionRecord::default()
         };

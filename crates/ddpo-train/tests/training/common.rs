@@ -7,8 +7,8 @@ use ddpo_core::scheduler::{Ddim, DdimConfig};
 use ddpo_core::{Condition, Judge, Objective, Policy, Reward, RewardBatch, RgbImage, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy, ToyPolicyConfig, stable_diffusion_schedule};
 use ddpo_train::{
-    AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Memory, Parts, Record,
-    RwrParts, RwrPlan, RwrTrainer, StopRule, UpdateRecord,
+    AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, EvalRecord, Evaluation, Memory, Parts,
+    Record, RwrParts, RwrPlan, RwrTrainer, StopRule, UpdateRecord,
 };
 
 pub type Trainer = DdpoTrainer<ToyPolicy, 4>;
@@ -152,6 +152,7 @@ pub fn timeless(records: Vec<Record>) -> Vec<Record> {
             epoch.images_per_second = 0.0;
             Record::Epoch(epoch)
         }
+        Record::Eval(eval) => Record::Eval(EvalRecord { eval_seconds: 0.0, ..eval }),
         other => other,
     };
     records.into_iter().map(strip).collect()

@@ -69,7 +69,7 @@ fn passes_of_any_size_give_the_same_mean_gradient() {
     for (batch, accumulation) in [(6, 2), (4, 3), (1, 12)] {
         let parts = first(batch, accumulation);
         assert!((whole.grad_norm - parts.grad_norm).abs() < 1e-5 * whole.grad_norm, "{whole:?} {parts:?}");
-        assert!((whole.loss - parts.loss).abs() < 1e-6 && (whole.error - parts.error).abs() < 1e-6);
+        assert!((whole.loss - parts.loss).abs() < 1e-6 && (whole.denoising_error - parts.denoising_error).abs() < 1e-6);
     }
 }
 
@@ -79,7 +79,7 @@ fn equal_weights_are_plain_denoising_and_all_samples_count() {
     let steps = regressions(&records);
     assert_eq!(steps.iter().map(|step| step.step).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
     for step in steps {
-        assert!((step.loss - step.error).abs() < 1e-6 && (step.effective_samples - 24.0).abs() < 1e-9, "{step:?}");
+        assert!((step.loss - step.denoising_error).abs() < 1e-6 && (step.effective_samples - 24.0).abs() < 1e-9, "{step:?}");
     }
 }
 

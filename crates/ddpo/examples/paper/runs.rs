@@ -120,7 +120,7 @@ fn best_rate(
         let records = run(experiment, task, variant, last, search.seed, &place.join(format!("search-{rate}")))?;
         // A rate at which training fails is no candidate; its run has fewer evaluations and says so by its error.
         let Some(eval) = records.evals.last() else { continue };
-        let is_near = search.most_nats.is_none_or(|most| eval.kl_to_base.is_some_and(|nats| nats <= most));
+        let is_near = search.most_nats.is_none_or(|most| eval.kl_to_base <= most);
         if is_near && best.is_none_or(|(reward, _)| eval.reward_mean > reward) {
             best = Some((eval.reward_mean, rate));
         }

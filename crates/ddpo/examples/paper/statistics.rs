@@ -1,6 +1,7 @@
 //! Curves over reward queries, with intervals over seeds.
 
-use ddpo::report::{EvalRecord, Records};
+use ddpo::report::Records;
+use ddpo::train::EvalRecord;
 
 /// A value with its 95 % interval.
 #[derive(Clone, Copy, Debug)]
@@ -38,13 +39,14 @@ pub fn curve(records: &Records, figure: &str) -> Vec<(f64, f64)> {
 }
 
 fn value(eval: &EvalRecord, figure: &str) -> Option<f64> {
-    match figure {
+    let value = match figure {
         "reward" => Some(eval.reward_mean),
-        "kl" => eval.kl_to_base,
-        "diversity" => eval.diversity,
+        "kl" => Some(eval.kl_to_base),
+        "diversity" => Some(eval.diversity),
         "improved" => eval.improved,
         _ => eval.held_out.values().next().copied(),
-    }
+    };
+    value.filter(|value| value.is_finite())
 }
 
 /// The mean curve of several seeds with its interval, at the points that all of them have.

@@ -1,6 +1,7 @@
 //! The configuration of a run: what a user writes ([`RunConfig`]) and what is run ([`RunPlan`]).
 
 mod choices;
+mod difference;
 mod document;
 mod kind;
 mod layers;
@@ -16,6 +17,7 @@ pub use choices::{
     AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, Reduction,
     RewardOption, SchedulerKind, WeightedReward,
 };
+pub use difference::{command, differences};
 pub use document::document;
 pub use kind::ModelKind;
 pub use layers::Layers;

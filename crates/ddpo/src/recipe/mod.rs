@@ -2,6 +2,7 @@
 
 mod assembly;
 mod classify;
+mod description;
 mod directory;
 mod grids;
 mod identity;

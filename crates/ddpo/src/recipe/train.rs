@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ddpo_models::{DiffusionPolicy, LoraFormat};
 use ddpo_train::{
-    Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, JsonLines, Learner, Outcome, Run,
+    Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, JsonLines, Learner, Outcome, Record, Run,
     RwrTrainer, Snapshot, StopFlag, TensorBoard,
 };
 
@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::prompts::PromptSplit;
 
 use super::assembly::{parts, policy_gradient};
+use super::description::describe;
 use super::directory::{Product, RunDirectory};
 use super::grids::SampleGrids;
 use super::identity::identity;
@@ -52,10 +53,11 @@ pub fn train(
     stop: StopFlag,
 ) -> Result<TrainOutcome> {
     let path = directory.path();
+    let fingerprint = plan.model.fingerprint()?;
     let identity = identity(
         &plan.config,
         directory.config(),
-        &plan.model.fingerprint()?,
+        &fingerprint,
         super::stack::fingerprint(&plan.frozen)?,
         &prompts.training,
     )?;
@@ -82,6 +84,10 @@ pub fn train(
         checkpoints,
     };
     let shared = parts(plan, &loaded, prompts)?;
+    if job.snapshot.is_none() {
+        let run = describe(plan, &fingerprint, prompts, &shared);
+        trackers.record(&Event::Record(&Record::Run(Box::new(run))));
+    }
     match &plan.regression {
         None => job.run(policy_gradient(plan, shared)?, &mut trackers, stop),
         Some(regression) => job.run(super::rwr::trainer(plan, regression, &loaded, shared)?, &mut trackers, stop),

@@ -9,5 +9,5 @@ mod verdict;
 
 pub use axis::Axis;
 pub use page::write_report;
-pub use records::{EpochRecord, EvalRecord, Records, RegressionRecord, UpdateRecord};
+pub use records::Records;
 pub use verdict::{Verdict, Warning};

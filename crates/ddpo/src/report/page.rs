@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use ddpo_train::{EpochRecord, EvalRecord, RegressionRecord, UpdateRecord};
+
 use crate::error::{Error, Result};
 
 use super::base64;
 use super::chart::{Series, chart};
-use super::records::{EvalRecord, Records};
+use super::records::Records;
 use super::verdict::Verdict;
 
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:75em;margin:2em auto;padding:0 1em;color:#222;background:#fff}\
@@ -109,17 +111,17 @@ fn reward_charts(records: &Records) -> String {
     }
     charts += &chart(
         "Divergence from the base model (nats a trajectory)",
-        &[Series { name: "", points: evals(|eval| eval.kl_to_base) }],
+        &[Series { name: "", points: evals(|eval| Some(eval.kl_to_base)) }],
     );
     charts += &chart("Share of prompts that improved", &[Series { name: "", points: evals(|eval| eval.improved) }]);
-    charts + &chart("Diversity", &[Series { name: "", points: evals(|eval| eval.diversity) }])
+    charts + &chart("Diversity", &[Series { name: "", points: evals(|eval| Some(eval.diversity)) }])
 }
 
 fn update_charts(records: &Records) -> String {
-    let per_update = |value: fn(&super::UpdateRecord) -> f64| {
+    let per_update = |value: fn(&UpdateRecord) -> f64| {
         records.updates.iter().enumerate().map(|(i, update)| ((i + 1) as f64, value(update))).collect::<Vec<_>>()
     };
-    let per_step = |value: fn(&super::RegressionRecord) -> f64| {
+    let per_step = |value: fn(&RegressionRecord) -> f64| {
         records.regressions.iter().map(|step| (step.step as f64, value(step))).collect::<Vec<_>>()
     };
     chart("Weighted denoising error, by update", &[Series { name: "", points: per_step(|step| step.loss) }])
@@ -129,7 +131,7 @@ fn update_charts(records: &Records) -> String {
 }
 
 fn cost_part(records: &Records) -> String {
-    let total = |value: fn(&super::EpochRecord) -> f64| records.epochs.iter().map(value).sum::<f64>();
+    let total = |value: fn(&EpochRecord) -> f64| records.epochs.iter().map(value).sum::<f64>();
     let queries = records.epochs.last().map_or(0, |epoch| epoch.reward_queries);
     format!(
         "<table><tr><th>epochs</th><th>updates</th><th>images scored</th><th>sampling</th><th>scoring</th><th>training</th></tr>\

@@ -1,102 +1,17 @@
 //! Reads `metrics.jsonl` back.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::Deserialize;
+use ddpo_train::{EpochRecord, EvalRecord, Record, RegressionRecord, RunRecord, UpdateRecord};
 
 use crate::error::{Error, Result};
-
-/// What an epoch's training samples earned and cost.
-#[derive(Clone, Debug, Deserialize)]
-#[non_exhaustive]
-pub struct EpochRecord {
-    /// From 1.
-    pub epoch: u64,
-    /// Images scored since the start.
-    #[serde(default)]
-    pub reward_queries: u64,
-    /// Mean reward of the epoch's samples.
-    pub reward_mean: f64,
-    /// Standard deviation of the rewards.
-    #[serde(default)]
-    pub reward_std: f64,
-    /// Seconds of sampling.
-    #[serde(default)]
-    pub sample_seconds: f64,
-    /// Seconds of scoring.
-    #[serde(default)]
-    pub reward_seconds: f64,
-    /// Seconds of updating.
-    #[serde(default)]
-    pub train_seconds: f64,
-}
-
-/// One optimizer step.
-#[derive(Clone, Debug, Deserialize)]
-#[non_exhaustive]
-pub struct UpdateRecord {
-    /// From 1.
-    pub epoch: u64,
-    /// From 1.
-    pub step: u64,
-    /// The objective's loss.
-    pub loss: f64,
-    /// Half the mean squared change of the log-probabilities.
-    #[serde(default)]
-    pub approx_kl: f64,
-    /// Share of ratios outside the clip range.
-    #[serde(default)]
-    pub clip_fraction: f64,
-    /// Largest distance of a ratio from 1.
-    #[serde(default)]
-    pub ratio_max_deviation: f64,
-    /// Gradient norm before clipping.
-    #[serde(default)]
-    pub grad_norm: f64,
-}
-
-/// One step of a weighted regression.
-#[derive(Clone, Debug, Deserialize)]
-#[non_exhaustive]
-pub struct RegressionRecord {
-    /// From 1.
-    pub epoch: u64,
-    /// From 1.
-    pub step: u64,
-    /// The weighted denoising error.
-    pub loss: f64,
-    /// Gradient norm before clipping.
-    #[serde(default)]
-    pub grad_norm: f64,
-}
-
-/// One evaluation on prompts and seeds that training never uses.
-#[derive(Clone, Debug, Deserialize)]
-#[non_exhaustive]
-pub struct EvalRecord {
-    /// 0: the base model.
-    pub epoch: u64,
-    /// Mean of the optimised reward.
-    pub reward_mean: f64,
-    /// Means of the rewards that are not optimised.
-    #[serde(default)]
-    pub held_out: BTreeMap<String, f64>,
-    /// Divergence from the base model, in nats a trajectory.
-    #[serde(default)]
-    pub kl_to_base: Option<f64>,
-    /// How much images of one prompt differ.
-    #[serde(default)]
-    pub diversity: Option<f64>,
-    /// The share of prompts whose mean reward is above the base model's.
-    #[serde(default)]
-    pub improved: Option<f64>,
-}
 
 /// Everything `metrics.jsonl` holds, in the order it was written.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Records {
+    /// What the run is; none in a file of a version before there was such a line.
+    pub run: Option<RunRecord>,
     /// Training samples, an entry an epoch.
     pub epochs: Vec<EpochRecord>,
     /// Optimizer steps.
@@ -105,17 +20,6 @@ pub struct Records {
     pub regressions: Vec<RegressionRecord>,
     /// Evaluations.
     pub evals: Vec<EvalRecord>,
-}
-
-#[derive(Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-enum Record {
-    Epoch(EpochRecord),
-    Update(UpdateRecord),
-    Regression(RegressionRecord),
-    Eval(EvalRecord),
-    #[serde(other)]
-    Other,
 }
 
 impl Records {
@@ -130,20 +34,31 @@ impl Records {
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let mut records = Self::default();
         for (number, line) in whole.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let record = serde_json::from_str(line).map_err(|source| Error::Metrics {
-                path: path.to_owned(),
-                line: number + 1,
-                source,
-            })?;
-            match record {
-                Record::Epoch(epoch) => records.epochs.push(epoch),
-                Record::Update(update) => records.updates.push(update),
-                Record::Regression(step) => records.regressions.push(step),
-                Record::Eval(eval) => records.evals.push(eval),
-                Record::Other => {}
-            }
+            let record = Record::from_line(line);
+            let record =
+                record.map_err(|source| Error::Metrics { path: path.to_owned(), line: number + 1, source })?;
+            records.extend(record);
         }
         Ok(records)
+    }
+
+    /// Whether evaluation uses prompts that training never does; `None` where the file does not say.
+    pub fn has_unseen_prompts(&self) -> Option<bool> {
+        self.run.as_ref().map(|run| run.prompts.disjoint)
+    }
+}
+
+impl Extend<Record> for Records {
+    fn extend<T: IntoIterator<Item = Record>>(&mut self, records: T) {
+        for record in records {
+            match record {
+                Record::Run(run) => self.run = Some(*run),
+                Record::Epoch(epoch) => self.epochs.push(epoch),
+                Record::Update(update) => self.updates.push(update),
+                Record::Regression(step) => self.regressions.push(step),
+                Record::Eval(eval) => self.evals.push(eval),
+            }
+        }
     }
 }
 
@@ -159,8 +74,9 @@ mod tests {
     }
 
     #[test]
-    fn the_three_kinds_and_a_torn_last_line() {
+    fn every_kind_and_a_torn_last_line() {
         let records = read(concat!(
+            "{\"kind\":\"run\",\"schema\":1,\"prompts\":{\"disjoint\":true}}\n",
             "{\"kind\":\"eval\",\"epoch\":0,\"reward_mean\":-1.5,\"held_out\":{\"x\":2},\"kl_to_base\":0,\"diversity\":0.5}\n",
             "{\"kind\":\"epoch\",\"epoch\":1,\"reward_mean\":-1.25,\"new_field\":1}\n",
             "{\"kind\":\"update\",\"epoch\":1,\"step\":1,\"loss\":0.5}\n",
@@ -170,6 +86,8 @@ mod tests {
         .unwrap();
         assert_eq!((records.epochs.len(), records.updates.len(), records.evals.len()), (1, 1, 1));
         assert_eq!(records.evals[0].held_out["x"], 2.0);
+        assert_eq!(records.has_unseen_prompts(), Some(true));
+        assert_eq!(read("").unwrap().has_unseen_prompts(), None);
     }
 
     #[test]

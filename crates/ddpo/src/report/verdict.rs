@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use super::records::{EvalRecord, Records};
+use ddpo_train::EvalRecord;
+
+use super::records::Records;
 
 /// Moving this much farther from the base model between two evaluations wants a gain to show for it.
 ///
@@ -135,7 +137,7 @@ fn reward_warning(records: &Records, base: &EvalRecord, last: &EvalRecord) -> Op
 
 fn moved_for_nothing(records: &Records, base: &EvalRecord, last: &EvalRecord) -> Option<Warning> {
     let before = records.evals.iter().rev().nth(1)?;
-    let (from, to) = (before.kl_to_base?, last.kl_to_base?);
+    let (from, to) = (before.kl_to_base, last.kl_to_base);
     let gained = last.reward_mean - before.reward_mean;
     let nothing = gained <= GAIN_SHARE * (last.reward_mean - base.reward_mean).abs();
     (from > 0.0 && to > KL_GROWTH * from && nothing).then_some(Warning::MovedForNothing { before: from, last: to })
@@ -146,8 +148,9 @@ fn other_warnings(base: &EvalRecord, last: &EvalRecord) -> Vec<Warning> {
         let last = *last.held_out.get(name)?;
         (last < *base).then(|| Warning::HeldOutFell { name: name.clone(), base: *base, last })
     });
-    let alike = base.diversity.zip(last.diversity).filter(|(base, last)| *last < DIVERSITY_LIMIT * base);
-    fallen.chain(alike.map(|(base, last)| Warning::LessDiverse { base, last })).collect()
+    let alike = (last.diversity < DIVERSITY_LIMIT * base.diversity)
+        .then_some(Warning::LessDiverse { base: base.diversity, last: last.diversity });
+    fallen.chain(alike).collect()
 }
 
 #[cfg(test)]
@@ -159,9 +162,9 @@ mod tests {
             epoch,
             reward_mean: reward,
             held_out: [("other".to_owned(), -reward)].into(),
-            kl_to_base: Some(kl),
-            diversity: Some(diversity),
-            improved: None,
+            kl_to_base: kl,
+            diversity,
+            ..EvalRecord::default()
         }
     }
 

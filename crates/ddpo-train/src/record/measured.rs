@@ -1,0 +1,142 @@
+//! What is measured: of an epoch's samples, of an optimizer step, in an evaluation.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::number::{list, named, named_lists, nan, number};
+use crate::histogram::Histogram;
+
+/// What an epoch's training samples scored, and what they cost.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct EpochRecord {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// Rewards asked for since the run began.
+    #[serde(default)]
+    pub reward_queries: u64,
+    /// Mean reward of the epoch's samples.
+    #[serde(deserialize_with = "number")]
+    pub reward_mean: f64,
+    /// Their population standard deviation.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub reward_std: f64,
+    /// Seconds of sampling, decoding included.
+    #[serde(default)]
+    pub sample_seconds: f64,
+    /// Seconds of scoring.
+    #[serde(default)]
+    pub reward_seconds: f64,
+    /// Seconds of updates.
+    #[serde(default)]
+    pub train_seconds: f64,
+    /// The epoch's samples over the sum of the three times.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub images_per_second: f64,
+    /// How the rewards of the epoch's samples are distributed.
+    #[serde(default)]
+    pub reward_histogram: Histogram,
+    /// Samples and optimizer steps left out because a number was not finite.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl EpochRecord {
+    /// This record with its throughput over `samples`.
+    pub(crate) fn with_throughput(mut self, samples: usize) -> Self {
+        self.images_per_second = samples as f64 / self.seconds();
+        self
+    }
+
+    /// Seconds of sampling, scoring and updates.
+    pub fn seconds(&self) -> f64 {
+        self.sample_seconds + self.reward_seconds + self.train_seconds
+    }
+}
+
+/// What one optimizer step saw, before it changed anything.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct UpdateRecord {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// The optimizer step since the run began, from 1.
+    pub step: u64,
+    /// The surrogate loss, a mean over the step's rows.
+    #[serde(deserialize_with = "number")]
+    pub loss: f64,
+    /// ½ mean((ℓ − ℓ_old)²).
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub approx_kl: f64,
+    /// The share of ratios outside of the clip range.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub clip_fraction: f64,
+    /// max |ratio − 1|: exactly 0 at the first update of an epoch.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub ratio_max_deviation: f64,
+    /// The gradient's global L2 norm before clipping.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub grad_norm: f64,
+    /// Exact KL divergence of the steps from the base model's, a mean over the rows; where it is penalised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kl_to_base: Option<f64>,
+}
+
+/// What one optimizer step of a weighted regression saw, before it changed anything.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct RegressionRecord {
+    /// The round, from 1.
+    pub epoch: u64,
+    /// The optimizer step since the run began, from 1.
+    pub step: u64,
+    /// The weighted denoising error, a mean over the step's rows.
+    #[serde(deserialize_with = "number")]
+    pub loss: f64,
+    /// The same without weights.
+    #[serde(default = "nan", deserialize_with = "number", alias = "error")]
+    pub denoising_error: f64,
+    /// (Σw)²/Σw² over the samples of the round: how many of them count.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub effective_samples: f64,
+    /// The gradient's global L2 norm before clipping.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub grad_norm: f64,
+}
+
+/// What the policy is worth: the same prompts and seeds every time, and seeds that training never uses.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct EvalRecord {
+    /// The epochs done; 0 is the base model.
+    pub epoch: u64,
+    /// Mean of the reward that is being optimised.
+    #[serde(deserialize_with = "number")]
+    pub reward_mean: f64,
+    /// Means of the rewards that are not, by name.
+    #[serde(default, deserialize_with = "named")]
+    pub held_out: BTreeMap<String, f64>,
+    /// Exact KL divergence of whole chains from the base model, in nats, a mean over samples.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub kl_to_base: f64,
+    /// The mean distance of all pairs of samples, whatever their prompts.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub diversity: f64,
+    /// How the rewards are distributed.
+    #[serde(default)]
+    pub reward_histogram: Histogram,
+    /// The share of prompts whose mean reward is above the base model's; none for the base model itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub improved: Option<f64>,
+    /// The reward of each sample; sample i has the evaluation prompt i modulo their number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "list")]
+    pub rewards: Vec<f32>,
+    /// The same of the rewards that are not optimised, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "named_lists")]
+    pub held_out_rewards: BTreeMap<String, Vec<f32>>,
+    /// Seconds of the evaluation.
+    #[serde(default)]
+    pub eval_seconds: f64,
+}

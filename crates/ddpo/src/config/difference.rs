@@ -1,0 +1,150 @@
+//! What of a configuration is not the default, and the command that says it.
+
+use toml::{Table, Value};
+
+use super::kind::ModelKind;
+use super::run::RunConfig;
+
+/// Options that have a flag of their own on the command line of `ddpo train`.
+const FLAGS: [(&str, &str); 7] = [
+    ("model.path", "--model"),
+    ("reward", "--reward"),
+    ("train.algorithm", "--algorithm"),
+    ("run.epochs", "--epochs"),
+    ("run.seed", "--seed"),
+    ("run.device", "--device"),
+    ("lora.format", "--lora-format"),
+];
+
+/// What changes no number, and belongs to the machine.
+const MACHINE: &str = "run.threads";
+
+/// The options that differ from the defaults for the kind of model, by their key, in the order in which a configuration is
+/// printed. A table need not be a whole configuration: options that it does not name are not compared, and those of another
+/// version are listed.
+pub fn differences(config: &Table) -> Vec<(String, Value)> {
+    let model = config.get("model").and_then(|model| model.get("path")).and_then(Value::as_str);
+    let kind = ModelKind::of(model.unwrap_or(&RunConfig::default().model.path));
+    let defaults = leaves(&Table::try_from(RunConfig::defaults(kind)).unwrap_or_default());
+    let is_default = |(key, value): &(String, Value)| defaults.iter().any(|(k, v)| k == key && same(v, value));
+    let mut found: Vec<(String, Value)> = leaves(config).into_iter().filter(|leaf| !is_default(leaf)).collect();
+    let place = |key: &str| {
+        let section = key.split('.').next().unwrap_or(key);
+        RunConfig::SECTIONS.iter().position(|known| known.name == section).map_or(0, |place| place + 1)
+    };
+    found.sort_by_key(|(key, _)| place(key));
+    found
+}
+
+/// The command that runs this configuration, with as many threads as there are.
+pub fn command(config: &RunConfig) -> String {
+    let table = Table::try_from(config).unwrap_or_default();
+    let differences = differences(&table).into_iter().filter(|(key, _)| key != MACHINE);
+    let mut flags = Vec::new();
+    let mut settings = Vec::new();
+    for (key, value) in differences {
+        match (FLAGS.iter().find(|(known, _)| *known == key), &value) {
+            (Some((_, flag)), Value::String(text)) => flags.push(format!(" {flag} {}", quoted(text))),
+            (Some((_, flag)), Value::Integer(number)) => flags.push(format!(" {flag} {number}")),
+            _ => settings.push(format!(" --set {}", quoted(&format!("{key}={}", bare(&value))))),
+        }
+    }
+    format!("ddpo train{}{}", flags.concat(), settings.concat())
+}
+
+/// Every value by its key; a section's keys stand behind its name.
+fn leaves(table: &Table) -> Vec<(String, Value)> {
+    let mut leaves = Vec::new();
+    for (name, value) in table {
+        match value {
+            Value::Table(section) => {
+                leaves.extend(section.iter().map(|(key, value)| (format!("{name}.{key}"), value.clone())));
+            }
+            other => leaves.push((name.clone(), other.clone())),
+        }
+    }
+    leaves
+}
+
+/// Equal, where `1` and `1.0` are the same number.
+fn same(a: &Value, b: &Value) -> bool {
+    let number = |value: &Value| value.as_float().or_else(|| value.as_integer().map(|number| number as f64));
+    a == b || number(a).zip(number(b)).is_some_and(|(a, b)| a == b)
+}
+
+/// A value as `--set` takes it: a word needs no quotes there.
+fn bare(value: &Value) -> String {
+    let is_word = |text: &str| {
+        text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !["true", "false", "inf", "nan"].contains(&text)
+    };
+    match value {
+        Value::String(text) if is_word(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@+,%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::choices::{Algorithm, EvalPrompts, PromptKind};
+    use super::super::layers::Layers;
+    use super::*;
+
+    fn changed() -> RunConfig {
+        let mut config = RunConfig::defaults(ModelKind::of("/data/my model"));
+        config.run.epochs = 7;
+        config.run.threads = 3;
+        config.train.algorithm = Algorithm::RwrSparse;
+        config.train.learning_rate = 1e-3;
+        config.model.path = "/data/my model".into();
+        config.prompts.kind = PromptKind::List;
+        config.prompts.values = Some(vec!["it's a cat".into(), "dog".into()]);
+        config.eval.prompts = EvalPrompts::List(vec!["fox".into()]);
+        config.track.csv = true;
+        config
+    }
+
+    #[test]
+    fn the_default_differs_in_nothing() {
+        assert_eq!(differences(&Table::try_from(RunConfig::default()).unwrap()), []);
+        assert_eq!(command(&RunConfig::default()), "ddpo train");
+        // A whole number is a way to write a fraction, and what is not named does not differ.
+        assert_eq!(differences(&"[sample]\neta = 1\n".parse().unwrap()), []);
+    }
+
+    #[test]
+    fn the_differences_over_the_default_are_the_configuration() {
+        let config = changed();
+        let mut layers = Layers::default();
+        for (key, value) in differences(&Table::try_from(&config).unwrap()) {
+            layers.push_value("test", &key, value).unwrap();
+        }
+        assert_eq!(layers.resolve().unwrap(), config);
+    }
+
+    #[test]
+    fn the_command_says_all_but_the_threads() {
+        assert_eq!(
+            command(&changed()),
+            "ddpo train --epochs 7 --model '/data/my model' --algorithm rwr-sparse --set prompts.kind=list \
+             --set 'prompts.values=[\"it'\\''s a cat\", \"dog\"]' --set train.learning-rate=0.001 \
+             --set 'eval.prompts=[\"fox\"]' --set track.csv=true"
+        );
+    }
+
+    #[test]
+    fn options_of_another_version_are_listed() {
+        let table: Table = "[sample]\nsteps = 10\nof-later = 3\n".parse().unwrap();
+        assert_eq!(differences(&table), [("sample.of-later".to_owned(), Value::Integer(3))]);
+    }
+}
