@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn a_number_that_is_not_finite_is_null_and_reads_back_as_nan() {
-        let line = serde_json::to_string(&Record::Eval(EvalRecord { diversity: f64::NAN, ..Default::default() })).unwrap();
+        let line =
+            serde_json::to_string(&Record::Eval(EvalRecord { diversity: f64::NAN, ..Default::default() })).unwrap();
         assert!(line.contains("\"diversity\":null"), "{line}");
         let Some(Record::Eval(eval)) = Record::from_line(&line).unwrap() else { panic!("{line}") };
         assert!(eval.diversity.is_nan() && eval.kl_to_base == 0.0);

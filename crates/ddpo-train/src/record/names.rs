@@ -67,7 +67,8 @@ mod tests {
     fn every_number_of_every_line_is_a_metric_and_every_metric_a_number_of_its_line() {
         for record in records() {
             let Ok(Value::Object(line)) = serde_json::to_value(&record) else { panic!("{record:?}") };
-            let numbers = line.iter().filter(|(field, value)| value.is_number() && !["epoch", "step"].contains(&field.as_str()));
+            let numbers =
+                line.iter().filter(|(field, value)| value.is_number() && !["epoch", "step"].contains(&field.as_str()));
             let fields: Vec<&str> = numbers.map(|(field, _)| field.as_str()).collect();
             let named: Vec<&str> =
                 METRICS.iter().filter(|metric| metric.kind == record.kind()).map(|metric| metric.field).collect();
@@ -81,7 +82,8 @@ mod tests {
         let page = include_str!("../../../../docs/reference/metrics.md");
         for MetricName { kind, field, name } in METRICS {
             let row = |line: &&str| line.contains(&format!("| `{field}` | `{name}` |"));
-            let section = page.split("\n## ").find(|section| section.starts_with(&format!("`{kind}`"))).unwrap_or_default();
+            let section =
+                page.split("\n## ").find(|section| section.starts_with(&format!("`{kind}`"))).unwrap_or_default();
             assert!(section.lines().any(|line| row(&line)), "{kind}: {field} is {name}");
         }
     }

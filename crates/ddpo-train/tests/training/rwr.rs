@@ -79,7 +79,10 @@ fn equal_weights_are_plain_denoising_and_all_samples_count() {
     let steps = regressions(&records);
     assert_eq!(steps.iter().map(|step| step.step).collect::<Vec<_>>(), (1..=8).collect::<Vec<_>>());
     for step in steps {
-        assert!((step.loss - step.denoising_error).abs() < 1e-6 && (step.effective_samples - 24.0).abs() < 1e-9, "{step:?}");
+        assert!(
+            (step.loss - step.denoising_error).abs() < 1e-6 && (step.effective_samples - 24.0).abs() < 1e-9,
+            "{step:?}"
+        );
     }
 }
 

@@ -5,9 +5,7 @@ use std::time::SystemTime;
 
 use ddpo_core::Judge;
 use ddpo_models::DiffusionPolicy;
-use ddpo_train::{
-    ChainRecord, MachineRecord, ModelRecord, Parts, PromptsRecord, RewardRecord, RunRecord, rfc3339,
-};
+use ddpo_train::{ChainRecord, MachineRecord, ModelRecord, Parts, PromptsRecord, RewardRecord, RunRecord, rfc3339};
 
 use crate::config::{RunPlan, command};
 use crate::prompts::PromptSplit;

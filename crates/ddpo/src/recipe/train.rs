@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use ddpo_models::{DiffusionPolicy, LoraFormat};
 use ddpo_train::{
-    Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, JsonLines, Learner, Outcome, Record, Run,
-    RwrTrainer, Snapshot, StopFlag, TensorBoard,
+    Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, JsonLines, Learner, Outcome, Record,
+    Run, RwrTrainer, Snapshot, StopFlag, TensorBoard,
 };
 
 use crate::config::{AdapterFormat, RunPlan};

@@ -35,8 +35,7 @@ impl Records {
         let mut records = Self::default();
         for (number, line) in whole.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
             let record = Record::from_line(line);
-            let record =
-                record.map_err(|source| Error::Metrics { path: path.to_owned(), line: number + 1, source })?;
+            let record = record.map_err(|source| Error::Metrics { path: path.to_owned(), line: number + 1, source })?;
             records.extend(record);
         }
         Ok(records)
