@@ -140,7 +140,7 @@ impl Pipeline {
             }
             rows.extend(places.get(prompt.as_str()));
         }
-        let states = self.text_encoder.forward(&self.text_weights, &ids)?;
+        let states = self.text_encoder.forward(&self.text_weights, &ids)?.hidden;
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [prompts.len()]), &states.device());
         Ok(states.select(0, rows))
     }

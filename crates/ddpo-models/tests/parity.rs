@@ -82,6 +82,26 @@ fn modules_agree_with_diffusers() {
     }
 }
 
+/// Transformers' `pooler_output` is its last hidden state at the end of each text: tokens 10 and 2 of these prompts.
+#[test]
+fn pooled_states_are_those_at_the_end_of_a_text() {
+    for kind in KINDS {
+        let (pipe, golden) = (pipeline(kind), Golden::new(kind));
+        let (ids, shape) = golden.values("ids");
+        let ids: Vec<Vec<u32>> = ids.chunks(shape[1]).map(|row| row.iter().map(|id| *id as u32).collect()).collect();
+        let end = pipe.text_encoder.config().eos_token_id;
+        let ends: Vec<usize> = ids.iter().map(|row| row.iter().position(|id| *id == end).unwrap()).collect();
+        assert_eq!(ends, [10, 2], "{kind}");
+        let pooled = pipe.text_encoder.forward(&pipe.text_weights, &ids).unwrap().pooled();
+        let states = golden.tensor::<3>("states");
+        let rows = ends
+            .iter()
+            .enumerate()
+            .map(|(text, end)| states.clone().narrow(0, text, 1).narrow(1, *end, 1).squeeze_dim::<2>(1));
+        check(&format!("{kind} pooled"), pooled, Tensor::cat(rows.collect(), 0), 1e-4);
+    }
+}
+
 #[test]
 fn an_adapter_agrees_with_peft_in_values_and_all_gradients() {
     for kind in KINDS {

@@ -57,11 +57,11 @@ pub use files::{
     shards_of, write_atomically, write_json,
 };
 pub use layers::{
-    Attention, Context, Conv, GroupNorm, KeysValues, LayerNorm, Linear, Resnet, ResnetShape, SelfAttention2d,
-    Transformer, TransformerShape, downsample, upsample_to,
+    Attention, ClipActivation, ClipLayer, ClipLayerShape, Context, Conv, GroupNorm, KeysValues, LayerNorm, Linear,
+    Resnet, ResnetShape, SelfAttention2d, Transformer, TransformerShape, downsample, upsample_to,
 };
 pub use params::{Init, Layout, LowRankTerm, ParamId, ParamScope, ParamSpec, Specs, Weights, leaf, read_back, vector};
-pub use text::{TextActivation, TextEncoder, TextEncoderConfig};
+pub use text::{TextEncoder, TextEncoderConfig, TextOutput};
 pub use tokenizer::{Encoded, Tokenizer};
 
 /// The transformers release whose formats are written.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::{
     error::{Error, Result},
     fields::{Fields, divides, size},
+    layers::{ClipActivation, ClipLayerShape},
 };
 
 const COMPONENT: &str = "text_encoder";
@@ -25,7 +26,7 @@ pub struct TextEncoderConfig {
     /// The longest text in tokens.
     pub max_position_embeddings: usize,
     /// The feed-forward activation.
-    pub hidden_act: TextActivation,
+    pub hidden_act: ClipActivation,
     /// Epsilon of the layer norms.
     pub layer_norm_eps: f64,
     /// The token that starts a text.
@@ -36,15 +37,6 @@ pub struct TextEncoderConfig {
     pub pad_token_id: u32,
     /// Width of the projection that goes with the model elsewhere; written back only.
     pub projection_dim: usize,
-}
-
-/// The activation inside a text encoder's feed-forward layers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TextActivation {
-    /// `x sigmoid(1.702 x)`, of SD 1.x.
-    QuickGelu,
-    /// The exact Gaussian error linear unit, of SD 2.x.
-    Gelu,
 }
 
 impl TextEncoderConfig {
@@ -58,7 +50,7 @@ impl TextEncoderConfig {
             num_hidden_layers: layers,
             num_attention_heads: heads,
             max_position_embeddings: length,
-            hidden_act: TextActivation::QuickGelu,
+            hidden_act: ClipActivation::QuickGelu,
             layer_norm_eps: 1e-5,
             bos_token_id: end.saturating_sub(1),
             eos_token_id: end,
@@ -120,6 +112,18 @@ impl TextEncoderConfig {
         Ok(())
     }
 
+    /// The sizes of one of its layers.
+    pub(super) fn layer_shape(&self) -> ClipLayerShape {
+        ClipLayerShape {
+            width: self.hidden_size,
+            inner: self.intermediate_size,
+            heads: self.num_attention_heads,
+            depth: self.num_hidden_layers,
+            epsilon: self.layer_norm_eps,
+            activation: self.hidden_act,
+        }
+    }
+
     /// The `config.json` from which [`TextEncoderConfig::from_json`] and transformers read this shape.
     pub fn to_json(&self) -> Value {
         json!({
@@ -128,7 +132,7 @@ impl TextEncoderConfig {
             "bos_token_id": self.bos_token_id,
             "dtype": "float32",
             "eos_token_id": self.eos_token_id,
-            "hidden_act": self.hidden_act.name(),
+            "hidden_act": activation_name(self.hidden_act),
             "hidden_size": self.hidden_size,
             "initializer_factor": 1.0,
             "initializer_range": 0.02,
@@ -146,20 +150,18 @@ impl TextEncoderConfig {
     }
 }
 
-impl TextActivation {
-    fn name(self) -> &'static str {
-        match self {
-            Self::QuickGelu => "quick_gelu",
-            Self::Gelu => "gelu",
-        }
+fn activation_name(activation: ClipActivation) -> &'static str {
+    match activation {
+        ClipActivation::QuickGelu => "quick_gelu",
+        ClipActivation::Gelu => "gelu",
     }
 }
 
-fn read_activation(fields: &mut Fields) -> Result<TextActivation> {
+fn read_activation(fields: &mut Fields) -> Result<ClipActivation> {
     let name: String = fields.take("hidden_act", "quick_gelu".to_owned())?;
     match name.as_str() {
-        "quick_gelu" => Ok(TextActivation::QuickGelu),
-        "gelu" => Ok(TextActivation::Gelu),
+        "quick_gelu" => Ok(ClipActivation::QuickGelu),
+        "gelu" => Ok(ClipActivation::Gelu),
         _ => Err(fields.refuse("hidden_act", &json!(name), "\"quick_gelu\" or \"gelu\"")),
     }
 }

@@ -1,7 +1,7 @@
-//! CLIP's text side: tokenizer and encoder.
+//! CLIP's text encoder.
 
 mod config;
 mod model;
 
-pub use config::{TextActivation, TextEncoderConfig};
-pub use model::TextEncoder;
+pub use config::TextEncoderConfig;
+pub use model::{TextEncoder, TextOutput};

@@ -1,12 +1,12 @@
 //! The text encoder as a function of its weights (transformers' `CLIPTextModel`).
 
-use burn::tensor::Tensor;
+use burn::tensor::{Int, Tensor, TensorData};
 use ddpo_kernels::Mask;
 
-use super::config::{TextActivation, TextEncoderConfig};
+use super::config::TextEncoderConfig;
 use crate::{
     error::{Error, Result},
-    layers::{LayerNorm, Linear},
+    layers::{ClipLayer, LayerNorm},
     params::{Init, Layout, ParamId, ParamScope, Specs, Weights},
 };
 
@@ -17,20 +17,27 @@ pub struct TextEncoder {
     specs: Specs,
     tokens: ParamId,
     positions: ParamId,
-    layers: Vec<Layer>,
+    layers: Vec<ClipLayer>,
     norm: LayerNorm,
 }
 
+/// What a text encoder makes of a batch of texts.
 #[derive(Clone, Debug)]
-struct Layer {
-    norm1: LayerNorm,
-    query: Linear,
-    key: Linear,
-    value: Linear,
-    output: Linear,
-    norm2: LayerNorm,
-    expand: Linear,
-    contract: Linear,
+pub struct TextOutput {
+    /// The hidden states after the final layer norm, `[B, S, hidden_size]`: what Stable Diffusion attends to.
+    pub hidden: Tensor<3>,
+    /// The position of each text's end.
+    ends: Vec<i64>,
+}
+
+impl TextOutput {
+    /// The hidden state at each text's end, `[B, hidden_size]`: what stands for the whole text (transformers' `pooler_output`).
+    pub fn pooled(&self) -> Tensor<2> {
+        let [batch, length, width] = self.hidden.dims();
+        let rows: Vec<i64> = self.ends.iter().enumerate().map(|(text, end)| (text * length) as i64 + end).collect();
+        let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [batch]), &self.hidden.device());
+        self.hidden.clone().reshape([batch * length, width]).select(0, rows)
+    }
 }
 
 impl TextEncoder {
@@ -51,7 +58,7 @@ impl TextEncoder {
         let tokens = table("token_embedding", config.vocab_size);
         let positions = table("position_embedding", config.max_position_embeddings);
         let layers = (0..config.num_hidden_layers)
-            .map(|i| Layer::new(&mut scope.child("encoder").child("layers").child(i), &config))
+            .map(|i| ClipLayer::new(&mut scope.child("encoder").child("layers").child(i), config.layer_shape()))
             .collect();
         let norm = LayerNorm::new(&mut scope.child("final_layer_norm"), config.hidden_size, config.layer_norm_eps);
         Ok(Self { config, specs: specs.into(), tokens, positions, layers, norm })
@@ -67,17 +74,13 @@ impl TextEncoder {
         &self.specs
     }
 
-    /// The hidden states of tokenized texts after the final layer norm.
-    ///
-    /// # Shapes
-    ///
-    /// `B` lists of `S` ids `-> [B, S, hidden_size]`
+    /// The states of tokenized texts: `B` lists of `S` ids.
     ///
     /// # Errors
     ///
     /// If the lists differ in length or are too long, if an id is not in the vocabulary, or if the weights are of another
     /// model.
-    pub fn forward(&self, weights: &Weights, ids: &[Vec<u32>]) -> Result<Tensor<3>> {
+    pub fn forward(&self, weights: &Weights, ids: &[Vec<u32>]) -> Result<TextOutput> {
         let length = self.check(weights, ids)?;
         let width = self.config.hidden_size;
         let flat: Vec<i64> = ids.iter().flatten().map(|id| i64::from(*id)).collect();
@@ -85,9 +88,10 @@ impl TextEncoder {
         let tokens = weights.rows(self.tokens, &flat).reshape([ids.len(), length, width]);
         let mut x = tokens + weights.rows(self.positions, &places).reshape([1, length, width]);
         for layer in &self.layers {
-            x = layer.forward(weights, x, &self.config);
+            x = layer.forward(weights, x, Mask::Causal);
         }
-        Ok(self.norm.forward(weights, x))
+        let ends = ids.iter().map(|ids| end(ids, self.config.eos_token_id)).collect();
+        Ok(TextOutput { hidden: self.norm.forward(weights, x), ends })
     }
 
     /// The common length of the lists.
@@ -111,45 +115,27 @@ impl TextEncoder {
     }
 }
 
-impl Layer {
-    /// The standard deviations are those of transformers' `CLIPPreTrainedModel._init_weights`.
-    fn new(scope: &mut ParamScope<'_>, config: &TextEncoderConfig) -> Self {
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
-        let residual = 1.0 / ((width * 2 * config.num_hidden_layers) as f64).sqrt();
-        let out = 1.0 / (width as f64).sqrt();
-        let expand = 1.0 / (2.0 * width as f64).sqrt();
-        let norm = |scope: &mut ParamScope<'_>, name: &str| {
-            LayerNorm::new(&mut scope.child(name), width, config.layer_norm_eps)
-        };
-        let projection = |scope: &mut ParamScope<'_>, name: &str, std: f64| {
-            Linear::normal(&mut scope.child("self_attn").child(name), width, width, std)
-        };
-        Self {
-            norm1: norm(scope, "layer_norm1"),
-            query: projection(scope, "q_proj", residual),
-            key: projection(scope, "k_proj", residual),
-            value: projection(scope, "v_proj", residual),
-            output: projection(scope, "out_proj", out),
-            norm2: norm(scope, "layer_norm2"),
-            expand: Linear::normal(&mut scope.child("mlp").child("fc1"), width, inner, expand),
-            contract: Linear::normal(&mut scope.child("mlp").child("fc2"), inner, width, residual),
-        }
-    }
+/// Transformers' position of the end of a text: its first end token. Configurations of old releases, the first Stable Diffusion's
+/// among them, say 2, which ends no text; for them it is the largest id, the end token being the last of the vocabulary.
+fn end(ids: &[u32], end_token: u32) -> i64 {
+    const OF_OLD_RELEASES: u32 = 2;
+    let token = match end_token {
+        OF_OLD_RELEASES => ids.iter().max(),
+        _ => Some(&end_token),
+    };
+    ids.iter().position(|id| Some(id) == token).unwrap_or(0) as i64
+}
 
-    fn forward(&self, weights: &Weights, x: Tensor<3>, config: &TextEncoderConfig) -> Tensor<3> {
-        let normed = self.norm1.forward(weights, x.clone());
-        let query = self.query.forward(weights, normed.clone());
-        let key = self.key.forward(weights, normed.clone());
-        let value = self.value.forward(weights, normed);
-        let attended = ddpo_kernels::attention(query, key, value, config.num_attention_heads, Mask::Causal);
-        let x = x + self.output.forward(weights, attended);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-        let normed = self.norm2.forward(weights, x.clone());
-        let hidden = self.expand.forward(weights, normed);
-        let hidden = match config.hidden_act {
-            TextActivation::QuickGelu => ddpo_kernels::quick_gelu(hidden),
-            TextActivation::Gelu => ddpo_kernels::gelu(hidden),
-        };
-        x + self.contract.forward(weights, hidden)
+    #[test]
+    fn a_text_ends_at_its_first_end_token() {
+        assert_eq!(end(&[7, 1, 9, 9, 9], 9), 2);
+        assert_eq!(end(&[7, 1, 9, 0, 0], 9), 2);
+        assert_eq!(end(&[7, 1, 9, 9, 2], 2), 2);
+        // transformers takes the first position where there is none.
+        assert_eq!(end(&[7, 1, 1], 9), 0);
     }
 }

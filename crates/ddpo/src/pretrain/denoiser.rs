@@ -87,7 +87,7 @@ impl DenoiserStage<'_> {
         let batch = self.draw(draws).rows(rows, height * width * channels);
         let rows = batch.timesteps.len();
         let latent = |values| tensor(values, [rows, height, width, channels], &self.device);
-        let states = self.text.forward(text, &batch.captions)?;
+        let states = self.text.forward(text, &batch.captions)?.hidden;
         let predicted = self.unet.forward(unet, latent(batch.noisy), &batch.timesteps, states)?;
         let error = (predicted - latent(batch.noise)).square().reshape([rows, height * width * channels]);
         let error: Tensor<1> = error.mean_dim(1).reshape([rows]);
