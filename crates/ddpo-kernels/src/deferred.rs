@@ -36,8 +36,8 @@ where
         return value;
     }
     let pull_back = move |gradient| backward(Tensor::from_dispatch(gradient)).map(untracked);
-    let later = Later { value: value.into_dispatch(), pull_back: PullBack(Arc::new(pull_back)) };
-    Tensor::from_dispatch(Dispatch::defer(parameters.into_dispatch(), later))
+    let deferred = DeferredValue { value: value.into_dispatch(), pull_back: PullBack(Arc::new(pull_back)) };
+    Tensor::from_dispatch(Dispatch::defer(parameters.into_dispatch(), deferred))
 }
 
 fn untracked<const D: usize>(tensor: Tensor<D>) -> DispatchTensor {
@@ -55,7 +55,7 @@ impl fmt::Debug for PullBack {
 }
 
 /// A value, and what its backward pass does.
-struct Later {
+struct DeferredValue {
     value: DispatchTensor,
     pull_back: PullBack,
 }
@@ -63,13 +63,13 @@ struct Later {
 /// A backend that Burn is compiled with is named here; under autodiff all of them are the one implementation below.
 #[backend_extension(Flex, Autodiff)]
 trait Defer: Backend {
-    fn defer(parameters: FloatTensor<Self>, later: Later) -> FloatTensor<Self>;
+    fn defer(parameters: FloatTensor<Self>, deferred: DeferredValue) -> FloatTensor<Self>;
 }
 
 impl Defer for Flex {
-    fn defer(parameters: FloatTensor<Self>, later: Later) -> FloatTensor<Self> {
-        // Without autodiff there are no parameters to speak of.
-        primitive::<Self>(later.value).unwrap_or(parameters)
+    fn defer(parameters: FloatTensor<Self>, deferred: DeferredValue) -> FloatTensor<Self> {
+        // `deferred` returns the value itself where nothing is tracked; the macro wants this form all the same.
+        primitive::<Self>(deferred.value).unwrap_or(parameters)
     }
 }
 
@@ -77,12 +77,13 @@ impl<B: Backend, C: CheckpointStrategy> Defer for Autodiff<B, C>
 where
     DispatchTensor: DispatchKindConversion<B>,
 {
-    fn defer(parameters: FloatTensor<Self>, later: Later) -> FloatTensor<Self> {
-        let Some(value) = primitive::<B>(later.value) else { return parameters };
+    fn defer(parameters: FloatTensor<Self>, deferred: DeferredValue) -> FloatTensor<Self> {
+        // `deferred` has brought the value to the parameters' device, so it is of this backend.
+        let Some(value) = primitive::<B>(deferred.value) else { return parameters };
         // The guard keeps the parameters' node alive until the step is registered.
         let node = parameters.node();
         match Step.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish(later.pull_back, value),
+            OpsKind::Tracked(prepared) => prepared.finish(deferred.pull_back, value),
             OpsKind::UnTracked(prepared) => prepared.finish(value),
         }
     }

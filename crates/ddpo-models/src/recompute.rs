@@ -55,13 +55,13 @@ pub(crate) fn predict_recomputing(
     let (sample, states) = (sample.clone().inner(), states.clone().inner());
     let (value, text, inputs) = sampler.unet.forward_keeping(&sampler.weights, sample.clone(), &times, &states)?;
     let Some(device) = leaves.first().map(Tensor::device) else { return Ok(value) };
-    let second = Second { unet: sampler.unet.clone(), trained, device, sample, times, text, inputs };
+    let pass = SecondPass { unet: sampler.unet.clone(), trained, device, sample, times, text, inputs };
     // One parameter of all leaves, because an operation has a fixed number of inputs; the graph takes it apart again.
-    Ok(deferred(Tensor::cat(leaves, 0), &value, move |gradient| second.gradient(gradient)))
+    Ok(deferred(Tensor::cat(leaves, 0), &value, move |gradient| pass.gradient(gradient)))
 }
 
 /// The second forward pass, segment by segment from the last to the first, each with its backward pass.
-struct Second {
+struct SecondPass {
     unet: Arc<Unet>,
     trained: Trained,
     device: Device,
@@ -72,7 +72,7 @@ struct Second {
 }
 
 /// Gradients on the way from the last segment to the first.
-struct Flow {
+struct BackwardState {
     /// Of what the segment at hand gave out.
     output: Tensor<4>,
     /// Of the skipped images that no segment yet to come has given out, the next one last.
@@ -83,23 +83,23 @@ struct Flow {
     leaves: Vec<Option<Tensor<1>>>,
 }
 
-impl Second {
+impl SecondPass {
     /// The gradients of all leaves in a row, given that of the prediction.
     fn gradient(&self, output: Tensor<4>) -> Option<Tensor<1>> {
         let (weights, leaves) = self.trained.tracked(&self.device).ok()?;
         let time = self.unet.embed_times(&weights, &self.times, &self.sample.device());
-        let mut flow = Flow { output, skips: Vec::new(), time: None, leaves: vec![None; leaves.len()] };
+        let mut state = BackwardState { output, skips: Vec::new(), time: None, leaves: vec![None; leaves.len()] };
         for index in (0..self.inputs.len()).rev() {
-            self.step_back(index, &weights, &time, &leaves, &mut flow)?;
+            self.step_back(index, &weights, &time, &leaves, &mut state)?;
         }
-        if let (true, Some(gradient)) = (time.is_autodiff(), flow.time.take()) {
-            flow.collect(&leaves, &mut (time * gradient).sum().backward());
+        if let (true, Some(gradient)) = (time.is_autodiff(), state.time.take()) {
+            state.collect(&leaves, &mut (time * gradient).sum().backward());
         }
         if self.trains_entry() {
             let entered = self.unet.enter(&weights, self.sample.clone());
-            flow.collect(&leaves, &mut (entered * flow.output.clone()).sum().backward());
+            state.collect(&leaves, &mut (entered * state.output.clone()).sum().backward());
         }
-        Some(Tensor::cat(flow.leaves.into_iter().collect::<Option<Vec<_>>>()?, 0))
+        Some(Tensor::cat(state.leaves.into_iter().collect::<Option<Vec<_>>>()?, 0))
     }
 
     /// Whether anything below the first segment is trained: no adapter changes a convolution.
@@ -114,7 +114,7 @@ impl Second {
         weights: &Weights,
         time: &Tensor<2>,
         leaves: &[Tensor<1>],
-        flow: &mut Flow,
+        state: &mut BackwardState,
     ) -> Option<()> {
         let segments = self.unet.segments();
         let (segment, input) = (segments.get(index)?, self.inputs.get(index)?);
@@ -130,30 +130,30 @@ impl Second {
         let was_skipped = index == 0 || segments.get(index - 1).is_some_and(|segment| segment.pushes());
         // Without a middle block the last skipped image comes back at once, and its gradient is only known afterwards.
         let at_once = was_skipped && input.skip.is_some();
-        let seed = if was_skipped && !at_once { flow.skips.pop() } else { None };
+        let seed = if was_skipped && !at_once { state.skips.pop() } else { None };
         if !output.is_autodiff() {
             return Some(());
         }
-        let mut gradients = backward(&input.x, seed, output, flow.output.clone());
-        flow.collect(leaves, &mut gradients);
-        flow.skips.extend(input.skip.as_ref().and_then(|skip| skip.grad_remove(&mut gradients)));
+        let mut gradients = backward(&input.x, seed, output, state.output.clone());
+        state.collect(leaves, &mut gradients);
+        state.skips.extend(input.skip.as_ref().and_then(|skip| skip.grad_remove(&mut gradients)));
         if let Some(gradient) = time.is_autodiff().then(|| time.grad_remove(&mut gradients)).flatten() {
-            flow.time = Some(match flow.time.take() {
+            state.time = Some(match state.time.take() {
                 Some(sum) => sum + gradient,
                 None => gradient,
             });
         }
         if goes_on {
-            flow.output = input.x.grad_remove(&mut gradients)?;
+            state.output = input.x.grad_remove(&mut gradients)?;
             if at_once {
-                flow.output = flow.output.clone() + flow.skips.pop()?;
+                state.output = state.output.clone() + state.skips.pop()?;
             }
         }
         Some(())
     }
 }
 
-impl Flow {
+impl BackwardState {
     /// Takes the leaves' gradients out of a backward pass. Each leaf is used in one segment, or with the time in many.
     fn collect(&mut self, leaves: &[Tensor<1>], gradients: &mut Gradients) {
         for (sum, leaf) in self.leaves.iter_mut().zip(leaves) {

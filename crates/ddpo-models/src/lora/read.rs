@@ -18,7 +18,7 @@ const NO_ADAPTER: &str =
 
 /// The tensors of one layer, by name in the file.
 #[derive(Default)]
-struct Found {
+struct LayerTensors {
     down: Option<String>,
     up: Option<String>,
     alpha: Option<String>,
@@ -61,11 +61,11 @@ impl Lora {
 }
 
 /// Every tensor of the file at its layer.
-fn assign(file: &TensorFile, specs: &Specs) -> Result<BTreeMap<ParamId, Found>> {
+fn assign(file: &TensorFile, specs: &Specs) -> Result<BTreeMap<ParamId, LayerTensors>> {
     let modules = || specs.iter().enumerate().filter_map(|(id, spec)| Some((ParamId(id), module(spec)?)));
     let mut known: BTreeMap<String, ParamId> = modules().map(|(id, module)| (module.to_owned(), id)).collect();
     known.extend(modules().map(|(id, module)| (kohya(module), id)));
-    let mut layers: BTreeMap<ParamId, Found> = BTreeMap::new();
+    let mut layers: BTreeMap<ParamId, LayerTensors> = BTreeMap::new();
     let mut unknown = Vec::new();
     for name in file.names() {
         let place = split(name).and_then(|(layer, part)| Some((*known.get(layer)?, part)));
@@ -92,7 +92,7 @@ fn assign(file: &TensorFile, specs: &Specs) -> Result<BTreeMap<ParamId, Found>> 
     Err(Error::Tensors { name: file.name().to_owned(), reason })
 }
 
-fn read_layer(file: &TensorFile, specs: &Specs, id: ParamId, found: &Found, device: &Device) -> Result<Layer> {
+fn read_layer(file: &TensorFile, specs: &Specs, id: ParamId, found: &LayerTensors, device: &Device) -> Result<Layer> {
     let spec = &specs[id.0];
     let [inputs, outputs] = spec.matrix_shape();
     let lacks = |part: &str| Error::MissingTensors {
