@@ -16,7 +16,7 @@ usage: cargo xtask TASK
 tasks:
   ci [--no-tests]                run every check, cheapest first, then the README's test command
   tidy                           check the repository's own rules
-  reference                      write docs/reference/{cli,config}.md from the program
+  reference                      write docs/reference/{cli,config}.md and the snapshots of help and errors again
   emoji-dataset DIR [--size N]   write the image-with-caption folder that `ddpo pretrain` reads (default size 64)
 ";
 

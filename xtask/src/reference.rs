@@ -1,4 +1,4 @@
-//! `cargo xtask reference`: the pages of docs/reference that the program writes about itself.
+//! `cargo xtask reference`: the pages of docs/reference that the program writes about itself, and the texts that its tests keep.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,7 +8,10 @@ use anyhow::{Context, Result, bail};
 /// The pages, by their name after `ddpo reference`.
 const PAGES: [&str; 2] = ["cli", "config"];
 
-/// Builds the program and writes its pages. A test of `ddpo-cli` fails while they differ.
+/// The tests whose snapshots are the program's own words.
+const SNAPSHOTS: [&str; 6] = ["test", "--release", "--package", "ddpo-cli", "--test", "interface"];
+
+/// Builds the program and writes its pages and snapshots. Tests of `ddpo-cli` fail while they differ.
 pub fn run(root: &Path) -> Result<()> {
     for page in PAGES {
         let command = ["run", "--release", "--quiet", "--package", "ddpo-cli", "--", "reference", page];
@@ -20,5 +23,9 @@ pub fn run(root: &Path) -> Result<()> {
         std::fs::write(&path, output.stdout).with_context(|| format!("write {}", path.display()))?;
         println!("{}", path.display());
     }
-    Ok(())
+    let status = Command::new("cargo").args(SNAPSHOTS).env("INSTA_UPDATE", "always").current_dir(root).status();
+    match status.context("run `cargo`")?.success() {
+        true => Ok(()),
+        false => bail!("`cargo {}` failed", SNAPSHOTS.join(" ")),
+    }
 }

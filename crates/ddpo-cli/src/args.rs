@@ -83,7 +83,10 @@ pub struct Train {
     /// Whose names the adapter's file has
     #[arg(long, value_name = "F", help = or_default("Whose names the adapter's file has: diffusers, or kohya for ComfyUI and A1111", "lora.format"), value_parser = values::lora_formats(), hide_possible_values = true)]
     pub lora_format: Option<String>,
-    /// Where everything the run makes goes [default: runs/NAME-NNN]
+    /// What the run is called [default: the configuration file's name, else the model's and the reward's]
+    #[arg(long, value_name = "NAME", conflicts_with = "run_dir")]
+    pub name: Option<String>,
+    /// Where everything the run makes goes [default: runs/NAME-NNN, the first number that is free]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub run_dir: Option<PathBuf>,
     /// Where to compute
@@ -95,9 +98,9 @@ pub struct Train {
     /// Set any option of the configuration; may be given more than once
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
-    /// Go on with the run in --run-dir from its last checkpoint
-    #[arg(long, requires = "run_dir", conflicts_with_all = ["config", "preset"])]
-    pub resume: bool,
+    /// Go on with a run from its last checkpoint; without a value, with the one in --run-dir
+    #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["config", "preset", "name"], value_hint = ValueHint::DirPath)]
+    pub resume: Option<Option<PathBuf>>,
 }
 
 /// `ddpo sample`.
@@ -118,7 +121,7 @@ pub struct Sample {
     /// Images of each prompt
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
     pub count: usize,
-    /// Where the images go
+    /// Where the images go, and metadata.jsonl with their prompts; numbers go on after those of images that are there
     #[arg(long, value_name = "DIR", default_value = "samples", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
     /// Denoising steps
@@ -203,12 +206,16 @@ pub struct Score {
     /// A reward; more than one may be given
     #[arg(long, value_name = "R", help = values::rewards().list("A reward; the option may be repeated"), required = true, value_parser = values::rewards(), hide_possible_values = true)]
     pub reward: Vec<String>,
-    /// PNG or JPEG files
-    #[arg(value_name = "IMAGE", required = true)]
+    /// PNG or JPEG files, or folders: of a folder, the pictures that its metadata.jsonl lists, else all PNG and JPEG files
+    /// directly in it, by name
+    #[arg(value_name = "IMAGE|FOLDER", required = true)]
     pub images: Vec<PathBuf>,
-    /// What the images should show, for rewards that look at it
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    pub prompt: String,
+    /// What all images should show, for rewards that look at it [default: the folder's metadata.jsonl, else nothing]
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// What each image should show: a text file, a prompt an image, or a metadata.jsonl with `file_name` and `text`
+    #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
+    pub prompts: Option<PathBuf>,
     /// Also write the values as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -223,8 +230,9 @@ pub struct Classify {
     /// What the images may show, separated by commas, as the model would be prompted for it
     #[arg(long, value_name = "A,B,...", value_delimiter = ',', required = true)]
     pub classes: Vec<String>,
-    /// PNG or JPEG files
-    #[arg(value_name = "IMAGE", required = true)]
+    /// PNG or JPEG files, or folders: of a folder, the pictures that its metadata.jsonl lists, else all PNG and JPEG files
+    /// directly in it, by name
+    #[arg(value_name = "IMAGE|FOLDER", required = true)]
     pub images: Vec<PathBuf>,
     /// Pairs of timestep and noise at which the likeliest classes are compared
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]

@@ -5,13 +5,15 @@ use std::process::ExitCode;
 
 use ddpo::Error;
 
+use crate::args::Command;
+
 /// The run failed.
 const FAILED: u8 = 1;
 /// The command or the configuration is wrong.
 const USAGE: u8 = 2;
 
-/// Prints the error, its causes and a hint, and chooses the exit code.
-pub fn show(error: &anyhow::Error) -> ExitCode {
+/// Prints what went wrong with `command`, the causes and a hint, and chooses the exit code.
+pub fn show(error: &anyhow::Error, command: &Command) -> ExitCode {
     eprintln!("error: {error}");
     let mut shown = error.to_string();
     for cause in error.chain().skip(1) {
@@ -23,26 +25,51 @@ pub fn show(error: &anyhow::Error) -> ExitCode {
         shown = text;
     }
     let usage = error.chain().find_map(|cause| cause.downcast_ref::<Error>()).is_some_and(Error::is_usage);
-    if let Some(hint) = error.chain().find_map(hint) {
+    if let Some(hint) = error.chain().find_map(|cause| hint(cause, command)) {
         eprintln!("hint: {hint}");
     }
     ExitCode::from(if usage { USAGE } else { FAILED })
 }
 
-/// What to do about an error, where there is something to do.
-fn hint(error: &(dyn StdError + 'static)) -> Option<String> {
+/// What to do about an error of `command`, where there is something to do.
+fn hint(error: &(dyn StdError + 'static), command: &Command) -> Option<String> {
     if let Some(error) = error.downcast_ref::<Error>() {
-        return hint_of_recipe(error);
+        return hint_of_recipe(error, command);
     }
     if let Some(error) = error.downcast_ref::<ddpo::train::Error>() {
-        return hint_of_training(error);
+        return hint_of_training(error, command);
     }
     let io = error.downcast_ref::<std::io::Error>()?;
-    (io.kind() == std::io::ErrorKind::StorageFull)
-        .then(|| "free some space, then go on with `ddpo train --resume --run-dir DIR`".to_owned())
+    (io.kind() == std::io::ErrorKind::StorageFull).then(|| match command {
+        Command::Train(_) => format!("free some space, then go on with `{}`", go_on(command)),
+        _ => "free some space, then try again".to_owned(),
+    })
 }
 
-fn hint_of_recipe(error: &Error) -> Option<String> {
+/// How to go on with the run of `command`.
+fn go_on(command: &Command) -> String {
+    let named = match command {
+        Command::Train(args) => args.resume.as_ref().and_then(Option::as_ref).or(args.run_dir.as_ref()),
+        _ => None,
+    };
+    named.map_or_else(|| "ddpo train --resume RUN".to_owned(), |run| format!("ddpo train --resume {}", run.display()))
+}
+
+/// What a run is, for who gave something else.
+fn hint_of_run(command: &Command) -> &'static str {
+    match command {
+        Command::Train(_) => "`ddpo train` without --resume starts a new run",
+        Command::Sample(_) => {
+            "--lora takes a safetensors file, or a directory that `ddpo train` has made; --model takes a model"
+        }
+        Command::Evaluate(_) => {
+            "a run is a directory that `ddpo train` has made, such as runs/NAME-001; --model M measures a model without one"
+        }
+        _ => "a run is a directory that `ddpo train` has made, such as runs/NAME-001",
+    }
+}
+
+fn hint_of_recipe(error: &Error, command: &Command) -> Option<String> {
     let hint = match error {
         Error::UnknownKey { .. } => "`ddpo config` prints every option with its default",
         Error::Assignment { .. } => "for example --set sample.steps=30",
@@ -59,33 +86,37 @@ fn hint_of_recipe(error: &Error) -> Option<String> {
         Error::NeedsModel { .. } => {
             "`ddpo classify` asks a model what images show; `ddpo train` and `ddpo evaluate` give the reward theirs"
         }
-        Error::Train(error) => return hint_of_training(error),
+        Error::Train(error) => return hint_of_training(error, command),
         Error::RunExists { path } => {
             return Some(format!(
-                "to go on with it: ddpo train --resume --run-dir {}; to start afresh, choose another --run-dir",
+                "to go on with it: ddpo train --resume {}; to start afresh, choose another --run-dir",
                 path.display()
             ));
         }
         Error::ModelIsRun { path } => {
-            return Some(format!("`--lora {}` takes what a run has made", path.display()));
+            return Some(match command {
+                Command::Evaluate(_) => format!("`ddpo evaluate {}` measures what a run has made", path.display()),
+                _ => format!("`--lora {}` takes what a run has made", path.display()),
+            });
         }
         Error::ModelIsPart { whole, .. } => return Some(format!("give --model {}", whole.display())),
-        Error::NothingToResume { .. } => "start a new run without --resume",
+        Error::NotARun { .. } => hint_of_run(command),
         _ => return None,
     };
     Some(hint.to_owned())
 }
 
-fn hint_of_training(error: &ddpo::train::Error) -> Option<String> {
-    let hint = match error {
-        ddpo::train::Error::Locked { .. } => "wait for it to end, or choose another --run-dir",
-        ddpo::train::Error::NonFinite { .. } => {
-            "its batch is in non-finite/ of the run directory; to go on without what is not finite: ddpo train --resume --run-dir DIR --set train.non-finite=skip"
-        }
-        ddpo::train::Error::ChangedSetting { .. } => {
+fn hint_of_training(error: &ddpo::train::Error, command: &Command) -> Option<String> {
+    match error {
+        ddpo::train::Error::Locked { .. } => Some("wait for it to end, or choose another --run-dir".to_owned()),
+        ddpo::train::Error::NonFinite { .. } => Some(format!(
+            "its batch is in non-finite/ of the run directory; to go on without what is not finite: {} --set train.non-finite=skip",
+            go_on(command)
+        )),
+        ddpo::train::Error::ChangedSetting { .. } => Some(
             "a resumed run keeps its settings, except for epochs, threads and how often it evaluates or saves; start a new run for others"
-        }
-        _ => return None,
-    };
-    Some(hint.to_owned())
+                .to_owned(),
+        ),
+        _ => None,
+    }
 }

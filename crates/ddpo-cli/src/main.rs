@@ -6,6 +6,7 @@ mod failure;
 mod interrupt;
 mod numbers;
 mod progress;
+mod run_name;
 mod values;
 
 use std::process::ExitCode;
@@ -18,7 +19,8 @@ use args::{Cli, Command};
 static ALLOCATOR: ddpo::device::KeepingAllocator = ddpo::device::KeepingAllocator::new();
 
 fn main() -> ExitCode {
-    run(&Cli::parse().command).unwrap_or_else(|error| failure::show(&error))
+    let command = Cli::parse().command;
+    run(&command).unwrap_or_else(|error| failure::show(&error, &command))
 }
 
 fn run(command: &Command) -> anyhow::Result<ExitCode> {

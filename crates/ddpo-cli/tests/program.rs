@@ -131,7 +131,7 @@ fn what_cannot_be_run_is_named_and_leaves_nothing() {
     );
     refuse(
         &["train", "--resume", "--run-dir", "x"],
-        "error: the directory x holds no run: it has no config.toml\nhint: start a new run without --resume\n",
+        "error: x is no run: there is no such directory\nhint: `ddpo train` without --resume starts a new run\n",
     );
     std::fs::write(directory.path().join("model.ckpt"), "pickle").unwrap();
     let output = ddpo(directory.path(), &["sample", "--model", "model.ckpt", "--prompt", "a cat"]);
@@ -158,7 +158,7 @@ fn a_run_from_start_to_report() {
         &train("run", &[]),
         1,
         "error: the run directory run already holds a run\n\
-         hint: to go on with it: ddpo train --resume --run-dir run; to start afresh, choose another --run-dir\n",
+         hint: to go on with it: ddpo train --resume run; to start afresh, choose another --run-dir\n",
     );
 
     check_done(&at(&[
@@ -235,8 +235,9 @@ fn samples_are_drawn_as_asked() {
         ddpo(directory.path(), &args.iter().chain(more).copied().collect::<Vec<_>>())
     };
     let drawn = |more: &[&str]| {
-        check_done(&sample(more));
-        std::fs::read(directory.path().join("samples/0000-a-cat.png")).unwrap()
+        let out = tempfile::tempdir_in(directory.path()).unwrap();
+        check_done(&sample(&[&["--out", out.path().to_str().unwrap()], more].concat()));
+        std::fs::read(out.path().join("0000-a-cat.png")).unwrap()
     };
     let plain = drawn(&[]);
     assert!(plain == drawn(&[]), "the same command, another picture");
@@ -268,6 +269,78 @@ fn samples_are_drawn_as_asked() {
         2,
         "error: unknown scheduler `heun`; known: ddim, ddpm, euler-ancestral\n",
     );
+}
+
+#[test]
+fn pictures_of_earlier_calls_stay_and_can_be_scored_with_their_prompts() {
+    let directory = workplace();
+    let at = |args: &[&str]| ddpo(directory.path(), args);
+    let sample = |prompt: &str, seed: &str| {
+        at(&["sample", "--model", "tiny", "--prompt", prompt, "--count", "1", "--steps", "2", "--seed", seed])
+    };
+    check_done(&sample("a cat", "0"));
+    let read = |name: &str| std::fs::read(directory.path().join("samples").join(name)).unwrap();
+    let (first, grid) = (read("0000-a-cat.png"), read("grid.png"));
+    let text = check_done(&sample("a cat", "1"));
+    assert_eq!(text, "1 image in samples\nsamples/grid-0001.png\n");
+    assert!(first == read("0000-a-cat.png") && grid == read("grid.png"), "an earlier picture was overwritten");
+    assert!(first != read("0001-a-cat.png"));
+    let score = |more: &[&str]| at(&[&["score", "--reward", "jpeg-compressibility"], more].concat());
+    let text = check_done(&score(&["samples"]));
+    let names: Vec<&str> = text.lines().filter_map(|line| line.split("  ").next()).collect();
+    assert_eq!(names, ["samples/0000-a-cat.png", "samples/0001-a-cat.png"], "grids are no samples");
+    let text = check_done(&at(&["classify", "--model", "tiny", "--classes", "cat,dog", "--trials", "2", "samples"]));
+    assert_eq!(text.lines().count(), 2);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reward_sees_the_prompt_that_a_picture_was_drawn_for() {
+    let directory = workplace();
+    let at = |args: &[&str]| ddpo(directory.path(), args);
+    check_done(&at(&[
+        "sample",
+        "--model",
+        "tiny",
+        "--prompt",
+        "a cat",
+        "two birds",
+        "--count",
+        "1",
+        "--steps",
+        "2",
+        "--out",
+        "out",
+    ]));
+    // The length of each prompt, as a reward.
+    let program =
+        "import json,sys\nfor line in sys.stdin: print([len(p) for p in json.loads(line)['prompts']], flush=True)\n";
+    std::fs::write(directory.path().join("length.py"), program).unwrap();
+    let score = |more: &[&str]| {
+        let text = check_done(&at(&[&["score", "--reward", "exec:python3 length.py", "out"], more].concat()));
+        text.lines().map(|line| line.rsplit(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(score(&[]), ["5.0", "9.0"]);
+    assert_eq!(score(&["--prompt", "x"]), ["1.0", "1.0"]);
+    std::fs::write(directory.path().join("prompts.txt"), "one\nfour\n").unwrap();
+    assert_eq!(score(&["--prompts", "prompts.txt"]), ["3.0", "4.0"]);
+}
+
+#[test]
+fn a_run_is_called_by_its_file_or_as_asked() {
+    let directory = workplace();
+    let named = |more: &[&str]| {
+        let args = train("x", more);
+        // Without the directory that the other tests give.
+        let args: Vec<&str> = args.into_iter().filter(|arg| !["--run-dir", "x"].contains(arg)).collect();
+        check_done(&ddpo(directory.path(), &args))
+    };
+    std::fs::write(directory.path().join("my.toml"), "run.epochs = 1\n").unwrap();
+    named(&["my.toml"]);
+    named(&["--name", "mine", "--epochs", "1"]);
+    for run in ["my-001", "mine-001"] {
+        assert!(directory.path().join("runs").join(run).join("config.toml").is_file(), "{run}");
+    }
 }
 
 #[test]
@@ -438,7 +511,7 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     wait_for_epochs(&directory.path().join("killed"), 2);
     child.kill().unwrap();
     child.wait().unwrap();
-    check_done(&ddpo(directory.path(), &["train", "--resume", "--run-dir", "killed"]));
+    check_done(&ddpo(directory.path(), &["train", "--resume", "killed"]));
     let product =
         |run: &str| std::fs::read(directory.path().join(run).join("pytorch_lora_weights.safetensors")).unwrap();
     assert!(product("whole") == product("killed"));
@@ -455,7 +528,7 @@ fn an_interrupt_writes_a_checkpoint_and_says_how_to_resume() {
     assert!(signalled.success());
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(text.contains("to go on: ddpo train --resume --run-dir run"), "{text}");
+    assert!(text.contains("to go on: ddpo train --resume run"), "{text}");
     assert_eq!(output.status.code(), Some(1));
     assert!(std::fs::read_dir(directory.path().join("run/checkpoints")).unwrap().count() > 0);
 }

@@ -153,11 +153,29 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
-    /// `--resume` where there is no run.
-    #[error("the directory {} holds no run: it has no config.toml", path.display())]
-    NothingToResume {
-        /// The directory.
+    /// A path that should be the directory of a run.
+    #[error("{} is no run: {reason}", path.display())]
+    NotARun {
+        /// The path.
         path: PathBuf,
+        /// What was found.
+        reason: &'static str,
+    },
+    /// A folder that should hold pictures.
+    #[error("no pictures: {} has no PNG or JPEG file", path.display())]
+    NoPictures {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Prompts for pictures, and not as many as these.
+    #[error("{} has {found} {}, wanted {wanted}, one for each picture", path.display(), if *found == 1 { "prompt" } else { "prompts" })]
+    PromptCount {
+        /// The file of the prompts.
+        path: PathBuf,
+        /// How many it has.
+        found: usize,
+        /// How many pictures there are.
+        wanted: usize,
     },
     /// A run directory that cannot be used as asked.
     #[error("cannot use the run directory {}: {reason}", path.display())]
@@ -280,6 +298,7 @@ impl Error {
                 | Self::UnknownName { .. }
                 | Self::InvalidOption { .. }
                 | Self::NotBuilt { .. }
+                | Self::PromptCount { .. }
         )
     }
 }

@@ -8,13 +8,16 @@ pub mod config;
 pub mod device;
 pub mod hub;
 pub mod images;
+pub mod metadata;
 pub mod model;
+pub mod pictures;
 pub mod pretrain;
 pub mod prompts;
 pub mod report;
 pub mod reward;
 
 mod error;
+mod paths;
 mod recipe;
 
 pub use config::{Layers, RunConfig, RunPlan};

@@ -1,7 +1,6 @@
 //! Where a model comes from: embedded, a directory, the hub.
 
 use std::fmt;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use ddpo_nn::ModelFiles;
@@ -107,7 +106,7 @@ impl ModelSource {
                     let directory = path.join(part);
                     let names = ddpo_train::fs::list_directory(&directory)?;
                     for name in names.iter().filter(|name| name.ends_with(".safetensors")) {
-                        hash_file(&directory.join(name), &mut hash)?;
+                        ddpo_train::fs::hash_ends(&directory.join(name), &mut hash)?;
                     }
                 }
             }
@@ -140,16 +139,11 @@ pub(crate) fn is_pickled(path: &Path) -> bool {
 
 fn check_directory(path: &Path) -> Result<()> {
     let refuse = |reason: &str| Err(Error::NotAModel { path: path.to_owned(), reason: reason.to_owned() });
-    if !path.exists() {
-        return refuse("there is no such directory");
+    if path.is_file() && is_pickled(path) {
+        return Err(Error::PickledWeights { path: path.to_owned() });
     }
-    if path.is_file() {
-        return match is_pickled(path) {
-            true => Err(Error::PickledWeights { path: path.to_owned() }),
-            false => refuse(
-                "a file was found, a diffusers directory (with unet/, vae/, text_encoder/, tokenizer/, scheduler/) was wanted",
-            ),
-        };
+    if let Some(reason) = crate::paths::why_no_directory(path) {
+        return refuse(reason);
     }
     if RUN.iter().all(|name| path.join(name).exists()) {
         return Err(Error::ModelIsRun { path: path.to_owned() });
@@ -172,24 +166,8 @@ fn check_directory(path: &Path) -> Result<()> {
 /// A checksum of a file's content, as [`ModelSource::fingerprint`] counts it.
 pub(crate) fn checksum(path: &Path) -> Result<u32> {
     let mut hash = crc32fast::Hasher::new();
-    hash_file(path, &mut hash)?;
+    ddpo_train::fs::hash_ends(path, &mut hash)?;
     Ok(hash.finalize())
-}
-
-fn hash_file(path: &Path, hash: &mut crc32fast::Hasher) -> Result<()> {
-    const WHOLE: u64 = 64 << 20;
-    const END: u64 = 1 << 20;
-    let fail = |source| Error::Train(ddpo_train::Error::Io { operation: "read", path: path.to_owned(), source });
-    let mut file = std::fs::File::open(path).map_err(fail)?;
-    let length = file.metadata().map_err(fail)?.len();
-    hash.update(&length.to_le_bytes());
-    let parts = if length <= WHOLE { vec![(0, length)] } else { vec![(0, END), (length - END, END)] };
-    for (start, size) in parts {
-        let mut bytes = vec![0; size as usize];
-        file.seek(SeekFrom::Start(start)).and_then(|_| file.read_exact(&mut bytes)).map_err(fail)?;
-        hash.update(&bytes);
-    }
-    Ok(())
 }
 
 impl fmt::Display for ModelSource {

@@ -7,6 +7,7 @@ use ddpo::core::classifier::Classification;
 use ddpo::device::DeviceName;
 use ddpo::images::{read_image, write_text};
 use ddpo::model::ModelSource;
+use ddpo::pictures::list_pictures;
 use ddpo::{ClassifyRequest, LoadedModel};
 use serde_json::{Value, json};
 
@@ -20,7 +21,8 @@ const SHOWN: usize = 3;
 /// Prints one line an image: the class and its posterior, and the next ones.
 pub fn run(args: &Classify) -> Result<()> {
     let classes: Vec<String> = args.classes.iter().map(|class| class.trim().to_owned()).collect();
-    let images = args.images.iter().map(|path| read_image(path)).collect::<ddpo::Result<Vec<_>>>()?;
+    let pictures = list_pictures(&args.images)?;
+    let images = pictures.iter().map(|picture| read_image(&picture.path)).collect::<ddpo::Result<Vec<_>>>()?;
     let device = DeviceName::parse(args.device.as_deref().unwrap_or("cpu"))?;
     let loaded = LoadedModel::open(&ModelSource::parse(&args.model, None)?, device)?;
     let request = ClassifyRequest {
@@ -36,15 +38,12 @@ pub fn run(args: &Classify) -> Result<()> {
     let classifications =
         ddpo::classify(&loaded, &images, &request, &stop, &mut |done, _| bar.set_position(done as u64))?;
     bar.finish_and_clear();
-    for (path, classification) in args.images.iter().zip(&classifications) {
-        line(&format!("{}  {}", path.display(), answer(classification, &request.classes)));
+    for (picture, classification) in pictures.iter().zip(&classifications) {
+        line(&format!("{}  {}", picture.path.display(), answer(classification, &request.classes)));
     }
     if let Some(path) = &args.json {
-        let rows = args
-            .images
-            .iter()
-            .zip(&classifications)
-            .map(|(image, classification)| to_json(image, classification, &request.classes));
+        let rows = (pictures.iter().zip(&classifications))
+            .map(|(picture, classification)| to_json(&picture.path, classification, &request.classes));
         write_text(path, &(serde_json::to_string_pretty(&rows.collect::<Vec<_>>())? + "\n"))?;
     }
     Ok(())

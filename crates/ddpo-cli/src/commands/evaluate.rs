@@ -10,7 +10,7 @@ use ddpo::model::ModelSource;
 use ddpo::prompts::{PromptSource, PromptSplit};
 use ddpo::reward::RewardName;
 use ddpo::train::StopFlag;
-use ddpo::{LoadedModel, MeasureRequest, Measurement, RunPlan};
+use ddpo::{LoadedModel, MeasureRequest, Measurement, RunDirectory, RunPlan};
 use serde_json::{Map, Value, json};
 
 use crate::args::Evaluate;
@@ -24,6 +24,9 @@ use super::sample::base_config;
 
 /// Measures the model, and with a run or an adapter also what it has become.
 pub fn run(args: &Evaluate) -> Result<()> {
+    if let Some(run) = &args.run {
+        RunDirectory::check(RunDirectory::of_product(run))?;
+    }
     let mut config = base_config(args.run.as_deref(), args.model.as_deref())?;
     override_config(&mut config, args);
     let request = request(args, &config)?;

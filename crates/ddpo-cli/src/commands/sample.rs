@@ -7,7 +7,8 @@ use ddpo::config::{Layers, RunConfig, SchedulerKind};
 use ddpo::device::DeviceName;
 use ddpo::images::{grid, write_png};
 use ddpo::model::ModelSource;
-use ddpo::{RunDirectory, SampleRequest};
+use ddpo::prompts::PromptSource;
+use ddpo::{RunDirectory, SampleRequest, metadata};
 
 use crate::args::Sample;
 use crate::interrupt::stop_on_signal;
@@ -21,6 +22,7 @@ const COLUMNS: usize = 8;
 
 /// Draws images.
 pub fn run(args: &Sample) -> Result<()> {
+    PromptSource::list("--prompt", &args.prompt)?;
     let adapters = parse(&args.lora)?;
     // The first run among the adapters gives the defaults.
     let run = adapters.iter().map(|adapter| adapter.path.as_path()).find(|path| path.is_dir());
@@ -90,21 +92,51 @@ fn scheduler(args: &Sample, config: &RunConfig) -> Result<SchedulerKind> {
     Ok(SchedulerKind::from_name(name).ok_or_else(unknown)?)
 }
 
+/// Writes the images after those of earlier calls, with their prompts, and a grid of them.
 fn write_images(args: &Sample, sampled: &ddpo::Sampled) -> Result<()> {
     ddpo::train::fs::create_directory(&args.out)?;
-    for (number, (image, prompt)) in sampled.images.iter().zip(&sampled.prompts).enumerate() {
-        write_png(&file(args, number, prompt), image)?;
+    let first = next_number(&ddpo::train::fs::list_directory(&args.out)?);
+    let names: Vec<String> =
+        sampled.prompts.iter().enumerate().map(|(k, prompt)| file_name(first + k, prompt)).collect();
+    for (name, image) in names.iter().zip(&sampled.images) {
+        write_png(&args.out.join(name), image)?;
     }
+    metadata::extend(&args.out, names.iter().map(String::as_str).zip(sampled.prompts.iter().map(String::as_str)))?;
     let columns = if args.count > 1 { args.count.min(COLUMNS) } else { COLUMNS };
-    let path = args.out.join("grid.png");
+    let path = free_grid(&args.out, first);
     write_png(&path, &grid(&sampled.images, columns)?)?;
     line(&format!("{} in {}", counted(sampled.images.len(), "image"), args.out.display()));
     line(&format!("{}", path.display()));
     Ok(())
 }
 
+/// The number after those of the images among `names`.
+fn next_number(names: &[String]) -> usize {
+    let number = |name: &String| name.strip_suffix(".png")?.split_once('-')?.0.parse::<usize>().ok();
+    names.iter().filter_map(number).max().map_or(0, |number| number + 1)
+}
+
+/// `grid.png`, and for later calls that name with the number of their first image.
+fn free_grid(directory: &Path, first: usize) -> PathBuf {
+    let plain = directory.join("grid.png");
+    if plain.exists() { directory.join(format!("grid-{first:04}.png")) } else { plain }
+}
+
 /// `0003-a-cat.png`: the number makes the name unique, the prompt makes it readable.
-fn file(args: &Sample, number: usize, prompt: &str) -> PathBuf {
+fn file_name(number: usize, prompt: &str) -> String {
     let words: String = prompt.chars().map(|c| if c.is_alphanumeric() { c } else { '-' }).take(40).collect();
-    args.out.join(format!("{number:04}-{}.png", words.trim_matches('-')))
+    format!("{number:04}-{}.png", words.trim_matches('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_go_on_after_those_that_are_there() {
+        let next = |names: &[&str]| next_number(&names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(next(&[]), 0);
+        assert_eq!(next(&["0000-a.png", "0007-a-1.png", "grid-9.png", "metadata.jsonl", "0009-a.jpg"]), 8);
+        assert_eq!(next(&["12345-.png"]), 12346);
+    }
 }

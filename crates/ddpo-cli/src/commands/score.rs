@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use ddpo::images::{read_image, write_text};
+use ddpo::pictures::{NamedPicture, assign_prompts, list_pictures};
 use ddpo::reward::RewardName;
 use ddpo::score;
 use serde_json::{Map, Value};
@@ -11,10 +12,11 @@ use crate::args::Score;
 /// Prints one line an image.
 pub fn run(args: &Score) -> Result<()> {
     let rewards = args.reward.iter().map(|name| RewardName::parse(name)).collect::<ddpo::Result<Vec<_>>>()?;
-    let images = args.images.iter().map(|path| read_image(path)).collect::<ddpo::Result<Vec<_>>>()?;
-    let prompts = vec![args.prompt.clone(); images.len()];
-    let mut rows: Vec<Map<String, Value>> =
-        args.images.iter().map(|path| Map::from_iter([("image".into(), path.display().to_string().into())])).collect();
+    let pictures = pictures(args)?;
+    let images = pictures.iter().map(|picture| read_image(&picture.path)).collect::<ddpo::Result<Vec<_>>>()?;
+    let prompts: Vec<String> = pictures.iter().map(|picture| picture.prompt.clone().unwrap_or_default()).collect();
+    let image = |picture: &NamedPicture| ("image".to_owned(), Value::from(picture.path.display().to_string()));
+    let mut rows: Vec<Map<String, Value>> = pictures.iter().map(|picture| Map::from_iter([image(picture)])).collect();
     for reward in &rewards {
         let values = score(reward, &images, &prompts)?;
         rows.iter_mut().zip(values).for_each(|(row, value)| drop(row.insert(reward.to_string(), json_number(value))));
@@ -28,6 +30,18 @@ pub fn run(args: &Score) -> Result<()> {
         write_text(path, &text)?;
     }
     Ok(())
+}
+
+/// The images, each with its prompt.
+fn pictures(args: &Score) -> Result<Vec<NamedPicture>> {
+    let mut pictures = list_pictures(&args.images)?;
+    if let Some(prompt) = &args.prompt {
+        pictures.iter_mut().for_each(|picture| picture.prompt = Some(prompt.clone()));
+    }
+    if let Some(file) = &args.prompts {
+        assign_prompts(&mut pictures, file)?;
+    }
+    Ok(pictures)
 }
 
 /// The shortest decimal that reads back as the same f32, and not the longer one of its f64.

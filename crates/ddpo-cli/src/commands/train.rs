@@ -1,6 +1,6 @@
 //! `ddpo train`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -13,15 +13,17 @@ use crate::args::Train;
 use crate::interrupt::stop_on_signal;
 use crate::numbers::counted;
 use crate::progress::{Console, line, open_model, warn_of_truncations};
+use crate::run_name::run_name;
 
 /// Where runs go when no directory is named.
 const RUNS: &str = "runs";
 
 /// Trains, or goes on training. A run that was interrupted is not done, and its exit code says so.
 pub fn run(args: &Train) -> Result<ExitCode> {
-    let plan = RunPlan::new(layers(args)?.resolve()?.with_absolute_paths())?;
-    let path = args.run_dir.clone().unwrap_or_else(|| RunDirectory::next_free(Path::new(RUNS), &run_name(&plan)));
-    if !args.resume {
+    let resumed = resumed(args)?;
+    let plan = RunPlan::new(layers(args, resumed)?.resolve()?.with_absolute_paths())?;
+    let path = resumed.or(args.run_dir.as_deref()).map_or_else(|| free_directory(args, &plan), Path::to_owned);
+    if resumed.is_none() {
         RunDirectory::check_new(&path)?;
     }
     let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
@@ -30,7 +32,7 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     loaded.check(&plan)?;
     let config = document(&plan.config)?;
     let directory =
-        if args.resume { RunDirectory::resume(&path, &config)? } else { RunDirectory::create(&path, &config)? };
+        if resumed.is_some() { RunDirectory::resume(&path, &config)? } else { RunDirectory::create(&path, &config)? };
     announce(&plan, &prompts, &path);
     let negative = &plan.config.sample.negative_prompt;
     warn_of_truncations(&loaded, prompts.training.iter().chain(&prompts.evaluation).chain([negative]))?;
@@ -44,19 +46,40 @@ pub fn run(args: &Train) -> Result<ExitCode> {
         }
         TrainOutcome::Interrupted { epochs_done } => {
             line(&format!("stopped after {epochs_done} of {} epochs", plan.config.run.epochs));
-            line(&format!("to go on: ddpo train --resume --run-dir {}", path.display()));
+            line(&format!("to go on: ddpo train --resume {}", path.display()));
             Ok(ExitCode::FAILURE)
         }
     }
 }
 
+/// The run to go on with, if there is one to go on with.
+fn resumed(args: &Train) -> Result<Option<&Path>> {
+    let invalid = |found: &str, expected: &str| {
+        Err(ddpo::Error::InvalidOption { key: "--resume", found: found.into(), expected: expected.into() }.into())
+    };
+    match (&args.resume, &args.run_dir) {
+        (None, _) => Ok(None),
+        (Some(None), None) => invalid("no run", "the run's directory: --resume RUN"),
+        (Some(Some(run)), Some(directory)) if run != directory => {
+            invalid("two directories", "the run's directory once: --resume RUN")
+        }
+        (Some(Some(run)), _) | (Some(None), Some(run)) => Ok(Some(run)),
+    }
+}
+
+/// A directory for a new run that nobody named.
+fn free_directory(args: &Train, plan: &RunPlan) -> PathBuf {
+    let reward = plan.reward.first().map_or("reward", |term| term.reward.as_str());
+    let name = run_name(args.name.as_deref(), args.config.as_deref(), &plan.model.short_name(), reward);
+    RunDirectory::next_free(Path::new(RUNS), &name)
+}
+
 /// Everything the command says, in order of precedence.
-fn layers(args: &Train) -> Result<Layers> {
+fn layers(args: &Train, resumed: Option<&Path>) -> Result<Layers> {
     let mut layers = Layers::default();
     if let Some(name) = &args.preset {
         layers.push_preset(Preset::find(name)?)?;
     }
-    let resumed = args.run_dir.as_ref().filter(|_| args.resume);
     if let Some(directory) = resumed {
         let origin = directory.join(RunDirectory::CONFIG).display().to_string();
         layers.push_resolved(&origin, &RunDirectory::read_config(directory)?)?;
@@ -110,12 +133,6 @@ fn push_prompts(layers: &mut Layers, prompts: &str) -> Result<()> {
     }
     ddpo::prompts::PromptSource::named(prompts)?;
     Ok(())
-}
-
-fn run_name(plan: &RunPlan) -> String {
-    let reward = plan.reward.first().map_or("reward", |term| term.reward.as_str());
-    let reward: String = reward.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(32).collect();
-    format!("{}-{reward}", plan.model.short_name())
 }
 
 fn announce(plan: &RunPlan, prompts: &PromptSplit, path: &Path) {

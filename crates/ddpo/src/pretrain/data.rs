@@ -1,30 +1,10 @@
-//! An image folder with captions, in the Hugging Face `imagefolder` convention, held in memory.
-//!
-//! `metadata.jsonl` has one object a line: `file_name`, `text` (one caption or a list of interchangeable ones) and, optionally,
-//! `labels` (the classes the picture belongs to, each a prompt of its own). Other keys are ignored.
+//! An image folder with captions, which its [metadata](crate::metadata) gives, held in memory.
 
 use std::path::Path;
 
-use serde::Deserialize;
-
-use crate::images::{read_image, read_text};
+use crate::images::read_image;
+use crate::metadata::{self, METADATA, Row};
 use crate::{Error, Result};
-
-/// One line of `metadata.jsonl`.
-#[derive(Deserialize)]
-struct Row {
-    file_name: String,
-    text: Captions,
-    #[serde(default, alias = "animal")]
-    labels: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Captions {
-    One(String),
-    Many(Vec<String>),
-}
 
 /// A picture and the captions that describe it equally well.
 #[derive(Clone, Debug)]
@@ -57,16 +37,10 @@ impl ImageFolder {
     /// A missing or malformed file, an empty folder, a caption list with nothing in it, or pictures that are not squares of one
     /// size; each names the line or the file.
     pub fn load(dir: &Path, label_weight: f64) -> Result<Self> {
-        let path = dir.join("metadata.jsonl");
-        let text = read_text(&path)?;
+        let path = dir.join(METADATA);
         let mut examples = Vec::new();
         let mut size = None;
-        for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-            let row: Row = serde_json::from_str(line).map_err(|source| Error::Metadata {
-                path: path.clone(),
-                line: number + 1,
-                source,
-            })?;
+        for row in metadata::read(&path)? {
             examples.push(example(dir, row, &mut size)?);
         }
         let size = size.ok_or_else(|| Error::Data { reason: format!("`{}` names no picture", path.display()) })?;
@@ -118,10 +92,7 @@ impl ImageFolder {
 
 fn example(dir: &Path, row: Row, size: &mut Option<usize>) -> Result<Example> {
     let refuse = |reason: String| Error::Data { reason: format!("`{}`: {reason}", row.file_name) };
-    let captions = match row.text {
-        Captions::One(text) => vec![text],
-        Captions::Many(list) => list,
-    };
+    let captions = row.captions().to_vec();
     if captions.is_empty() {
         return Err(refuse("found no caption, wanted at least one".into()));
     }

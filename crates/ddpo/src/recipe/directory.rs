@@ -84,6 +84,19 @@ impl RunDirectory {
         Ok(())
     }
 
+    /// Refuses what is not the directory of a run.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotARun`].
+    pub fn check(path: &Path) -> Result<()> {
+        let missing = || (!path.join(Self::CONFIG).is_file()).then_some("it has no config.toml");
+        match crate::paths::why_no_directory(path).or_else(missing) {
+            None => Ok(()),
+            Some(reason) => Err(Error::NotARun { path: path.to_owned(), reason }),
+        }
+    }
+
     /// Takes a new directory and writes the configuration into it.
     ///
     /// # Errors
@@ -123,13 +136,10 @@ impl RunDirectory {
     ///
     /// # Errors
     ///
-    /// [`Error::NothingToResume`] when there is none.
+    /// [`Error::NotARun`] when there is none.
     pub fn read_config(path: &Path) -> Result<String> {
-        let file = path.join(Self::CONFIG);
-        if !file.is_file() {
-            return Err(Error::NothingToResume { path: path.to_owned() });
-        }
-        crate::images::read_text(&file)
+        Self::check(path)?;
+        crate::images::read_text(&path.join(Self::CONFIG))
     }
 
     /// The first of `PARENT/NAME-001`, `-002`, … that is free.
@@ -178,7 +188,7 @@ mod tests {
     fn an_empty_directory_cannot_be_resumed() {
         let parent = tempfile::tempdir().unwrap();
         let error = RunDirectory::resume(parent.path(), "").unwrap_err();
-        assert!(matches!(error, Error::NothingToResume { .. }), "{error}");
+        assert!(matches!(error, Error::NotARun { .. }), "{error}");
         assert_eq!(std::fs::read_dir(parent.path()).unwrap().count(), 0);
     }
 
