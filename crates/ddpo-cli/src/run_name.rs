@@ -29,7 +29,13 @@ fn plain(name: &str) -> String {
     let kept = |c: char| if c.is_alphanumeric() || "_.".contains(c) { c } else { ' ' };
     let words: String = name.chars().map(kept).collect();
     let joined = words.split_whitespace().collect::<Vec<_>>().join("-");
-    joined.trim_start_matches(['.', '-']).chars().take(LENGTH).collect::<String>().trim_end_matches(['-', '.']).to_owned()
+    joined
+        .trim_start_matches(['.', '-'])
+        .chars()
+        .take(LENGTH)
+        .collect::<String>()
+        .trim_end_matches(['-', '.'])
+        .to_owned()
 }
 
 #[cfg(test)]
