@@ -4,17 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::Tensor;
 
-use crate::{composed, ops};
-
-/// Which keys a query may look at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mask {
-    /// All of them.
-    #[default]
-    None,
-    /// Those at its own position and before.
-    Causal,
-}
+use crate::{Mask, composed, ops};
 
 /// `softmax(q kᵀ / sqrt(d)) v` for each head.
 ///

@@ -25,17 +25,19 @@ mod graph;
 mod linear;
 mod norm;
 mod ops;
+mod options;
 mod resample;
 mod simd;
 mod weight;
 
 pub use activation::{geglu, gelu, quick_gelu, silu};
 pub use allocator::KeepingAllocator;
-pub use attention::{Mask, attention, distinct, shared_attention};
-pub use conv::{Conv2dOptions, Padding, conv2d};
+pub use attention::{attention, distinct, shared_attention};
+pub use conv::conv2d;
 pub use deferred::deferred;
 pub use linear::linear;
-pub use norm::{Activation, group_norm, layer_norm};
+pub use norm::{group_norm, layer_norm};
+pub use options::{Activation, Conv2dOptions, Mask, Padding};
 pub use resample::upsample_nearest_2x;
 #[doc(hidden)]
 pub use simd::multiply_adds;

@@ -2,17 +2,7 @@
 
 use burn::tensor::Tensor;
 
-use crate::{composed, ops};
-
-/// A pointwise function applied to the result of a normalisation.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Activation {
-    /// The identity.
-    #[default]
-    None,
-    /// `x · sigmoid(x)`.
-    Silu,
-}
+use crate::{Activation, composed, ops};
 
 /// Group normalisation over pixels and the channels of a group, then a pointwise function:
 /// `act((x - mean) / sqrt(var + epsilon) · gamma + beta)`, with the biased variance.

@@ -4,7 +4,6 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::matrix::carry;
 use crate::{
     cpu::{pack::Panels, winograd::Tiles},
     graph::constant,
@@ -113,5 +112,13 @@ impl Frozen {
 
     fn form(&self) -> Form {
         self.form.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A packed matrix, carried to the positions of tiles if there are any.
+pub(super) fn carry(panels: Panels, tiles: Option<Tiles>) -> Panels {
+    match tiles {
+        Some(tiles) => tiles.carry(Level::current(), &panels),
+        None => panels,
     }
 }

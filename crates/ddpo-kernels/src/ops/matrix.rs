@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use super::frozen::Frozen;
+use super::frozen::{Frozen, carry};
 use crate::{
     cpu::{
         pack::{Panel, Panels},
         winograd::Tiles,
     },
     graph::{Array, on_cpu},
-    simd::Level,
     weight::{Form, Weight},
 };
 
@@ -78,14 +77,6 @@ impl Matrix {
             Self::Frozen(_, panels) => panels.columns(),
             Self::Input => inputs[1].last(),
         }
-    }
-}
-
-/// A packed matrix, carried to the positions of tiles if there are any.
-pub(super) fn carry(panels: Panels, tiles: Option<Tiles>) -> Panels {
-    match tiles {
-        Some(tiles) => tiles.carry(Level::current(), &panels),
-        None => panels,
     }
 }
 

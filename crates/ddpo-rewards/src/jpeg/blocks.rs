@@ -2,11 +2,17 @@
 
 use super::dct::forward;
 use super::planes::Plane;
-use super::size::BlockGrid;
 use super::tables::ZIGZAG;
 
 /// Quantised coefficients in zigzag order, the mean first.
 pub type Block = [i32; 64];
+
+/// The blocks of one component, row by row.
+pub struct BlockGrid {
+    pub columns: usize,
+    pub rows: usize,
+    pub blocks: Vec<Block>,
+}
 
 /// Transforms and quantises every block of a plane; `table` is in row order.
 pub fn quantized_blocks(plane: &Plane, table: &[i32; 64]) -> BlockGrid {

@@ -1,7 +1,7 @@
 //! Bytes of the JPEG file that libjpeg would write, without writing it.
 
 use super::bits::{BitCounter, BlockCoder};
-use super::blocks::{Block, quantized_blocks};
+use super::blocks::{BlockGrid, quantized_blocks};
 use super::planes::Planes;
 use super::tables::{CHROMA_QUANTIZATION, LUMA_QUANTIZATION, quality_95};
 
@@ -31,13 +31,6 @@ pub fn jpeg_bytes(width: usize, height: usize, pixels: &[u8]) -> Option<usize> {
     let cb = quantized_blocks(&planes.cb, &chroma_table);
     let cr = quantized_blocks(&planes.cr, &chroma_table);
     Some(HEADER_BYTES + scan_bytes([&luma, &cb, &cr]) + TRAILER_BYTES)
-}
-
-/// The blocks of one component, row by row.
-pub struct BlockGrid {
-    pub columns: usize,
-    pub rows: usize,
-    pub blocks: Vec<Block>,
 }
 
 /// Codes the minimum coded units: each holds 2×2 luma blocks and one block of either chroma.

@@ -5,6 +5,7 @@ mod difference;
 mod document;
 mod kind;
 mod layers;
+mod model_defaults;
 mod options;
 mod plan;
 mod presets;

@@ -12,7 +12,8 @@ use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use ureq::{Agent, Body, config::RedirectAuthHeaders};
 
 use super::cache::{Cache, create_parent, io, is_name};
-use super::{HubEvent, HubModel, HubSettings};
+use super::model::{HubEvent, HubModel};
+use super::settings::HubSettings;
 
 /// More than a list of files needs.
 const LARGEST_LISTING: u64 = 64 << 20;

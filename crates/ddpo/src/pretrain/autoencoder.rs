@@ -9,8 +9,8 @@ use ddpo_nn::Weights;
 use super::data::ImageFolder;
 use super::draws::Draws;
 use super::recipe::AutoencoderConfig;
-use super::run::{host, tensor};
 use super::stage::{Losses, Stage};
+use super::tensors::{host, tensor};
 use crate::Result;
 
 /// The name of the network in checkpoints and files.

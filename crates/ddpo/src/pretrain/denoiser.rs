@@ -9,8 +9,8 @@ use ddpo_nn::{TextEncoder, TextEncoderConfig, Tokenizer, Weights};
 use super::data::ImageFolder;
 use super::draws::Draws;
 use super::recipe::DenoiserConfig;
-use super::run::tensor;
 use super::stage::{Losses, Stage};
+use super::tensors::tensor;
 use crate::Result;
 
 /// The names of the networks in checkpoints and files, in the order of the stage's parts.

@@ -5,7 +5,7 @@ use ddpo_core::Denoiser;
 use ddpo_train::StopFlag;
 
 use super::data::ImageFolder;
-use super::run::{host, tensor};
+use super::tensors::{host, tensor};
 use crate::config::RunConfig;
 use crate::recipe::{LoadedModel, SampleRequest, Sampled, sample};
 use crate::{Error, Result};

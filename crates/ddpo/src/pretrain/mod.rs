@@ -9,6 +9,7 @@ mod journal;
 mod recipe;
 mod run;
 mod stage;
+mod tensors;
 
 pub use data::{Example, ImageFolder};
 pub use fidelity::{LabelScore, fidelity, fidelity_request};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use ddpo_models::{Pipeline, SchedulerConfig, Unet, Vae, VaeConfig};
 use ddpo_nn::{FileDtype, TextEncoder, Tokenizer, Weights};
 use ddpo_train::{Lanes, StopFlag};
@@ -223,20 +223,4 @@ fn rescale(latents: &mut [f32]) -> f64 {
     let scale = 1.0 / variance.sqrt();
     latents.iter_mut().for_each(|x| *x = (f64::from(*x) * scale) as f32);
     scale
-}
-
-/// The values as a tensor of this shape.
-pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
-    Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-/// The only element of `value`.
-pub(super) fn scalar(value: Tensor<1>) -> Result<f64> {
-    let values = host(value.inner())?;
-    values.first().map(|&x| f64::from(x)).ok_or(Error::Device { reason: "found no element, wanted one".into() })
-}
-
-/// The elements of `value`, row-major.
-pub(super) fn host<const D: usize>(value: Tensor<D>) -> Result<Vec<f32>> {
-    value.try_into_vec_as::<f32>().map_err(|error| Error::Device { reason: error.to_string() })
 }

@@ -8,7 +8,7 @@ use ddpo_nn::{Specs, Weights};
 use ddpo_train::{AdamW, AdamWConfig, GradientSum, Lanes, NamedTensor, gradients_of};
 
 use super::recipe::StageConfig;
-use super::run::scalar;
+use super::tensors::scalar;
 use crate::Result;
 
 /// The weights of one or more networks which are trained together.

@@ -1,0 +1,94 @@
+//! The defaults that go with a kind of model.
+
+use toml::Table;
+
+use crate::error::{Error, Result};
+
+use super::choices::{Algorithm, Parameters};
+use super::kind::ModelKind;
+use super::run::RunConfig;
+
+/// Images whose gradients make an update, in ddpo-pytorch and in the paper.
+const IMAGES_PER_UPDATE: usize = 64;
+
+/// ddpo-pytorch's step size where the whole network is trained.
+const FULL_LEARNING_RATE: f64 = 1e-5;
+
+impl ModelKind {
+    /// All defaults as a table; what is absent by default is absent.
+    pub(super) fn table(self) -> Result<Table> {
+        Table::try_from(RunConfig::defaults(self)).map_err(|source| Error::ConfigOutput { source })
+    }
+
+    /// The defaults that follow from other options, as far as `written` does not have them.
+    pub(super) fn derive(self, config: &mut RunConfig, written: &Table) {
+        let is_written = |key: &str| written.get("train").and_then(|train| train.get(key)).is_some();
+        if self == Self::Embedded {
+            return;
+        }
+        if config.train.parameters == Parameters::Full && !is_written("learning-rate") {
+            config.train.learning_rate = FULL_LEARNING_RATE;
+        }
+        if config.train.algorithm == Algorithm::DdpoIs && !is_written("accumulation") {
+            config.train.accumulation = accumulation(config);
+        }
+    }
+}
+
+/// As many batches as make an update of [`IMAGES_PER_UPDATE`] images, or the nearest smaller number that divides an epoch's.
+fn accumulation(config: &RunConfig) -> Option<usize> {
+    let (sample, batch) = (&config.sample, config.train.batch_size);
+    let batches = sample.batch_size.checked_mul(sample.batches_per_epoch)?.checked_div(batch)?;
+    (1..=(IMAGES_PER_UPDATE / batch).max(1)).rev().find(|count| batches.is_multiple_of(*count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layers::Layers;
+    use super::super::plan::RunPlan;
+    use super::*;
+
+    fn config(assignments: &[&str]) -> RunConfig {
+        let mut layers = Layers::default();
+        assignments.iter().for_each(|assignment| layers.push_assignment(assignment).unwrap());
+        layers.resolve().unwrap()
+    }
+
+    #[test]
+    fn only_the_embedded_model_gets_what_was_tuned_for_it() {
+        let of = |model: &str| {
+            let config = config(&[&format!("model.path={model}")]);
+            let (sample, train) = (&config.sample, &config.train);
+            (sample.steps, sample.guidance, train.learning_rate, train.clip_range, train.gradient_checkpointing)
+        };
+        assert_eq!(of("emoji"), (10, 3.0, 5e-3, 2e-3, false));
+        assert_eq!(of("org/model"), (50, 5.0, 3e-4, 1e-4, true));
+        assert_eq!(of("./directory"), of("org/model"));
+    }
+
+    #[test]
+    fn the_papers_epoch_is_the_default_of_stable_diffusion() {
+        let plan = RunPlan::new(config(&["model.path=org/model"])).unwrap();
+        assert_eq!((plan.samples_per_epoch, plan.updates_per_epoch, plan.images_per_update()), (256, 4, 64));
+    }
+
+    #[test]
+    fn an_update_has_64_images_or_what_an_epoch_can_give() {
+        let accumulation = |more: &[&str]| config(&[&["model.path=org/model"], more].concat()).train.accumulation;
+        assert_eq!(accumulation(&["train.batch-size=1"]), Some(64));
+        assert_eq!(accumulation(&["sample.batches-per-epoch=5"]), Some(10));
+        assert_eq!(accumulation(&["train.batch-size=128"]), Some(1));
+        assert_eq!(accumulation(&["train.accumulation=3"]), Some(3));
+        // One update an epoch, whatever its size.
+        assert_eq!(accumulation(&["train.algorithm=ddpo-sf"]), None);
+        // Left to the check of the plan.
+        assert_eq!(accumulation(&["train.batch-size=0"]), None);
+    }
+
+    #[test]
+    fn the_whole_network_is_trained_at_a_rate_of_its_own() {
+        let rate = |more: &[&str]| config(&[&["model.path=org/model"], more].concat()).train.learning_rate;
+        assert_eq!(rate(&["train.parameters=full"]), 1e-5);
+        assert_eq!(rate(&["train.parameters=full", "train.learning-rate=1e-3"]), 1e-3);
+    }
+}
