@@ -12,6 +12,9 @@ const FAILED: u8 = 1;
 /// The command or the configuration is wrong.
 const USAGE: u8 = 2;
 
+/// What Linux and macOS say of a text file without an interpreter.
+const EXEC_FORMAT: i32 = 8;
+
 /// Prints what went wrong with `command`, the causes and a hint, and chooses the exit code.
 pub fn show(error: &anyhow::Error, command: &Command) -> ExitCode {
     eprintln!("error: {error}");
@@ -38,6 +41,9 @@ fn hint(error: &(dyn StdError + 'static), command: &Command) -> Option<String> {
     }
     if let Some(error) = error.downcast_ref::<ddpo::train::Error>() {
         return hint_of_training(error, command);
+    }
+    if let Some(error) = error.downcast_ref::<ddpo::rewards::Error>() {
+        return hint_of_reward(error);
     }
     let io = error.downcast_ref::<std::io::Error>()?;
     (io.kind() == std::io::ErrorKind::StorageFull).then(|| match command {
@@ -83,9 +89,7 @@ fn hint_of_recipe(error: &Error, command: &Command) -> Option<String> {
             "convert it in Python where you trust the file: safetensors.torch.save_file(torch.load(FILE, weights_only=True), \"model.safetensors\"), \
              or for a pipeline DiffusionPipeline.from_pretrained(DIR).save_pretrained(OUT, safe_serialization=True)"
         }
-        Error::NeedsModel { .. } => {
-            "`ddpo classify` asks a model what images show; `ddpo train` and `ddpo evaluate` give the reward theirs"
-        }
+        Error::Rewards(error) => return hint_of_reward(error),
         Error::Train(error) => return hint_of_training(error, command),
         Error::RunExists { path } => {
             return Some(format!(
@@ -101,6 +105,33 @@ fn hint_of_recipe(error: &Error, command: &Command) -> Option<String> {
         }
         Error::ModelIsPart { whole, .. } => return Some(format!("give --model {}", whole.display())),
         Error::NotARun { .. } => hint_of_run(command),
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+fn hint_of_reward(error: &ddpo::rewards::Error) -> Option<String> {
+    use ddpo::rewards::Error as Rewards;
+    use std::io::ErrorKind;
+    let hint = match error {
+        Rewards::NeedsModel { .. } => {
+            "`ddpo classify` asks a model what images show; `ddpo train` and `ddpo evaluate` give the reward theirs"
+        }
+        Rewards::Timeout { written: true, .. } => {
+            "a program answers each line as it comes, and flushes (in Python: print(..., flush=True)); one that reads its input \
+             to the end waits for ever. For more time: --set reward.timeout=SECONDS"
+        }
+        Rewards::Timeout { .. } => "a program reads its requests from standard input, a line each",
+        Rewards::Answer { .. } | Rewards::Unasked { .. } => {
+            "in Python: print(..., file=sys.stderr); libraries that print can be silenced by sys.stdout = sys.stderr, with the \
+             answers written to sys.__stdout__"
+        }
+        Rewards::Start { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            "make it executable (chmod +x), or name its interpreter: exec:python3 FILE"
+        }
+        Rewards::Start { source, .. } if source.raw_os_error() == Some(EXEC_FORMAT) => {
+            "begin the file with a line such as #!/usr/bin/env python3, or name its interpreter: exec:python3 FILE"
+        }
         _ => return None,
     };
     Some(hint.to_owned())

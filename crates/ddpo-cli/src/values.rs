@@ -4,9 +4,9 @@ use std::ffi::OsStr;
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command};
-use ddpo::config::{AdapterFormat, Algorithm, PRESETS, PromptKind, RewardOption, SchedulerKind, default_of};
+use ddpo::config::{AdapterFormat, Algorithm, PRESETS, PromptKind, SchedulerKind, default_of};
 use ddpo::model::ModelSource;
-use ddpo::reward::RewardName;
+use ddpo::rewards::USAGES;
 
 /// A number of things, none of which would be pointless.
 pub fn at_least_one(text: &str) -> Result<usize, String> {
@@ -69,7 +69,7 @@ pub fn algorithms() -> Known {
 
 /// The names after `--reward`.
 pub fn rewards() -> Known {
-    Known::of(ddpo::rewards::NAMES.into_iter().chain([RewardName::CLASSIFIER]))
+    Known::of(USAGES)
 }
 
 /// The kinds of prompts that need nothing besides their name.
@@ -104,10 +104,7 @@ pub fn or_run_default(help: &str, key: &str) -> String {
 }
 
 fn default(key: &str) -> String {
-    match (key, RewardOption::default()) {
-        ("reward", RewardOption::Name(name)) => name,
-        _ => default_of(key).unwrap_or_else(|| "none".to_owned()),
-    }
+    default_of(key).unwrap_or_else(|| "none".to_owned())
 }
 
 #[cfg(test)]

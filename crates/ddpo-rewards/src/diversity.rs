@@ -1,7 +1,62 @@
 //! How different images are from each other: the reward of a set.
 
-use ddpo_core::{RewardBatch, RgbImage, SetReward};
+use ddpo_core::{Grouping, Judge, RewardBatch, RgbImage, SetReward};
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use toml::Table;
+
+use crate::options::reward_options;
+use crate::{OptionSpec, Result, RewardContext, RewardFactory, read_options};
+
+/// The name of the kind, and of the reward.
+const KIND: &str = "diversity";
+
+reward_options! {
+    /// Which images are compared with each other.
+    DiversityOptions {
+        /// Which images are compared with each other: those of one "prompt", or all of an "epoch".
+        over: Over = Over::Prompt;
+    }
+}
+
+/// Which images are compared with each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Over {
+    /// The images of one prompt.
+    Prompt,
+    /// All images of an epoch.
+    Epoch,
+}
+
+/// Makes [`Diversity`].
+pub struct DiversityFactory;
+
+impl RewardFactory for DiversityFactory {
+    fn kind(&self) -> &str {
+        KIND
+    }
+
+    fn about(&self) -> &str {
+        "images that differ from each other: the mean root-mean-square difference to the others"
+    }
+
+    fn options(&self) -> &[OptionSpec] {
+        DiversityOptions::SPECS
+    }
+
+    fn check(&self, options: &Table) -> Result<String> {
+        read_options::<DiversityOptions>(KIND, options).map(|_| KIND.to_owned())
+    }
+
+    fn open(&self, options: &Table, _: &RewardContext) -> Result<Judge> {
+        let over = match read_options::<DiversityOptions>(KIND, options)?.over {
+            Over::Prompt => Grouping::Prompt,
+            Over::Epoch => Grouping::Epoch,
+        };
+        Ok(Judge::Set { reward: Box::new(Diversity), over })
+    }
+}
 
 /// The mean distance of an image to the others of its set: the root-mean-square difference of the pixels, in units of the
 /// full range. 0 where all images are the same, and for an image with nothing to compare it with, which adds no variety.
@@ -24,7 +79,7 @@ pub struct Diversity;
 
 impl SetReward for Diversity {
     fn name(&self) -> &str {
-        "diversity"
+        KIND
     }
 
     fn score(&self, set: &RewardBatch<'_>) -> ddpo_core::Result<Vec<f32>> {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
+use crate::spelling::did_you_mean;
+
 /// The result of this crate's constructors; scoring itself answers with [`ddpo_core::Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -10,14 +12,61 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// No reward has this name.
-    #[error("find a reward: `{name}` found, one of {} wanted", known.join(", "))]
+    /// No kind of reward has this name.
+    #[error("unknown reward `{name}`{}; known: {}", did_you_mean(nearest), known.join(", "))]
     Unknown {
         /// The name asked for.
         name: String,
-        /// The names that exist.
-        known: Vec<&'static str>,
+        /// The nearest that exists, or the name as a program.
+        nearest: Option<String>,
+        /// All, as they are written in a line.
+        known: Vec<String>,
     },
+    /// A kind of reward that the design has and this version does not.
+    #[error("the reward `{kind}` is not built in this version: use one of {}; a program of your own can stand in, as `exec:PROGRAM`", known.join(", "))]
+    NotBuilt {
+        /// The name asked for.
+        kind: String,
+        /// All that are built, as they are written in a line.
+        known: Vec<String>,
+    },
+    /// A kind of reward does not have this option.
+    #[error("the reward `{kind}` has no option `{option}`{}; it has{}", did_you_mean(nearest), listed(known))]
+    UnknownOption {
+        /// The kind.
+        kind: String,
+        /// The option asked for.
+        option: String,
+        /// The nearest that it has.
+        nearest: Option<String>,
+        /// All that it has.
+        known: Vec<String>,
+    },
+    /// A value that an option of a reward cannot take.
+    #[error("invalid reward `{kind}`: {reason}")]
+    Options {
+        /// The kind.
+        kind: String,
+        /// The option, the value found and the value wanted.
+        reason: String,
+    },
+    /// A reward that asks the base model, where there is none.
+    #[error("the reward `{kind}` asks the base model, and there is none here")]
+    NeedsModel {
+        /// The kind.
+        kind: String,
+    },
+    /// A reward that compares prompts, where there are too few.
+    #[error("compare prompts: {found} found for the reward `{kind}`, at least 2 wanted")]
+    FewPrompts {
+        /// The kind.
+        kind: String,
+        /// The number of prompts found.
+        found: usize,
+    },
+    /// The core refused.
+    #[error(transparent)]
+    Core(#[from] ddpo_core::Error),
     /// A weighted sum has no terms.
     #[error("weigh rewards: no reward found, at least one wanted")]
     NoTerms,
@@ -28,14 +77,6 @@ pub enum Error {
         reward: String,
         /// The weight found.
         weight: f32,
-    },
-    /// A batch has more prompts than images, or fewer.
-    #[error("score a batch: {prompts} prompts found for {images} images, as many wanted")]
-    Prompts {
-        /// The number of prompts.
-        prompts: usize,
-        /// The number of images.
-        images: usize,
     },
     /// A reward answered with the wrong number of values.
     #[error("score {wanted} images: {found} values found, {wanted} wanted")]
@@ -65,17 +106,20 @@ pub enum Error {
         /// The height found.
         height: u32,
     },
-    /// `exec:` was given without a program.
-    #[error("find a reward: `exec:` found, `exec:PROGRAM` wanted")]
-    NoProgram,
     /// A program did not start.
     #[error("start the reward program `{program}`")]
     Start {
-        /// The program.
+        /// The program, with its arguments.
         program: String,
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// A name without a slash is looked for in PATH alone, and there is a file of this name.
+    #[error("start the reward program `{program}`: not found in PATH, where a name without a slash is looked for (did you mean `./{program}`?)")]
+    NotInPath {
+        /// The program.
+        program: String,
     },
     /// A picture for a program could not be written.
     #[error("write `{}` for the reward program", path.display())]
@@ -89,36 +133,60 @@ pub enum Error {
     /// A program ended before it answered.
     #[error("ask the reward program `{program}`: it ended ({status}) before it answered")]
     Died {
-        /// The program.
+        /// The program, with its arguments.
         program: String,
         /// How it ended.
         status: ExitStatus,
     },
     /// A program did not answer in time, and was stopped.
-    #[error("ask the reward program `{program}`: no answer within {seconds} seconds, it was stopped")]
+    #[error("ask the reward program `{program}`: {} within {seconds} s, it was stopped", if *written { "no answer" } else { "the request was not read" })]
     Timeout {
-        /// The program.
+        /// The program, with its arguments.
         program: String,
         /// The time allowed.
         seconds: u64,
+        /// Whether the whole request went into the pipe, and so was an answer that was waited for.
+        written: bool,
     },
     /// A program's answer is not what the protocol says.
-    #[error("ask the reward program `{program}`: `{answer}` found, a JSON list of {wanted} numbers wanted")]
+    #[error("ask the reward program `{program}`: `{answer}` found on its standard output, a JSON list of {wanted} numbers wanted and nothing else (messages belong on standard error)")]
     Answer {
-        /// The program.
+        /// The program, with its arguments.
         program: String,
         /// The beginning of the answer.
         answer: String,
         /// How many numbers were wanted.
         wanted: usize,
     },
+    /// A program printed a second line after its answer.
+    #[error("ask the reward program `{program}`: `{line}` found on its standard output before it was asked, one line an answer wanted (messages belong on standard error)")]
+    Unasked {
+        /// The program, with its arguments.
+        program: String,
+        /// What it printed.
+        line: String,
+    },
     /// Talking to a program failed.
     #[error("talk to the reward program `{program}`")]
     Pipe {
-        /// The program.
+        /// The program, with its arguments.
         program: String,
         /// Why.
         #[source]
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// Whether the configuration is at fault, and not what was done with it.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Unknown { .. } | Self::NotBuilt { .. } | Self::UnknownOption { .. } | Self::Options { .. }
+        )
+    }
+}
+
+fn listed(known: &[String]) -> String {
+    if known.is_empty() { " none of its own".to_owned() } else { format!(": {}", known.join(", ")) }
 }

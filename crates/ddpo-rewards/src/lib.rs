@@ -1,26 +1,39 @@
 //! Rewards: what a picture is worth.
 //!
 //! A reward implements [`ddpo_core::Reward`]: it sees 8-bit RGB images and prompts, and answers one number per image. What
-//! compares images with each other, such as [`Diversity`], implements [`ddpo_core::SetReward`].
-//! [`by_name`] finds one as the command line names it, [`Weighted`] adds several up, and [`Checked`] turns an answer
-//! that would poison training — NaN, too few values — into an error naming the reward and the sample.
+//! compares images with each other, such as [`Diversity`], is a [`ddpo_core::SetReward`]. [`Weighted`] adds several up.
 //!
-//! Nothing here knows of models, samplers or training, and no reward downloads anything.
+//! A [`RewardFactory`] makes the rewards of a kind from the options of a configuration, and says which options those are;
+//! [`RewardRegistry`] holds the factories there are, to which a user of the library adds their own.
+//!
+//! Nothing here knows of samplers or training, and no reward downloads anything. A reward that asks the model which is
+//! trained sees it through [`BaseModel`].
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod exec;
 pub mod jpeg;
 
-mod checked;
+mod check;
 mod diversity;
 mod error;
+mod factory;
+mod files;
+mod options;
+mod plan;
+mod posterior;
 mod registry;
+mod spelling;
 mod weighted;
 
-pub use checked::Checked;
-pub use diversity::{Diversity, mean_pairwise_distance};
+pub use check::score_checked;
+pub use diversity::{Diversity, DiversityOptions, Over, mean_pairwise_distance};
 pub use error::{Error, Result};
 pub use exec::Exec;
+pub use factory::{BaseModel, RewardContext, RewardFactory, Shorthand};
 pub use jpeg::{JpegCompressibility, JpegIncompressibility, jpeg_bytes};
-pub use registry::{NAMES, by_name, by_name_unchecked};
+pub use options::{OptionSpec, read_options};
+pub use plan::RewardPlan;
+pub use posterior::{PosteriorOptions, PosteriorReward};
+pub use registry::{RewardRegistry, USAGES};
+pub use spelling::nearest;
 pub use weighted::Weighted;

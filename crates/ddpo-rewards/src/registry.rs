@@ -1,53 +1,202 @@
-//! Rewards by the name that the command line and the configuration use.
+//! The kinds of rewards there are.
 
-use ddpo_core::Reward;
+use std::sync::Arc;
 
-use crate::{Checked, Error, Exec, JpegCompressibility, JpegIncompressibility, Result};
+use toml::Table;
 
-/// The names that [`by_name`] knows, as a user would write them.
-pub const NAMES: [&str; 3] = ["jpeg-compressibility", "jpeg-incompressibility", "exec:PROGRAM"];
+use crate::diversity::DiversityFactory;
+use crate::exec::ExecFactory;
+use crate::jpeg::{JpegCompressibilityFactory, JpegIncompressibilityFactory};
+use crate::posterior::PosteriorFactory;
+use crate::{Error, Result, RewardFactory, RewardPlan, files, nearest};
 
-/// The reward of this name, its answers [checked](Checked).
-///
-/// # Errors
-/// [`Error::Unknown`] with the names that exist, or [`Error::NoProgram`].
-pub fn by_name(name: &str) -> Result<Box<dyn Reward>> {
-    Ok(Box::new(Checked::new(by_name_unchecked(name)?)))
+/// Kinds of the design that are not in this version; what ends in a slash is a prefix.
+const NOT_BUILT: [&str; 4] = ["aesthetic", "alignment", "http://", "https://"];
+
+/// How the kinds of this crate are written in a line.
+pub const USAGES: [&str; 5] =
+    ["jpeg-compressibility", "jpeg-incompressibility", "diffusion-classifier", "diversity", "exec:PROGRAM"];
+
+/// The kinds of rewards that a configuration may name.
+#[derive(Clone)]
+pub struct RewardRegistry {
+    factories: Vec<Arc<dyn RewardFactory>>,
 }
 
-/// The same reward with its answers as they are, for a trainer that checks them itself and knows where in a run they are.
-///
-/// # Errors
-/// Those of [`by_name`].
-pub fn by_name_unchecked(name: &str) -> Result<Box<dyn Reward>> {
-    if let Some(command) = name.strip_prefix("exec:") {
-        return Ok(Box::new(Exec::new(command)?));
+impl Default for RewardRegistry {
+    /// The kinds of this crate.
+    fn default() -> Self {
+        Self { factories: Vec::new() }
+            .with(JpegCompressibilityFactory)
+            .with(JpegIncompressibilityFactory)
+            .with(PosteriorFactory)
+            .with(DiversityFactory)
+            .with(ExecFactory)
     }
-    match name {
-        "jpeg-compressibility" => Ok(Box::new(JpegCompressibility)),
-        "jpeg-incompressibility" => Ok(Box::new(JpegIncompressibility)),
-        _ => Err(Error::Unknown { name: name.to_owned(), known: NAMES.to_vec() }),
+}
+
+impl RewardRegistry {
+    /// Adds a kind, in the place of the one that has its name.
+    #[must_use]
+    pub fn with(mut self, factory: impl RewardFactory + 'static) -> Self {
+        self.factories.retain(|other| other.kind() != factory.kind());
+        self.factories.push(Arc::new(factory));
+        self
     }
+
+    /// Every kind.
+    pub fn factories(&self) -> impl Iterator<Item = &dyn RewardFactory> {
+        self.factories.iter().map(|factory| &**factory)
+    }
+
+    /// How every kind is written in a line: `exec:PROGRAM`.
+    pub fn usages(&self) -> Vec<String> {
+        let usage = |factory: &dyn RewardFactory| match factory.shorthand() {
+            None => factory.kind().to_owned(),
+            Some(shorthand) => format!("{}:{}", factory.kind(), shorthand.placeholder),
+        };
+        self.factories().map(usage).collect()
+    }
+
+    /// The reward that is written as `text`, a kind or `KIND:TEXT`, with these options besides. Nothing is opened.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] and [`Error::NotBuilt`] for a kind that does not exist, [`Error::UnknownOption`] and
+    /// [`Error::Options`] for options which the kind does not have or cannot take.
+    pub fn plan(&self, text: &str, options: &Table) -> Result<RewardPlan> {
+        let (kind, rest) = match text.split_once(':') {
+            Some((kind, rest)) if !rest.starts_with("//") => (kind, Some(rest)),
+            _ => (text, None),
+        };
+        let factory = self.factories.iter().find(|factory| factory.kind() == kind).ok_or_else(|| self.missing(text))?;
+        let stated = match (rest, factory.shorthand()) {
+            (None, _) => Table::new(),
+            (Some(rest), Some(shorthand)) => (shorthand.parse)(rest)?,
+            (Some(rest), None) => {
+                let reason = format!("`{rest}` after the colon, expected nothing");
+                return Err(Error::Options { kind: kind.to_owned(), reason });
+            }
+        };
+        let options = joined(&**factory, stated, options)?;
+        let name = factory.check(&options)?;
+        Ok(RewardPlan { factory: factory.clone(), name, options })
+    }
+
+    /// Why there is no such kind: it is not built yet, or the name means nothing.
+    fn missing(&self, text: &str) -> Error {
+        let known = self.usages();
+        let is_planned =
+            |planned: &&str| if planned.ends_with('/') { text.starts_with(*planned) } else { text == *planned };
+        if NOT_BUILT.iter().any(is_planned) {
+            return Error::NotBuilt { kind: text.to_owned(), known };
+        }
+        let program = files::as_program(text).map(|program| format!("{}:{program}", ExecFactory::KIND));
+        let kinds = self.factories().map(RewardFactory::kind);
+        Error::Unknown {
+            name: text.to_owned(),
+            nearest: program.or_else(|| nearest(text, kinds).map(String::from)),
+            known,
+        }
+    }
+}
+
+/// The options of the line and of the table, all of which the kind must have; no option may be in both.
+fn joined(factory: &dyn RewardFactory, mut stated: Table, table: &Table) -> Result<Table> {
+    let keys: Vec<String> = factory.options().iter().map(crate::OptionSpec::key).collect();
+    for (key, value) in table {
+        if !keys.contains(key) {
+            return Err(Error::UnknownOption {
+                kind: factory.kind().to_owned(),
+                option: key.clone(),
+                nearest: nearest(key, keys.iter().map(String::as_str).chain(["weight"])).map(String::from),
+                known: keys,
+            });
+        }
+        if stated.insert(key.clone(), value.clone()).is_some() {
+            let reason = format!("`{key}` is given twice, after the colon and as an option");
+            return Err(Error::Options { kind: factory.kind().to_owned(), reason });
+        }
+    }
+    Ok(stated)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn plan(text: &str, options: &str) -> Result<RewardPlan> {
+        RewardRegistry::default().plan(text, &options.parse().unwrap())
+    }
+
+    #[test]
+    fn usages_are_those_of_the_factories() {
+        assert_eq!(RewardRegistry::default().usages(), USAGES);
+    }
+
     #[test]
     fn rewards_are_found_under_their_own_name() {
-        for name in ["jpeg-compressibility", "jpeg-incompressibility", "exec:./score --fast"] {
-            assert_eq!(by_name(name).unwrap().name(), name);
+        for name in ["jpeg-compressibility", "jpeg-incompressibility", "diffusion-classifier", "diversity", "exec:./score --fast"] {
+            assert_eq!(plan(name, "").unwrap().name(), name);
+        }
+    }
+
+    #[track_caller]
+    fn check_error(text: &str, options: &str, expect: &str) {
+        assert_eq!(plan(text, options).unwrap_err().to_string(), expect);
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_from_what_is_not_built() {
+        check_error(
+            "jpeg-compresibility",
+            "",
+            "unknown reward `jpeg-compresibility` (did you mean `jpeg-compressibility`?); known: jpeg-compressibility, \
+             jpeg-incompressibility, diffusion-classifier, diversity, exec:PROGRAM",
+        );
+        for name in ["aesthetic", "http://localhost:1"] {
+            let message = plan(name, "").unwrap_err().to_string();
+            assert!(message.starts_with(&format!("the reward `{name}` is not built in this version")), "{message}");
+            assert!(message.ends_with("`exec:PROGRAM`"), "{message}");
         }
     }
 
     #[test]
-    fn an_unknown_name_lists_the_known_ones() {
-        let message = by_name("jpeg").err().unwrap().to_string();
-        assert_eq!(
-            message,
-            "find a reward: `jpeg` found, one of jpeg-compressibility, jpeg-incompressibility, exec:PROGRAM wanted"
+    fn options_are_checked_by_kind() {
+        plan("diffusion-classifier", "trials = 3").unwrap();
+        check_error(
+            "diffusion-classifier",
+            "trails = 3",
+            "the reward `diffusion-classifier` has no option `trails` (did you mean `trials`?); it has: distractors, trials, \
+             first-timestep",
         );
-        assert!(matches!(by_name("exec:  "), Err(Error::NoProgram)));
+        check_error(
+            "jpeg-compressibility",
+            "wieght = 3",
+            "the reward `jpeg-compressibility` has no option `wieght` (did you mean `weight`?); it has none of its own",
+        );
+        check_error(
+            "diffusion-classifier",
+            "trials = 0",
+            "invalid reward `diffusion-classifier`: `trials` is 0, expected 1 to 65536",
+        );
+        let message = plan("diffusion-classifier", "trials = \"many\"").unwrap_err().to_string();
+        assert!(message.contains("diffusion-classifier") && message.contains("trials"), "{message}");
+        check_error("exec", "", "invalid reward `exec`: `program` is missing, expected a program, as in exec:./score.py");
+        check_error(
+            "exec:a",
+            "program = \"b\"",
+            "invalid reward `exec`: `program` is given twice, after the colon and as an option",
+        );
+    }
+
+    #[test]
+    fn every_option_is_explained_and_its_default_reads_back() {
+        for factory in RewardRegistry::default().factories() {
+            for option in factory.options() {
+                assert!(!option.about.is_empty(), "{} {}", factory.kind(), option.field);
+                let default = (option.default)();
+                assert!(default.is_some() || option.example.is_some(), "{} {}", factory.kind(), option.field);
+            }
+        }
     }
 }

@@ -1,30 +1,36 @@
-//! The `exec:` reward against small shell programs, good and bad.
+//! The reward `exec` against small shell programs, good and bad.
 #![cfg(unix)]
 
-use std::error::Error;
+use std::error::Error as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ddpo_core::{Reward, RewardBatch, RgbImage};
-use ddpo_rewards::{Checked, Exec};
+use ddpo_core::{Judge, RewardBatch, RgbImage};
+use ddpo_rewards::exec::CommandLine;
+use ddpo_rewards::{Exec, RewardContext, RewardRegistry, score_checked};
+
+/// A command that runs a shell script, which is written into `folder`.
+fn shell(folder: &Path, script: &str) -> CommandLine {
+    std::fs::write(folder.join("reward.sh"), script).unwrap();
+    CommandLine { program: "sh".into(), arguments: vec!["reward.sh".into()], directory: Some(folder.into()) }
+}
 
 /// Scores two images with a shell script; the answer or the error with its cause.
 fn ask(script: &str, timeout: Duration) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("reward.sh");
-    std::fs::write(&path, script).unwrap();
-    let reward = Exec::new(&format!("sh {}", path.display())).unwrap().with_timeout(timeout);
-    score_twice(&Checked::new(reward))
+    let reward = Exec::new(shell(folder.path(), script)).with_timeout(timeout);
+    score_twice(&Judge::Image(Box::new(reward)), 2)
 }
 
-fn score_twice(reward: &dyn Reward) -> String {
-    let images = vec![RgbImage::new(2, 1, vec![9; 6]).unwrap(); 2];
-    let prompts = ["cat".to_owned(), "dog".to_owned()];
+fn score_twice(judge: &Judge, count: usize) -> String {
+    let images = vec![RgbImage::new(2, 1, vec![9; 6]).unwrap(); count];
+    let prompts: Vec<String> = ["cat", "dog"].iter().cycle().take(count).map(ToString::to_string).collect();
     let batch = RewardBatch { images: &images, prompts: &prompts };
     let mut answers = Vec::new();
     for _ in 0..2 {
-        match reward.score(&batch) {
+        match score_checked(judge, &batch, count) {
             Ok(values) => answers.push(format!("{values:?}")),
-            Err(error) => return error.source().unwrap().to_string(),
+            Err(error) => return error.source().map_or(error.to_string(), ToString::to_string),
         }
     }
     answers.join(" ")
@@ -53,28 +59,71 @@ fn the_request_names_pictures_that_exist_and_prompts() {
 #[test]
 fn bad_answers_are_named() {
     check("read line; echo '[NaN, 1]'", "score sample 0 (prompt `cat`): NaN found, a finite number wanted");
-    check("read line; echo '[1]'", "score 2 images: 1 values found, 2 wanted");
+    check("read line; echo '[1]'", "score images: 1 values found, 2 wanted");
     check(
         "read line; echo 'Loading model…'",
-        "ask the reward program `sh`: `Loading model…` found, a JSON list of 2 numbers wanted",
+        "ask the reward program `sh reward.sh`: `Loading model…` found on its standard output, a JSON list of 2 numbers \
+         wanted and nothing else (messages belong on standard error)",
+    );
+}
+
+#[test]
+fn a_second_line_is_not_the_next_answer() {
+    // The pipe gives both lines at once, so that the second is there before the next question is.
+    check(
+        "read line; printf '[1, 2]\\n[3, 4]\\n'; read line; echo '[5, 6]'; sleep 30",
+        "ask the reward program `sh reward.sh`: `[3, 4]` found on its standard output before it was asked, one line an answer \
+         wanted (messages belong on standard error)",
     );
 }
 
 #[test]
 fn a_dead_program_is_named_with_its_status() {
-    check("read line; exit 3", "ask the reward program `sh`: it ended (exit status: 3) before it answered");
+    check("read line; exit 3", "ask the reward program `sh reward.sh`: it ended (exit status: 3) before it answered");
 }
 
 #[test]
 fn a_program_that_hangs_is_stopped() {
     let start = Instant::now();
     let answer = ask("read line; sleep 30", Duration::from_secs(1));
-    assert_eq!(answer, "ask the reward program `sh`: no answer within 1 seconds, it was stopped");
+    assert_eq!(answer, "ask the reward program `sh reward.sh`: no answer within 1 s, it was stopped");
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
-fn a_missing_program_is_named() {
-    let message = score_twice(&Exec::new("./no-such-program").unwrap());
-    assert_eq!(message, "start the reward program `./no-such-program`");
+fn a_program_that_does_not_read_is_stopped() {
+    let (folder, start) = (tempfile::tempdir().unwrap(), Instant::now());
+    let reward = Exec::new(shell(folder.path(), "sleep 30")).with_timeout(Duration::from_secs(1));
+    // Far more than a pipe holds.
+    let answer = score_twice(&Judge::Image(Box::new(reward)), 4000);
+    assert_eq!(answer, "ask the reward program `sh reward.sh`: the request was not read within 1 s, it was stopped");
+    assert!(start.elapsed() < Duration::from_secs(8));
+}
+
+#[track_caller]
+fn check_open(folder: &Path, text: &str, expect: &str) {
+    let options = toml::Table::from_iter([("directory".to_owned(), folder.to_str().unwrap().into())]);
+    let opened = RewardRegistry::default().plan(text, &options).unwrap().open(&RewardContext::default());
+    assert_eq!(opened.map_or_else(|error| error.to_string(), |judge| judge.name().to_owned()), expect);
+}
+
+#[test]
+fn what_cannot_work_is_known_when_it_is_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, script: &str| std::fs::write(folder.path().join(name), script).unwrap();
+    write("my reward.sh", "while read line; do echo '[1]'; done");
+    write("dies.sh", "exit 3");
+    check_open(folder.path(), "exec:sh 'my reward.sh'", "exec:sh 'my reward.sh'");
+    check_open(
+        folder.path(),
+        "exec:sh dies.sh",
+        "ask the reward program `sh dies.sh`: it ended (exit status: 3) before it answered",
+    );
+    check_open(folder.path(), "exec:./no-such-program", "start the reward program `./no-such-program`");
+    check_open(
+        folder.path(),
+        "exec:dies.sh",
+        "start the reward program `dies.sh`: not found in PATH, where a name without a slash is looked for (did you mean \
+         `./dies.sh`?)",
+    );
 }

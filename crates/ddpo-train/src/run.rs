@@ -60,6 +60,24 @@ impl<L: Learner + ?Sized> Learner for &mut L {
     }
 }
 
+impl<L: Learner + ?Sized> Learner for Box<L> {
+    fn position(&self) -> Position {
+        (**self).position()
+    }
+
+    fn advance(&mut self, observer: &mut Observer<'_>) -> Result<()> {
+        (**self).advance(observer)
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        (**self).snapshot()
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        (**self).restore(snapshot)
+    }
+}
+
 /// Where a learner is between two pieces of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -179,9 +197,9 @@ impl<L: Learner, T: BorrowMut<Broadcast>> Run<L, T> {
         &self.learner
     }
 
-    /// What learns, to be changed; the run goes on from where it then is.
-    pub fn learner_mut(&mut self) -> &mut L {
-        &mut self.learner
+    /// What learns, when the run is over.
+    pub fn into_learner(self) -> L {
+        self.learner
     }
 
     /// Keeps the state on the disk where a checkpoint is due, else in memory.

@@ -27,6 +27,16 @@ pub enum Error {
         /// The nearest key that exists.
         nearest: Option<String>,
     },
+    /// A section that earlier versions had.
+    #[error("`{section}` in {origin} has moved: its options are now {to}")]
+    MovedSection {
+        /// The file, the preset or the command-line option.
+        origin: String,
+        /// The section.
+        section: &'static str,
+        /// Where its options are.
+        to: &'static str,
+    },
     /// `--set` without an equals sign.
     #[error("cannot read --set `{found}`: expected section.key=value")]
     Assignment {
@@ -257,12 +267,6 @@ pub enum Error {
         /// The width and height of the first.
         wanted: [u32; 2],
     },
-    /// A reward that asks the model, where there is none.
-    #[error("the reward `{name}` asks the base model, and there is none here")]
-    NeedsModel {
-        /// The reward.
-        name: String,
-    },
     /// A line of `metrics.jsonl` that is not a record.
     #[error("cannot read {}, line {line}", path.display())]
     Metrics {
@@ -294,12 +298,13 @@ impl Error {
             self,
             Self::ConfigSyntax { .. }
                 | Self::UnknownKey { .. }
+                | Self::MovedSection { .. }
                 | Self::Assignment { .. }
                 | Self::UnknownName { .. }
                 | Self::InvalidOption { .. }
                 | Self::NotBuilt { .. }
                 | Self::PromptCount { .. }
-        )
+        ) || matches!(self, Self::Rewards(error) if error.is_usage())
     }
 }
 

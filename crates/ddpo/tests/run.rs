@@ -4,10 +4,9 @@ mod common;
 
 use std::path::Path;
 
-use ddpo::config::{Layers, RunPlan, document};
-use ddpo::prompts::PromptSplit;
-use ddpo::train::{Broadcast, Event, Stage, StopFlag, Tracker};
-use ddpo::{LoadedModel, RunDirectory, TrainOutcome};
+use ddpo::config::{Layers, RunPlan};
+use ddpo::train::{Event, Stage, StopFlag, Tracker};
+use ddpo::{LoadedModel, RunDirectory, Session, SessionBuilder, TrainOutcome};
 
 /// A plan of seconds, with sampling and training batches of different sizes.
 fn plan(model: &Path, changes: &[&str]) -> RunPlan {
@@ -29,17 +28,18 @@ fn plan(model: &Path, changes: &[&str]) -> RunPlan {
     RunPlan::new(layers.resolve().unwrap()).unwrap()
 }
 
-fn run(plan: &RunPlan, path: &Path, resume: bool, trackers: Broadcast, stop: StopFlag) -> ddpo::Result<TrainOutcome> {
-    let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
-    let loaded = LoadedModel::open(&plan.model, plan.device)?;
-    loaded.check(plan)?;
-    let config = document(&plan.config).unwrap();
-    let directory = if resume { RunDirectory::resume(path, &config)? } else { RunDirectory::create(path, &config)? };
-    ddpo::train(plan, loaded, &prompts, &directory, trackers, stop)
+fn run(
+    plan: &RunPlan,
+    path: &Path,
+    resume: bool,
+    with: impl FnOnce(SessionBuilder) -> SessionBuilder,
+) -> ddpo::Result<TrainOutcome> {
+    let session = if resume { Session::resume(plan.clone(), path) } else { Session::create(plan.clone(), path) };
+    with(session).open()?.run()
 }
 
 fn quiet(plan: &RunPlan, path: &Path, resume: bool) -> ddpo::Result<TrainOutcome> {
-    run(plan, path, resume, Broadcast::new(), StopFlag::new())
+    run(plan, path, resume, |session| session)
 }
 
 /// Sets the flag at the n-th event of a stage in an epoch.
@@ -167,7 +167,7 @@ fn a_damaged_checkpoint_gives_way_with_a_warning_and_costs_no_byte() {
         let warnings = Warnings::default();
         quiet(&plan(&model, &["run.epochs=3"]), &parts, false).unwrap();
         std::fs::write(parts.join("checkpoints/epoch_0003").join(part), b"half of it").unwrap();
-        run(&plan(&model, &[]), &parts, true, Broadcast::new().with(warnings.clone()), StopFlag::new()).unwrap();
+        run(&plan(&model, &[]), &parts, true, |session| session.tracker(warnings.clone())).unwrap();
         let warnings = warnings.0.lock().unwrap().clone();
         assert!(warnings.len() == 1 && warnings[0].contains("epoch_0003` is damaged: "), "{warnings:?}");
         check_same(&whole, &parts);
@@ -184,7 +184,7 @@ fn a_resume_without_a_checkpoint_says_that_it_starts_again() {
     quiet(&plan(&model, &["run.epochs=2"]), &parts, false).unwrap();
     std::fs::remove_dir_all(parts.join("checkpoints")).unwrap();
     let warnings = Warnings::default();
-    run(&plan(&model, &[]), &parts, true, Broadcast::new().with(warnings.clone()), StopFlag::new()).unwrap();
+    run(&plan(&model, &[]), &parts, true, |session| session.tracker(warnings.clone())).unwrap();
     let warnings = warnings.0.lock().unwrap().clone();
     assert!(warnings[0].starts_with("there is no checkpoint in `"), "{warnings:?}");
     check_same(&whole, &parts);
@@ -238,8 +238,7 @@ fn a_tracker_that_fails_costs_a_warning_and_no_byte() {
     let (whole, beside) = (parent.path().join("whole"), parent.path().join("beside"));
     quiet(&plan(&model, &[]), &whole, false).unwrap();
     let warnings = Warnings::default();
-    let trackers = Broadcast::new().with(Broken).with(warnings.clone());
-    run(&plan(&model, &[]), &beside, false, trackers, StopFlag::new()).unwrap();
+    run(&plan(&model, &[]), &beside, false, |session| session.tracker(Broken).tracker(warnings.clone())).unwrap();
     let warnings = warnings.0.lock().unwrap().clone();
     assert_eq!(warnings[0], "tracker `broken` failed: cannot encode a record: it is broken");
     check_same(&whole, &beside);
@@ -256,8 +255,8 @@ fn a_run_stopped_anywhere_resumes_to_the_same_bytes() {
     {
         let path = parent.path().join(format!("stopped-{i}"));
         let flag = StopFlag::new();
-        let trackers = Broadcast::new().with(StopAt { stage, epoch, flag: flag.clone() });
-        let outcome = run(&plan(&model, &[]), &path, false, trackers, flag).unwrap();
+        let stop_at = StopAt { stage, epoch, flag: flag.clone() };
+        let outcome = run(&plan(&model, &[]), &path, false, |session| session.tracker(stop_at).stop(flag)).unwrap();
         assert!(matches!(outcome, TrainOutcome::Interrupted { .. }), "{stage:?}: {outcome:?}");
         quiet(&plan(&model, &[]), &path, true).unwrap();
         check_same(&whole, &path);
@@ -332,7 +331,7 @@ fn the_base_models_own_posterior_is_a_reward() {
     let changes = [
         "reward=diffusion-classifier",
         "eval.held-out=[\"jpeg-compressibility\"]",
-        "classifier.trials=2",
+        "reward.trials=2",
         "run.epochs=1",
         "train.kl-weight=0.1",
     ];

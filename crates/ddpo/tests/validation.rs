@@ -10,9 +10,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use ddpo::config::{Layers, RunPlan, document};
-use ddpo::prompts::PromptSplit;
-use ddpo::train::{Broadcast, StopFlag};
-use ddpo::{LoadedModel, RunDirectory};
+use ddpo::Session;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 
@@ -28,7 +26,7 @@ fn config(few: u32) -> ProptestConfig {
 }
 
 /// Options whose values are whole numbers: small ones, which a run can be made of.
-const COUNTS: [&str; 24] = [
+const COUNTS: [&str; 22] = [
     "run.seed",
     "run.threads",
     "lora.rank",
@@ -48,8 +46,6 @@ const COUNTS: [&str; 24] = [
     "advantage.buffer-size",
     "advantage.min-count",
     "advantage.group-size",
-    "classifier.distractors",
-    "classifier.trials",
     "eval.every",
     "eval.count",
     "checkpoint.every",
@@ -87,7 +83,7 @@ const CHOICES: [(&str, &[&str]); 15] = [
     ("sample.negative-prompt", &["blurry", "\"\""]),
     ("advantage.kind", &["per-prompt", "batch", "group"]),
     ("rwr.per-prompt", &["true", "false"]),
-    ("reward", &["jpeg-compressibility", "jpeg-incompressibility", "diffusion-classifier"]),
+    ("reward", &["jpeg-compressibility", "diversity", "{ kind = \"diffusion-classifier\", trials = 2 }"]),
     ("prompts.kind", &["simple-animals", "imagenet-animals", "nouns-activities", "counting"]),
     ("lora.targets", &["[\"to_q\"]", "[\"to_out.0\", \"to_q\"]", "[\"nothing\"]", "[\"\"]"]),
     ("lora.format", &["diffusers", "kohya"]),
@@ -125,7 +121,7 @@ fn plan(assignments: &[String]) -> Option<RunPlan> {
     let mut layers = Layers::default();
     let small = "[sample]\nsteps = 2\nbatch-size = 4\nbatches-per-epoch = 1\n[train]\nbatch-size = 4\n\
                  [advantage]\nkind = \"batch\"\n[rwr]\nbatch-size = 4\nupdates-per-round = 2\n[eval]\ncount = 2\n\
-                 [classifier]\ntrials = 2\n[run]\nepochs = 1\n";
+                 [run]\nepochs = 1\n";
     layers.push_toml("test", small).unwrap();
     layers.push_value("test", "model.path", PLACE.1.to_str().unwrap()).unwrap();
     for assignment in assignments {
@@ -136,12 +132,8 @@ fn plan(assignments: &[String]) -> Option<RunPlan> {
 }
 
 fn first_epoch(plan: &RunPlan) -> ddpo::Result<()> {
-    let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
-    let loaded = LoadedModel::open(&plan.model, plan.device)?;
-    loaded.check(plan)?;
     let parent = tempfile::tempdir().unwrap();
-    let directory = RunDirectory::create(&parent.path().join("run"), &document(&plan.config).unwrap())?;
-    ddpo::train(plan, loaded, &prompts, &directory, Broadcast::new(), StopFlag::new()).map(drop)
+    Session::create(plan.clone(), parent.path().join("run")).open()?.run().map(drop)
 }
 
 /// Tries so many lists of at most `most` assignments, and says how many of them make a plan.

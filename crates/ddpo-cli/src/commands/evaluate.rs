@@ -8,7 +8,6 @@ use ddpo::device::DeviceName;
 use ddpo::images::write_text;
 use ddpo::model::ModelSource;
 use ddpo::prompts::{PromptSource, PromptSplit};
-use ddpo::reward::RewardName;
 use ddpo::train::StopFlag;
 use ddpo::{LoadedModel, MeasureRequest, Measurement, RunDirectory, RunPlan};
 use serde_json::{Map, Value, json};
@@ -74,13 +73,12 @@ fn request(args: &Evaluate, config: &RunConfig) -> Result<MeasureRequest> {
     };
     let rewards = match args.rewards.as_slice() {
         [] => plan.reward.iter().map(|term| term.reward.clone()).chain(plan.held_out.clone()).collect(),
-        names => names.iter().map(|name| RewardName::parse(name)).collect::<ddpo::Result<_>>()?,
+        names => names.iter().map(|name| ddpo::reward::named(name)).collect::<ddpo::Result<_>>()?,
     };
     Ok(MeasureRequest {
         prompts,
         count: config.eval.count.max(1),
         rewards,
-        classifier: config.classifier.clone(),
         steps: config.sample.steps,
         scheduler: config.sample.scheduler,
         eta: config.sample.eta,

@@ -3,7 +3,6 @@
 use anyhow::Result;
 use ddpo::images::{read_image, write_text};
 use ddpo::pictures::{NamedPicture, assign_prompts, list_pictures};
-use ddpo::reward::RewardName;
 use ddpo::score;
 use serde_json::{Map, Value};
 
@@ -11,7 +10,7 @@ use crate::args::Score;
 
 /// Prints one line an image.
 pub fn run(args: &Score) -> Result<()> {
-    let rewards = args.reward.iter().map(|name| RewardName::parse(name)).collect::<ddpo::Result<Vec<_>>>()?;
+    let rewards = args.reward.iter().map(|name| ddpo::reward::named(name)).collect::<ddpo::Result<Vec<_>>>()?;
     let pictures = pictures(args)?;
     let images = pictures.iter().map(|picture| read_image(&picture.path)).collect::<ddpo::Result<Vec<_>>>()?;
     let prompts: Vec<String> = pictures.iter().map(|picture| picture.prompt.clone().unwrap_or_default()).collect();

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ddpo::config::{Layers, Preset, RunPlan, document};
+use ddpo::config::{Layers, Preset, RunPlan};
 use ddpo::prompts::PromptSplit;
-use ddpo::train::Broadcast;
-use ddpo::{RunDirectory, TrainOutcome};
+use ddpo::{RunDirectory, Session, TrainOutcome};
 
 use crate::args::Train;
 use crate::interrupt::stop_on_signal;
@@ -26,19 +25,19 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     if resumed.is_none() {
         RunDirectory::check_new(&path)?;
     }
-    let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
     ddpo::device::set_threads(plan.config.run.threads);
     let loaded = open_model(&plan.model, plan.config.model.variant.as_deref(), plan.device)?;
-    loaded.check(&plan)?;
-    let config = document(&plan.config)?;
-    let directory =
-        if resumed.is_some() { RunDirectory::resume(&path, &config)? } else { RunDirectory::create(&path, &config)? };
-    announce(&plan, &prompts, &path);
-    let negative = &plan.config.sample.negative_prompt;
-    warn_of_truncations(&loaded, prompts.training.iter().chain(&prompts.evaluation).chain([negative]))?;
-    let trackers = Broadcast::new().with(Console::new(plan.config.run.epochs));
+    let session = match resumed {
+        Some(_) => Session::resume(plan.clone(), &path),
+        None => Session::create(plan.clone(), &path),
+    };
     let stop = stop_on_signal("finishing this step and writing a checkpoint")?;
-    match ddpo::train(&plan, loaded, &prompts, &directory, trackers, stop)? {
+    let session = session.model(loaded).tracker(Console::new(plan.config.run.epochs)).stop(stop).open()?;
+    let prompts = session.prompts();
+    announce(&plan, prompts, &path);
+    let negative = &plan.config.sample.negative_prompt;
+    warn_of_truncations(session.model(), prompts.training.iter().chain(&prompts.evaluation).chain([negative]))?;
+    match session.run()? {
         TrainOutcome::Finished { product, report } => {
             summarise(&path)?;
             line(&format!("product: {product}\nreport:  {}", report.display()));

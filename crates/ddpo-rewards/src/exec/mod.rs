@@ -1,15 +1,16 @@
 //! A reward of the user's own: any program that reads pictures and answers numbers.
 //!
-//! The program is started once, at the first batch, and asked over its standard input and output, one JSON document a
-//! line. A request is
+//! The program is started once, before anything is sampled, and asked over its standard input and output, one JSON document
+//! a line. The first request is a probe: one grey picture. A request is
 //!
 //! ```json
 //! {"images": ["/tmp/x/0000.png", "/tmp/x/0001.png"], "prompts": ["cat", "dog"]}
 //! ```
 //!
-//! and the answer one line with as many numbers, higher is better: `[0.25, -1.5]`. The pictures are 8-bit RGB PNG files
-//! that live until the answer. What the program prints on standard error is passed through. When its standard input
-//! ends, it should end too. In Python:
+//! and the answer one line with as many numbers in the same order, higher is better: `[0.25, -1.5]`. The pictures are 8-bit
+//! RGB PNG files that live until the answer. What the program prints on standard error is passed through; its standard
+//! output is for answers alone. Every request must be answered, each as it comes, within the time that is allowed. When its
+//! standard input ends, it should end too; it is killed in any case. In Python:
 //!
 //! ```python
 //! import json, sys
@@ -17,10 +18,17 @@
 //!     request = json.loads(line)
 //!     print(json.dumps([score(path) for path in request["images"]]), flush=True)
 //! ```
+//!
+//! The page `docs/guide/own-reward.md` says the same for somebody who writes one.
 
+mod command;
+mod factory;
 mod process;
 mod protocol;
 mod reward;
 
+pub use command::CommandLine;
+pub use factory::ExecOptions;
+pub(crate) use factory::ExecFactory;
 pub use protocol::answer;
 pub use reward::Exec;

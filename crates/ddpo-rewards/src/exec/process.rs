@@ -2,46 +2,78 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::command::CommandLine;
 use crate::{Error, Result};
 
 /// A child process that answers lines with lines. It is killed when dropped.
 pub struct Process {
     program: String,
     child: Child,
-    requests: ChildStdin,
-    answers: Receiver<std::io::Result<String>>,
+    requests: Sender<String>,
+    events: Receiver<Event>,
+}
+
+/// What the two pipes tell.
+enum Event {
+    /// A request is in the pipe.
+    Written,
+    /// The program printed a line.
+    Line(String),
+    /// A pipe was closed or failed.
+    Closed(std::io::Error),
 }
 
 impl Process {
-    /// Starts `program` with `arguments`, its standard error passed through.
-    pub fn start(program: &str, arguments: &[String]) -> Result<Self> {
-        let failed = |source| Error::Start { program: program.to_owned(), source };
-        let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = in_own_group(&mut command).spawn().map_err(failed)?;
-        let (Some(requests), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-            return Err(failed(std::io::ErrorKind::BrokenPipe.into()));
+    /// Starts a program, its standard error passed through.
+    pub fn start(command: &CommandLine) -> Result<Self> {
+        let mut process = command.command();
+        process.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = in_own_group(&mut process).spawn().map_err(|source| command.failed(source))?;
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err(command.failed(std::io::ErrorKind::BrokenPipe.into()));
         };
-        Ok(Self { program: program.to_owned(), child, requests, answers: read_lines(output) })
+        let (events, received) = channel();
+        read_lines(output, events.clone());
+        Ok(Self { program: command.to_string(), child, requests: write_requests(input, events), events: received })
     }
 
-    /// Sends one line and waits for one.
-    pub fn ask(&mut self, request: &str, timeout: Duration) -> Result<String> {
-        if let Err(source) = self.requests.write_all(request.as_bytes()).and_then(|()| self.requests.flush()) {
-            return Err(self.broken(source));
+    /// Sends one line and waits for one, both within `timeout`.
+    pub fn ask(&mut self, request: String, timeout: Duration) -> Result<String> {
+        self.check_silence()?;
+        let deadline = Instant::now() + timeout;
+        if self.requests.send(request).is_err() {
+            return Err(self.broken(std::io::ErrorKind::BrokenPipe.into()));
         }
-        match self.answers.recv_timeout(timeout) {
-            Ok(Ok(line)) => Ok(line),
-            Ok(Err(source)) => Err(Error::Pipe { program: self.program.clone(), source }),
-            Err(RecvTimeoutError::Timeout) => {
-                Err(Error::Timeout { program: self.program.clone(), seconds: timeout.as_secs() })
+        let mut written = false;
+        loop {
+            match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Event::Written) => written = true,
+                Ok(Event::Line(line)) => return Ok(line),
+                Ok(Event::Closed(source)) => return Err(self.broken(source)),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(self.broken(std::io::ErrorKind::UnexpectedEof.into()));
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(Error::Timeout { program: self.program.clone(), seconds: timeout.as_secs(), written });
+                }
             }
-            Err(RecvTimeoutError::Disconnected) => Err(self.broken(std::io::ErrorKind::UnexpectedEof.into())),
         }
+    }
+
+    /// What was printed without a request would be taken for the answer to the next one.
+    fn check_silence(&mut self) -> Result<()> {
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                Event::Written => {}
+                Event::Line(line) => return Err(Error::Unasked { program: self.program.clone(), line }),
+                Event::Closed(source) => return Err(self.broken(source)),
+            }
+        }
+        Ok(())
     }
 
     /// A closed pipe nearly always means that the program ended; then its exit status says more than the pipe.
@@ -91,14 +123,28 @@ fn in_own_group(command: &mut Command) -> &mut Command {
 }
 
 /// Reads lines on a thread of its own, because a pipe cannot be read with a timeout. The thread ends with the pipe.
-fn read_lines(output: ChildStdout) -> Receiver<std::io::Result<String>> {
-    let (sender, receiver) = sync_channel(1);
+fn read_lines(output: ChildStdout, events: Sender<Event>) {
     thread::spawn(move || {
         for line in BufReader::new(output).lines() {
-            if sender.send(line).is_err() {
+            if events.send(line.map_or_else(Event::Closed, Event::Line)).is_err() {
+                return;
+            }
+        }
+        let _ = events.send(Event::Closed(std::io::ErrorKind::UnexpectedEof.into()));
+    });
+}
+
+/// Writes on a thread of its own, because a program that does not read would stop the writer for ever. The thread ends
+/// with the process, whose end closes the pipe.
+fn write_requests(mut input: ChildStdin, events: Sender<Event>) -> Sender<String> {
+    let (sender, requests) = channel::<String>();
+    thread::spawn(move || {
+        for request in requests {
+            let written = input.write_all(request.as_bytes()).and_then(|()| input.flush());
+            if events.send(written.map_or_else(Event::Closed, |()| Event::Written)).is_err() {
                 return;
             }
         }
     });
-    receiver
+    sender
 }

@@ -1,28 +1,15 @@
-//! The two documents of the protocol: the request with its pictures, and the answer.
+//! The two documents of the protocol: the request and the answer.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use ddpo_core::{RewardBatch, RgbImage};
 use serde_json::json;
 
-use crate::{Error, Result};
-
-/// Writes the pictures into `folder` and returns the request line.
-pub fn request(folder: &Path, batch: &RewardBatch<'_>) -> Result<String> {
-    let paths = batch.images.iter().enumerate().map(|(index, image)| write_picture(folder, index, image));
-    let paths = paths.collect::<Result<Vec<PathBuf>>>()?;
-    let line = json!({ "images": paths, "prompts": batch.prompts });
-    Ok(format!("{line}\n"))
+/// The request line about the pictures in these files.
+pub fn request(images: &[PathBuf], prompts: &[String]) -> String {
+    format!("{}\n", json!({ "images": images, "prompts": prompts }))
 }
 
-fn write_picture(folder: &Path, index: usize, image: &RgbImage) -> Result<PathBuf> {
-    let path = folder.join(format!("{index:04}.png"));
-    image::save_buffer(&path, image.pixels(), image.width(), image.height(), image::ColorType::Rgb8)
-        .map_err(|error| Error::Picture { path: path.clone(), source: error.into() })?;
-    Ok(path)
-}
-
-/// The numbers of an answer line; NaN and wrong counts are left to [`Checked`](crate::Checked).
+/// The numbers of an answer line; NaN and wrong counts are left to who asked.
 ///
 /// Python prints NaN and Infinity, which JSON does not have. They are read all the same, so that the error can name the
 /// sample.

@@ -3,64 +3,70 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ddpo_core::{Reward, RewardBatch};
+use ddpo_core::{Reward, RewardBatch, RgbImage};
 
+use super::command::CommandLine;
+use super::factory::name;
 use super::process::Process;
 use super::protocol::{answer, request};
+use crate::files::Pictures;
 use crate::{Error, Result};
 
 /// Enough for a large model to load and to judge a batch on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
+/// Side of the picture of a probe, in pixels.
+const PROBE: u32 = 64;
+
 /// A reward computed by a program of the user's, which reads lines of
 /// `{"images": [paths of PNG files], "prompts": [texts]}` and answers each with a line of numbers, `[0.5, …]`.
 pub struct Exec {
     name: String,
-    program: String,
-    arguments: Vec<String>,
+    command: CommandLine,
     timeout: Duration,
     process: Mutex<Option<Process>>,
 }
 
 impl Exec {
-    /// The reward of a command: a program and its arguments, separated by white space. Nothing is started yet.
-    ///
-    /// # Errors
-    /// [`Error::NoProgram`] for an empty command.
-    pub fn new(command: &str) -> Result<Self> {
-        let mut words = command.split_whitespace().map(String::from);
-        let program = words.next().ok_or(Error::NoProgram)?;
-        let name = format!("exec:{}", command.trim());
-        Ok(Self { name, program, arguments: words.collect(), timeout: TIMEOUT, process: Mutex::new(None) })
+    /// The reward of a command. Nothing is started before the first question.
+    pub fn new(command: CommandLine) -> Self {
+        Self { name: name(&command), command, timeout: TIMEOUT, process: Mutex::new(None) }
     }
 
     /// Allows this much time for each batch, the first one's model loading included; ten minutes unless said.
+    #[must_use]
     pub fn with_timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
+    /// Starts the program and asks it about one grey image: whether it works is known before anything is sampled.
+    ///
+    /// # Errors
+    /// Those of a question, and [`Error::Count`] where the answer is not one number.
+    pub fn probe(&self, prompt: &str) -> Result<()> {
+        let image = RgbImage::new(PROBE, PROBE, vec![128; (PROBE * PROBE * 3) as usize])?;
+        let found = self.ask(&RewardBatch { images: &[image], prompts: &[prompt.to_owned()] })?.len();
+        if found == 1 { Ok(()) } else { Err(Error::Count { found, wanted: 1 }) }
+    }
+
     fn ask(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
-        let folder = tempfile::tempdir().map_err(|source| self.pipe(source))?;
-        let request = request(folder.path(), batch)?;
+        let pictures = Pictures::write(batch)?;
+        let request = request(&pictures.paths, batch.prompts);
         let mut slot = self.process.lock().unwrap_or_else(PoisonError::into_inner);
         // The process leaves the slot while it is asked: after a failure its answers no longer match the requests, so it
         // is dropped, and the next batch starts a fresh one.
         let mut process = match slot.take() {
             Some(process) => process,
-            None => Process::start(&self.program, &self.arguments)?,
+            None => Process::start(&self.command)?,
         };
-        let line = process.ask(&request, self.timeout)?;
+        let line = process.ask(request, self.timeout)?;
         let values = answer(&line).ok_or_else(|| self.unreadable(&line, batch.images.len()))?;
         *slot = Some(process);
         Ok(values)
     }
 
-    fn pipe(&self, source: std::io::Error) -> Error {
-        Error::Pipe { program: self.program.clone(), source }
-    }
-
     fn unreadable(&self, line: &str, wanted: usize) -> Error {
-        Error::Answer { program: self.program.clone(), answer: line.chars().take(200).collect(), wanted }
+        Error::Answer { program: self.command.to_string(), answer: line.chars().take(200).collect(), wanted }
     }
 }
 

@@ -62,7 +62,6 @@ run.epochs = 2
 sample = { steps = 5, batch-size = 8, batches-per-epoch = 1 }
 train.batch-size = 8
 rwr = { batch-size = 8, updates-per-round = 2 }
-classifier = { trials = 2, distractors = 2 }
 eval = { every = 1, count = 4 }
 ";
 

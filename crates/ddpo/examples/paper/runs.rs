@@ -3,11 +3,9 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use ddpo::config::{Layers, document};
-use ddpo::prompts::PromptSplit;
+use ddpo::config::Layers;
 use ddpo::report::Records;
-use ddpo::train::{Broadcast, StopFlag};
-use ddpo::{LoadedModel, RunConfig, RunDirectory, RunPlan};
+use ddpo::{RunConfig, RunDirectory, RunPlan, Session};
 use toml::Table;
 
 use crate::experiment::{Experiment, Part, Search};
@@ -152,20 +150,17 @@ fn run(
         return Ok(Records::read(&metrics)?);
     }
     println!("{}", path.display());
-    train(&plan, &document(&plan.config)?, path)?;
+    train(plan, path)?;
     Ok(Records::read(&metrics)?)
 }
 
-fn train(plan: &RunPlan, config: &str, path: &Path) -> Result<(), Box<dyn Error>> {
-    let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
+fn train(plan: RunPlan, path: &Path) -> Result<(), Box<dyn Error>> {
     ddpo::device::set_threads(plan.config.run.threads);
-    let loaded = LoadedModel::open(&plan.model, plan.device)?;
-    loaded.check(plan)?;
-    let directory = match path.join(RunDirectory::CONFIG).is_file() {
-        true => RunDirectory::resume(path, config)?,
-        false => RunDirectory::create(path, config)?,
+    let session = match path.join(RunDirectory::CONFIG).is_file() {
+        true => Session::resume(plan, path),
+        false => Session::create(plan, path),
     };
-    ddpo::train(plan, loaded, &prompts, &directory, Broadcast::new(), StopFlag::new())?;
+    session.open()?.run()?;
     Ok(())
 }
 

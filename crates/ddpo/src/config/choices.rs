@@ -1,4 +1,4 @@
-//! The options that are a choice of names, and the two that are a name or a list.
+//! The options that are a choice of names, and the one that is a name or a list.
 
 use std::fmt;
 
@@ -153,69 +153,6 @@ choices! {
         Mean = "mean",
         /// Sum over all but the batch.
         Sum = "sum",
-    }
-}
-
-/// What images are scored with.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RewardOption {
-    /// One reward, of weight 1.
-    Name(String),
-    /// The weighted sum of several.
-    Weighted(Vec<WeightedReward>),
-}
-
-/// One term of a weighted reward.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct WeightedReward {
-    /// The reward's name, as after `--reward`.
-    pub kind: String,
-    /// What its value is multiplied by.
-    #[serde(default = "one")]
-    pub weight: f64,
-}
-
-fn one() -> f64 {
-    1.0
-}
-
-impl WeightedReward {
-    /// The keys a `[[reward]]` table may have.
-    pub(crate) const KEYS: &'static [&'static str] = &["kind", "weight"];
-}
-
-impl Default for RewardOption {
-    fn default() -> Self {
-        Self::Name("jpeg-compressibility".into())
-    }
-}
-
-impl Serialize for RewardOption {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Name(name) => serializer.serialize_str(name),
-            Self::Weighted(terms) => terms.serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for RewardOption {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NameOrTerms;
-        impl<'de> Visitor<'de> for NameOrTerms {
-            type Value = RewardOption;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a reward's name or a list of [[reward]] tables")
-            }
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<RewardOption, E> {
-                Ok(RewardOption::Name(name.into()))
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, terms: A) -> Result<RewardOption, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(terms)).map(RewardOption::Weighted)
-            }
-        }
-        deserializer.deserialize_any(NameOrTerms)
     }
 }
 

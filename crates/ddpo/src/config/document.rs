@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use ddpo_rewards::{RewardFactory, RewardRegistry};
 use toml::{Table, Value};
 
 use super::kind::ModelKind;
@@ -12,11 +13,16 @@ const HEADER: &str = "\
 # The configuration of a ddpo run. Every value below may be left out; what is in brackets after a
 # comment says where the default is from. Defaults depend on the model: the embedded one, `emoji`,
 # has settings of its own. On the command line: --set section.key=value.
+";
 
-# What images are scored with: \"jpeg-compressibility\", \"jpeg-incompressibility\", or a weighted list:
+const REWARDS: &str = "
+# What images are scored with: a kind in a line, such as \"jpeg-compressibility\" or \"exec:./score.py\", or
+# a table with its options; of several tables the weighted sum:
 #   [[reward]]
-#   kind = \"jpeg-compressibility\"
+#   kind = \"exec\"
 #   weight = 1.0
+#   program = \"./score.py\"
+# An option of a single reward on the command line: --set reward.key=value. The kinds and their options:
 ";
 
 /// `config` as a TOML file in which every option is explained.
@@ -30,7 +36,8 @@ pub fn document(config: &RunConfig) -> Result<String, toml::ser::Error> {
     let values = Table::try_from(config)?;
     let is_embedded = ModelKind::of(&config.model.path) == ModelKind::Embedded;
     let others = Table::try_from(RunConfig::defaults(ModelKind::StableDiffusion))?;
-    let mut out = HEADER.to_owned();
+    let mut out = format!("{HEADER}{REWARDS}");
+    RewardRegistry::default().factories().for_each(|factory| push_reward_kind(&mut out, factory));
     let terms = match values.get("reward") {
         Some(Value::Array(terms)) => terms.as_slice(),
         Some(name) => {
@@ -43,11 +50,26 @@ pub fn document(config: &RunConfig) -> Result<String, toml::ser::Error> {
         let of = |table: &'_ Table| table.get(section.name).and_then(Value::as_table).cloned().unwrap_or_default();
         push_section(&mut out, section, &of(&values), is_embedded.then(|| of(&others)).as_ref());
     }
-    for term in terms.iter().filter_map(Value::as_table) {
-        push_line(&mut out, "\n[[reward]]");
-        term.iter().for_each(|(key, value)| push_line(&mut out, &format!("{key} = {value}")));
-    }
+    terms.iter().for_each(|term| push_term(&mut out, term));
     Ok(out)
+}
+
+/// A term of the sum; one that is a line becomes a table.
+fn push_term(out: &mut String, term: &Value) {
+    push_line(out, "\n[[reward]]");
+    match term {
+        Value::Table(term) => term.iter().for_each(|(key, value)| push_line(out, &format!("{key} = {value}"))),
+        line => push_line(out, &format!("kind = {line}")),
+    }
+}
+
+/// A kind of reward, and below it each of its options with what it does.
+fn push_reward_kind(out: &mut String, factory: &dyn RewardFactory) {
+    push_line(out, &format!("#   {:24}{}", format!("\"{}\"", factory.kind()), factory.about()));
+    for option in factory.options() {
+        let value = (option.default)().map_or_else(|| option.example.unwrap_or("…").to_owned(), |value| value.to_string());
+        push_line(out, &format!("#     {:22}{}", format!("{} = {value}", option.key()), option.about.concat().trim()));
+    }
 }
 
 /// `others` are the defaults of models that are not embedded, where the configuration is of the one that is.
@@ -82,7 +104,8 @@ fn push_line(out: &mut String, line: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::choices::{EvalPrompts, RewardOption, WeightedReward};
+    use super::super::choices::EvalPrompts;
+    use super::super::rewards::{RewardEntry, RewardList};
     use super::*;
 
     #[track_caller]
@@ -98,17 +121,38 @@ mod tests {
 
     #[test]
     fn lists_and_optional_values_read_back() {
+        let options = "args = [\"-x\", \"a \\\"b\\\"\"]\ntimeout = 3\nprogram = \"a\"".parse().unwrap();
+        let program = RewardEntry { weight: -1.0, options, ..RewardEntry::named("exec") };
         let mut config = RunConfig {
-            reward: RewardOption::Weighted(vec![
-                WeightedReward { kind: "jpeg-compressibility".into(), weight: 0.5 },
-                WeightedReward { kind: "jpeg-incompressibility".into(), weight: -1.0 },
+            reward: RewardList(vec![
+                RewardEntry { weight: 0.5, ..RewardEntry::named("jpeg-compressibility") },
+                RewardEntry::named("exec:./a.py 'b c'"),
+                program.clone(),
             ]),
             ..RunConfig::default()
         };
+        config.eval.held_out = RewardList(vec![RewardEntry::named("jpeg-incompressibility"), program]);
         config.eval.prompts = EvalPrompts::List(vec!["a \"cat\"".into(), "a\nb".into()]);
         config.sample.height = Some(512);
         config.model.revision = Some("main".into());
         check_round_trip(&config);
+    }
+
+    #[test]
+    fn one_reward_with_options_reads_back() {
+        let entry = RewardEntry { options: "timeout = 3".parse().unwrap(), ..RewardEntry::named("exec:a") };
+        check_round_trip(&RunConfig { reward: RewardList(vec![entry]), ..RunConfig::default() });
+    }
+
+    #[test]
+    fn every_option_of_every_reward_is_explained() {
+        let text = document(&RunConfig::default()).unwrap();
+        for factory in RewardRegistry::default().factories() {
+            assert!(text.contains(&format!("#   \"{}\"", factory.kind())), "{text}");
+            for option in factory.options() {
+                assert!(text.contains(&format!("#     {} = ", option.key())), "{text}");
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 
 use super::kind::ModelKind;
 use super::presets::Preset;
+use super::rewards::{adopt_classifier, merge_reward};
 use super::run::RunConfig;
 use super::unknown::find_unknown;
 
@@ -51,7 +52,15 @@ impl Layers {
     /// As [`Layers::push_toml`].
     pub fn push_resolved(&mut self, origin: &str, text: &str) -> Result<()> {
         self.is_resolved = true;
-        self.push_toml(origin, text)
+        let table: Result<Table, _> = text.parse();
+        match table {
+            // A run of an earlier version, whose product is as good as it was.
+            Ok(mut table) if table.contains_key(MOVED) => {
+                adopt_classifier(&mut table, MOVED);
+                self.push_toml(origin, &table.to_string())
+            }
+            _ => self.push_toml(origin, text),
+        }
     }
 
     /// Adds one `section.key=value` of the command line. The value is TOML; what is not is a bare string.
@@ -106,6 +115,9 @@ impl Layers {
 }
 
 fn check_keys(origin: &str, table: &Table) -> Result<()> {
+    if table.contains_key(MOVED) {
+        return Err(Error::MovedSection { origin: origin.to_owned(), section: MOVED, to: MOVED_TO });
+    }
     match find_unknown(table) {
         None => Ok(()),
         Some(unknown) => {
@@ -117,6 +129,12 @@ fn check_keys(origin: &str, table: &Table) -> Result<()> {
 fn read(origin: &str, table: &Table) -> Result<RunConfig> {
     table.clone().try_into().map_err(|source| Error::ConfigSyntax { origin: origin.to_owned(), source })
 }
+
+/// A section that earlier versions had.
+const MOVED: &str = "classifier";
+
+/// Where its options are now.
+const MOVED_TO: &str = "options of the reward: [[reward]] with kind = \"diffusion-classifier\", or reward.trials after --set";
 
 /// `a.b` and a value as the table `{ a = { b = value } }`.
 fn nested(key: &str, value: Value) -> Table {
@@ -132,10 +150,11 @@ fn parse_value(text: &str) -> Value {
     parsed.and_then(|mut table| table.remove("value")).unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-/// Tables merge key by key; anything else is replaced.
+/// Tables merge key by key; anything else is replaced. A reward that is a line takes options as if it were a table.
 fn merge(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
+            (Some(reward), Value::Table(over)) if key == "reward" => merge_reward(reward, over),
             (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
             (_, value) => drop(base.insert(key, value)),
         }
@@ -144,7 +163,8 @@ fn merge(base: &mut Table, over: Table) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::choices::{EvalPrompts, PromptKind, RewardOption};
+    use super::super::choices::{EvalPrompts, PromptKind};
+    use super::super::rewards::RewardList;
     use super::*;
 
     fn resolve(steps: impl Fn(&mut Layers) -> Result<()>) -> Result<RunConfig> {
@@ -180,7 +200,7 @@ mod tests {
         assert_eq!(config.eval.prompts, EvalPrompts::List(vec!["a".into(), "b".into()]));
         assert_eq!(config.prompts.kind, PromptKind::Counting);
         assert_eq!(config.sample.negative_prompt, "blurry, dark");
-        assert_eq!(config.reward, RewardOption::Name("jpeg-incompressibility".into()));
+        assert_eq!(config.reward, RewardList::named("jpeg-incompressibility"));
     }
 
     #[test]
@@ -222,6 +242,11 @@ mod tests {
         check_error(
             |l| l.push_assignment("sample.step=3"),
             "unknown key `sample.step` in --set sample.step=3 (did you mean `sample.steps`?)",
+        );
+        check_error(
+            |l| l.push_toml("run.toml", "[classifier]\ntrials = 4"),
+            "`classifier` in run.toml has moved: its options are now options of the reward: [[reward]] with kind = \
+             \"diffusion-classifier\", or reward.trials after --set",
         );
         check_error(
             |l| l.push_assignment("sample.steps"),

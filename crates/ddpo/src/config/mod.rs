@@ -11,24 +11,27 @@ mod plan;
 mod presets;
 mod reference;
 mod regression;
+mod rewards;
 mod run;
 mod unknown;
 
 pub use choices::{
     AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, Reduction,
-    RewardOption, SchedulerKind, WeightedReward,
+    SchedulerKind,
 };
 pub use difference::{command, differences};
 pub use document::document;
 pub use kind::ModelKind;
 pub use layers::Layers;
-pub use plan::{AdvantagePlan, RewardTerm, RunPlan};
+pub use plan::{AdvantagePlan, RunPlan};
 pub use presets::{PRESETS, Preset};
 pub use reference::{default_of, reference};
+pub use rewards::{RewardEntry, RewardList, RewardTerm};
 pub use regression::{RegressionPlan, WeightPlan};
 pub use run::{
-    AdvantageOptions, CheckpointOptions, ClassifierOptions, EvalOptions, LoraOptions, ModelOptions, PromptOptions,
+    AdvantageOptions, CheckpointOptions, EvalOptions, LoraOptions, ModelOptions, PromptOptions,
     RunConfig, RunOptions, RwrOptions, SampleOptions, TrackOptions, TrainOptions,
 };
 
-pub(crate) use unknown::nearest;
+pub(crate) use ddpo_rewards::nearest;
+

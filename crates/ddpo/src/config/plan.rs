@@ -2,17 +2,19 @@
 
 use std::fmt::Display;
 
+use ddpo_rewards::{RewardPlan, RewardRegistry};
+
 use crate::adapter::AdapterSource;
 use crate::device::DeviceName;
 use crate::error::{Error, Result};
 use crate::model::ModelSource;
 use crate::prompts::PromptSource;
-use crate::reward::RewardName;
 
 use super::choices::{
-    AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, RewardOption, SchedulerKind, WeightedReward,
+    AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, SchedulerKind,
 };
 use super::regression::RegressionPlan;
+use super::rewards::RewardTerm;
 use super::run::{EvalOptions, PromptOptions, RunConfig, SampleOptions, TrainOptions};
 
 /// A run that can be started: every value is in range, every number divides what it must.
@@ -30,7 +32,7 @@ pub struct RunPlan {
     /// The terms of the optimised reward.
     pub reward: Vec<RewardTerm>,
     /// Rewards that are measured and never optimised.
-    pub held_out: Vec<RewardName>,
+    pub held_out: Vec<RewardPlan>,
     /// Where training prompts come from.
     pub prompts: PromptSource,
     /// Where evaluation prompts come from; `None`: a part of the training prompts, set aside.
@@ -47,15 +49,6 @@ pub struct RunPlan {
     pub accumulation: usize,
     /// Optimizer steps an epoch, over all inner epochs; of a regression, those of a round.
     pub updates_per_epoch: usize,
-}
-
-/// One term of the optimised reward.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RewardTerm {
-    /// What scores.
-    pub reward: RewardName,
-    /// What its value is multiplied by.
-    pub weight: f64,
 }
 
 /// How rewards become advantages.
@@ -84,6 +77,15 @@ impl RunPlan {
     ///
     /// Names the first option that does not fit, its value and what it may be.
     pub fn new(config: RunConfig) -> Result<Self> {
+        Self::with_rewards(config, &RewardRegistry::default())
+    }
+
+    /// The same, where the configuration may name rewards of the kinds in `registry`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`RunPlan::new`].
+    pub fn with_rewards(config: RunConfig, registry: &RewardRegistry) -> Result<Self> {
         at_least_one("run.epochs", config.run.epochs)?;
         at_most("run.threads", config.run.threads, 1 << 10)?;
         check_model(&config)?;
@@ -91,9 +93,6 @@ impl RunPlan {
         check_train(&config.train)?;
         check_timestep_fraction(&config)?;
         check_eval(&config.eval)?;
-        at_least_one("classifier.distractors", config.classifier.distractors)?;
-        at_least_one("classifier.trials", config.classifier.trials)?;
-        at_most("classifier.trials", config.classifier.trials, 1 << 16)?;
         let samples_per_epoch = samples_per_epoch(&config.sample)?;
         let regression = RegressionPlan::new(&config)?;
         let (accumulation, updates_per_epoch) = match &regression {
@@ -103,8 +102,8 @@ impl RunPlan {
         Ok(Self {
             model: ModelSource::parse(&config.model.path, config.model.revision.as_deref())?,
             device: DeviceName::parse(&config.run.device)?,
-            reward: reward_terms(&config.reward)?,
-            held_out: held_out_rewards(&config.eval)?,
+            reward: config.reward.terms(registry)?,
+            held_out: config.eval.held_out.held_out(registry)?,
             prompts: prompt_source(&config.prompts)?,
             eval_prompts: eval_source(&config.eval.prompts)?,
             frozen: frozen(&config)?,
@@ -290,28 +289,6 @@ fn advantage(config: &RunConfig, samples: usize) -> Result<AdvantagePlan> {
             Ok(AdvantagePlan::Group { size })
         }
     }
-}
-
-fn reward_terms(option: &RewardOption) -> Result<Vec<RewardTerm>> {
-    let terms = match option {
-        RewardOption::Name(name) => vec![WeightedReward { kind: name.clone(), weight: 1.0 }],
-        RewardOption::Weighted(terms) => terms.clone(),
-    };
-    if terms.is_empty() {
-        return Err(invalid("reward", "[]", "at least one [[reward]]"));
-    }
-    terms.iter().map(reward_term).collect()
-}
-
-fn reward_term(term: &WeightedReward) -> Result<RewardTerm> {
-    if !term.weight.is_finite() || term.weight == 0.0 {
-        return Err(invalid("reward.weight", term.weight, "a number other than 0"));
-    }
-    Ok(RewardTerm { reward: RewardName::parse(&term.kind)?, weight: term.weight })
-}
-
-fn held_out_rewards(eval: &EvalOptions) -> Result<Vec<RewardName>> {
-    eval.held_out.iter().map(|name| RewardName::parse(name)).collect()
 }
 
 fn eval_source(option: &EvalPrompts) -> Result<Option<PromptSource>> {

@@ -1,13 +1,13 @@
 //! Named configurations: the experiments of the paper, Stable Diffusion with a reward of the user's own, and what is tuned for
 //! the embedded model.
 
+use ddpo_rewards::nearest;
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
 
 use super::kind::ModelKind;
 use super::run::RunConfig;
-use super::unknown::nearest;
 
 /// A named layer of options over the defaults.
 #[derive(Clone, Copy, Debug)]

@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 
+use ddpo_rewards::RewardRegistry;
 use toml::{Table, Value};
 
 use crate::error::Result;
 
-use super::choices::{RewardOption, WeightedReward};
 use super::kind::ModelKind;
 use super::options::{Kind, Section};
 use super::presets::PRESETS;
+use super::rewards::RewardList;
 use super::run::RunConfig;
 
 const HEADER: &str = "\
@@ -26,6 +27,9 @@ that are tuned for it. An unknown key is an error.
 /// The default of `section.key` as it is shown to people, with that for the embedded model where it has its own, texts without
 /// quotes; `None` for no option and for one without a default.
 pub fn default_of(key: &str) -> Option<String> {
+    if key == "reward" {
+        return RewardList::default().0.pop().map(|entry| entry.kind);
+    }
     let (section, key) = key.split_once('.')?;
     let of = |kind: ModelKind| match kind.table().ok()?.get(section)?.get(key)? {
         Value::String(text) => Some(text.clone()),
@@ -59,19 +63,20 @@ fn push_presets(out: &mut String) {
 }
 
 fn push_reward(out: &mut String) {
-    let default = match RewardOption::default() {
-        RewardOption::Name(name) => format!("`\"{name}\"`"),
-        RewardOption::Weighted(_) => "a list".to_owned(),
-    };
-    let keys: Vec<String> = WeightedReward::KEYS.iter().map(|key| format!("`{key}`")).collect();
     push_line(
         out,
-        &format!(
-            "\n## `reward`\n\nWhat images are scored with: a reward's name ({default} by default), or tables `[[reward]]`, whose \
-             weighted sum it is, with the keys {}.",
-            keys.join(", ")
-        ),
+        "\n## `reward`\n\nWhat images are scored with: a line such as `\"jpeg-compressibility\"` (the default) or `\"exec:./score.py\"`, a \
+         table `[reward]` with a `kind` and its options, or several tables `[[reward]]`, whose sum it is, each times its \
+         `weight`. `--set reward.KEY=VALUE` sets an option of a single reward. [How to write one](../guide/own-reward.md).\n\n\
+         | kind | option | what it is | default |\n|---|---|---|---|",
     );
+    for factory in RewardRegistry::default().factories() {
+        push_line(out, &format!("| `{}` | | {} | |", factory.kind(), cell(factory.about())));
+        for option in factory.options() {
+            let default = shown((option.default)().as_ref());
+            push_line(out, &format!("| | `{}` | {} | {default} |", option.key(), cell(&joined(option.about))));
+        }
+    }
 }
 
 /// `defaults` are those for models in general and those for the embedded one.

@@ -13,8 +13,8 @@ use crate::device::DeviceName;
 use crate::error::Result;
 use crate::prompts::PromptSplit;
 
-use super::judges::Judges;
 use super::loaded::{LoadedModel, to_pictures};
+use super::rewards::Rewards;
 
 /// The trainer of a policy gradient.
 pub(super) fn policy_gradient(
@@ -26,18 +26,22 @@ pub(super) fn policy_gradient(
 }
 
 /// The model, and what judges it.
-pub(super) fn parts(plan: &RunPlan, loaded: &LoadedModel, prompts: &PromptSplit) -> Result<Parts<DiffusionPolicy, 4>> {
+pub(super) fn parts(
+    plan: &RunPlan,
+    loaded: &LoadedModel,
+    prompts: &PromptSplit,
+    rewards: Rewards,
+) -> Result<Parts<DiffusionPolicy, 4>> {
     let config = &plan.config;
     let shape = loaded.latent_shape([config.sample.height, config.sample.width])?;
-    let judges = Judges::new(loaded, plan, prompts);
     Ok(Parts {
         policy: loaded.policy(plan)?,
         scheduler: loaded.scheduler(config.sample.scheduler, config.sample.steps, config.sample.eta)?,
-        reward: Judge::Image(judges.optimised(&plan.reward)?),
+        reward: rewards.optimised,
         prompts: encode_prompts(plan, loaded, &prompts.training)?,
         shape,
         device: loaded.device().clone(),
-        evaluation: evaluation(plan, loaded, &prompts.evaluation, &judges)?,
+        evaluation: evaluation(plan, loaded, &prompts.evaluation, rewards.held_out)?,
         decoder: Box::new(decoder(loaded.clone())),
         lanes: lanes(plan, loaded, shape),
     })
@@ -126,7 +130,7 @@ fn evaluation(
     plan: &RunPlan,
     loaded: &LoadedModel,
     prompts: &[String],
-    judges: &Judges<'_>,
+    held_out: Vec<Judge>,
 ) -> Result<Option<Evaluation>> {
     let eval = &plan.config.eval;
     if eval.every == 0 {
@@ -138,7 +142,7 @@ fn evaluation(
         batch: plan.config.sample.batch_size,
         seed: eval.seed,
         every: eval.every as u64,
-        held_out: plan.held_out.iter().map(|name| Ok(Judge::Image(judges.open(name)?))).collect::<Result<_>>()?,
+        held_out,
         diversity: Box::new(mean_pairwise_distance),
         stop: StopRule { kl: eval.stop_kl, patience: eval.stop_patience.map(|patience| patience as u64) },
     }))

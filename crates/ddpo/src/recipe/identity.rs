@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ddpo_train::Identity;
 use toml::{Table, Value};
 
-use crate::config::RunConfig;
+use crate::config::{RunConfig, RunPlan};
 use crate::error::{Error, Result};
 
 /// Sections and options that may change when a run goes on: none of them changes a number that was or will be computed.
@@ -29,16 +29,16 @@ const FREE: [&str; 16] = [
     "track",
 ];
 
-/// The identity of a run of `config` on a model with this fingerprint and over frozen adapters with theirs, over these training
-/// prompts.
+/// The identity of a run of `plan` on a model with this fingerprint and over frozen adapters with theirs, over these training
+/// prompts; `text` is its configuration as it is written down.
 pub(super) fn identity(
-    config: &RunConfig,
+    plan: &RunPlan,
     text: &str,
     fingerprint: &str,
     frozen: Option<String>,
     prompts: &[String],
 ) -> Result<Identity> {
-    let table = Table::try_from(config).map_err(|error| Error::ConfigOutput { source: error })?;
+    let table = Table::try_from(fixed(plan)).map_err(|error| Error::ConfigOutput { source: error })?;
     let mut settings = BTreeMap::new();
     for (name, value) in &table {
         match value {
@@ -55,15 +55,23 @@ pub(super) fn identity(
     Ok(Identity { model: fingerprint.to_owned(), settings, config: text.to_owned() })
 }
 
+/// The configuration without the options of rewards that may change when a run goes on.
+fn fixed(plan: &RunPlan) -> RunConfig {
+    let mut config = plan.config.clone();
+    config.reward = config.reward.fixed(plan.reward.iter().map(|term| &term.reward));
+    config.eval.held_out = config.eval.held_out.fixed(&plan.held_out);
+    config
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::NonFinitePolicy;
+    use crate::config::{NonFinitePolicy, RewardList};
 
     fn of(change: impl Fn(&mut RunConfig)) -> Identity {
         let mut config = RunConfig::default();
         change(&mut config);
-        identity(&config, "", "model", None, &["cat".into()]).unwrap()
+        identity(&RunPlan::new(config).unwrap(), "", "model", None, &["cat".into()]).unwrap()
     }
 
     #[test]
@@ -85,7 +93,8 @@ mod tests {
         let of = |name: &str, frozen: Option<&str>| {
             let mut config = RunConfig::default();
             config.lora.frozen = vec![name.to_owned()];
-            identity(&config, "", "model", frozen.map(String::from), &["cat".into()]).unwrap()
+            let plan = RunPlan::new(config).unwrap();
+            identity(&plan, "", "model", frozen.map(String::from), &["cat".into()]).unwrap()
         };
         of("moved", Some("a at 1")).accepts(&of("here", Some("a at 1"))).unwrap();
         for other in [None, Some("a at 0.5"), Some("b at 1")] {
@@ -95,9 +104,22 @@ mod tests {
     }
 
     #[test]
+    fn a_reward_may_be_given_more_time_and_not_other_options() {
+        let with = |kind: &str, options: &str| {
+            of(|c| {
+                c.reward = RewardList::named(kind);
+                c.reward.0[0].options = options.parse().unwrap();
+            })
+        };
+        with("exec:a", "timeout = 9\ndirectory = \"/b\"").accepts(&with("exec:a", "")).unwrap();
+        assert!(with("exec:a", "args = [\"-x\"]").accepts(&with("exec:b", "")).is_err());
+        assert!(with("diffusion-classifier", "trials = 9").accepts(&with("diffusion-classifier", "")).is_err());
+    }
+
+    #[test]
     fn other_prompts_are_another_run() {
-        let config = RunConfig::default();
-        let of = |prompt: &str| identity(&config, "", "model", None, &[prompt.to_owned()]).unwrap();
+        let plan = RunPlan::new(RunConfig::default()).unwrap();
+        let of = |prompt: &str| identity(&plan, "", "model", None, &[prompt.to_owned()]).unwrap();
         assert!(of("cat").accepts(&of("dog")).is_err());
     }
 }

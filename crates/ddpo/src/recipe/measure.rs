@@ -1,19 +1,18 @@
 //! Measuring a model on prompts and seeds that training never uses, exactly as a run's own evaluation does.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ddpo_core::{
     Denoiser, Domain, Epoch, Guided, Noise, PromptId, Reduction, RewardBatch, RgbImage, RolloutRequest, SampleId,
     rollout,
 };
-use ddpo_rewards::mean_pairwise_distance;
+use ddpo_rewards::{RewardContext, RewardPlan, mean_pairwise_distance, score_checked};
 use ddpo_train::StopFlag;
 
-use crate::config::{ClassifierOptions, SchedulerKind};
+use crate::config::SchedulerKind;
 use crate::error::{Error, Result};
-use crate::reward::RewardName;
 
-use super::judges::Judges;
 use super::loaded::{LoadedModel, to_pictures};
 
 /// What to measure, and how.
@@ -24,9 +23,7 @@ pub struct MeasureRequest {
     /// Images.
     pub count: usize,
     /// The rewards.
-    pub rewards: Vec<RewardName>,
-    /// How the diffusion classifier compares the prompts, where it is one of the rewards.
-    pub classifier: ClassifierOptions,
+    pub rewards: Vec<RewardPlan>,
     /// Denoising steps.
     pub steps: usize,
     /// How noise becomes an image.
@@ -73,6 +70,8 @@ pub fn measure(
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Measurement> {
+    let context = RewardContext::of(Arc::new(loaded.clone()), request.prompts.clone());
+    let judges = request.rewards.iter().map(|reward| reward.open(&context)).collect::<Result<Vec<_>, _>>()?;
     let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
     let unconditional = loaded.encode(std::slice::from_ref(&request.negative_prompt))?;
     let guided = Guided::new(model, unconditional.clone(), request.guidance)?;
@@ -108,11 +107,10 @@ pub fn measure(
         }
     }
     let prompts: Vec<String> = rows.iter().map(|row| request.prompts[row % request.prompts.len()].clone()).collect();
-    let judges = Judges::of(loaded, request.classifier.clone(), request.prompts.clone());
+    let all = RewardBatch { images: &images, prompts: &prompts };
     let mut rewards = BTreeMap::new();
-    for name in &request.rewards {
-        rewards
-            .insert(name.to_string(), judges.open(name)?.score(&RewardBatch { images: &images, prompts: &prompts })?);
+    for judge in &judges {
+        rewards.insert(judge.name().to_owned(), score_checked(judge, &all, batch_size)?);
     }
     let kl_to_base = divergences.iter().sum::<f64>() / divergences.len().max(1) as f64;
     Ok(Measurement { diversity: mean_pairwise_distance(&images), images, prompts, rewards, kl_to_base })

@@ -1,0 +1,137 @@
+//! Opening a run: its trainer, and the directory in which it goes on from where it was.
+
+use std::path::Path;
+
+use ddpo_models::DiffusionPolicy;
+use ddpo_train::{
+    Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, JsonLines, Learner, Record, Run, RunRecord,
+    RwrTrainer, Snapshot, StopFlag, TensorBoard,
+};
+
+use crate::config::RunPlan;
+use crate::error::Result;
+use crate::prompts::PromptSplit;
+
+use super::assembly::{parts, policy_gradient};
+use super::description::describe;
+use super::directory::RunDirectory;
+use super::grids::SampleGrids;
+use super::identity::identity;
+use super::loaded::LoadedModel;
+use super::rewards::Rewards;
+
+/// Where checkpoints are in a run directory.
+const CHECKPOINTS: &str = "checkpoints";
+
+/// A trainer whose policy becomes the product.
+pub(super) trait Trained: Learner {
+    /// The policy as it is now.
+    fn policy(&self) -> &DiffusionPolicy;
+}
+
+impl Trained for DdpoTrainer<DiffusionPolicy, 4> {
+    fn policy(&self) -> &DiffusionPolicy {
+        self.policy()
+    }
+}
+
+impl Trained for RwrTrainer<DiffusionPolicy, 4> {
+    fn policy(&self) -> &DiffusionPolicy {
+        self.policy()
+    }
+}
+
+/// A trainer which has done nothing yet, and what it is.
+pub(super) struct Prepared {
+    trainer: Box<dyn Trained>,
+    record: RunRecord,
+}
+
+/// The trainer of a plan. There is no directory yet.
+pub(super) fn prepare(
+    plan: &RunPlan,
+    loaded: &LoadedModel,
+    prompts: &PromptSplit,
+    rewards: Rewards,
+) -> Result<Prepared> {
+    let shared = parts(plan, loaded, prompts, rewards)?;
+    let record = describe(plan, &plan.model.fingerprint()?, prompts, &shared);
+    let trainer: Box<dyn Trained> = match &plan.regression {
+        None => Box::new(policy_gradient(plan, shared)?),
+        Some(regression) => Box::new(super::rwr::trainer(plan, regression, loaded, shared)?),
+    };
+    Ok(Prepared { trainer, record })
+}
+
+/// A run with its checkpoints.
+pub(super) struct OpenRun {
+    /// The run, at its start or at its last checkpoint.
+    pub run: Run<Box<dyn Trained>>,
+    /// Where its checkpoints are.
+    pub store: CheckpointStore,
+}
+
+/// The run of a fresh trainer in a directory, from the last checkpoint where there is one.
+pub(super) fn open(
+    plan: &RunPlan,
+    prompts: &PromptSplit,
+    directory: &RunDirectory,
+    Prepared { trainer, record }: Prepared,
+    trackers: Broadcast,
+    stop: StopFlag,
+) -> Result<OpenRun> {
+    let path = directory.path();
+    let frozen = super::stack::fingerprint(&plan.frozen)?;
+    let identity = identity(plan, directory.config(), &record.model.fingerprint, frozen, &prompts.training)?;
+    let store = CheckpointStore::new(path.join(CHECKPOINTS), kept(plan));
+    let found = if directory.is_resumed() { store.newest()? } else { Default::default() };
+    if let Some(checkpoint) = &found.checkpoint {
+        identity.accepts(&checkpoint.identity)?;
+    }
+    directory.write_config()?;
+    let snapshot = found.checkpoint.map(|checkpoint| checkpoint.snapshot);
+    let mut trackers = file_trackers(plan, path, snapshot.as_ref(), trackers)?;
+    found.damaged.iter().for_each(|damage| trackers.record(&Event::Warning(damage)));
+    if directory.is_resumed() && snapshot.is_none() {
+        trackers.record(&Event::Warning(&ddpo_train::Error::NoCheckpoint { path: path.join(CHECKPOINTS) }));
+    }
+    if snapshot.is_none() {
+        trackers.record(&Event::Record(&Record::Run(Box::new(record))));
+    }
+    let (every, keep_best) = (plan.config.checkpoint.every as u64, plan.config.checkpoint.best);
+    let checkpoints = Checkpoints { store: store.clone(), identity, every, keep_best };
+    let run = Run::new(trainer, trackers, stop).with_checkpoints(checkpoints);
+    let run = match &snapshot {
+        None => run,
+        Some(snapshot) => run.resumed_from(snapshot)?,
+    };
+    Ok(OpenRun { run, store })
+}
+
+/// 0 keeps all.
+fn kept(plan: &RunPlan) -> usize {
+    if plan.config.checkpoint.keep == 0 { usize::MAX } else { plan.config.checkpoint.keep }
+}
+
+/// Adds the trackers that write files, which go on where the snapshot was.
+fn file_trackers(plan: &RunPlan, path: &Path, snapshot: Option<&Snapshot>, trackers: Broadcast) -> Result<Broadcast> {
+    let length = |name: &str| snapshot.map(|snapshot| snapshot.length(name));
+    let jsonl = match length(JsonLines::NAME) {
+        Some(length) => JsonLines::resume(path, length)?,
+        None => JsonLines::create(path)?,
+    };
+    let mut trackers = trackers.with(jsonl).with(SampleGrids::new(path)).with(Batches::new(path));
+    if plan.config.track.csv {
+        trackers = trackers.with(match length(Csv::NAME) {
+            Some(length) => Csv::resume(path, length)?,
+            None => Csv::create(path)?,
+        });
+    }
+    if plan.config.track.tensorboard {
+        trackers = trackers.with(match length(TensorBoard::NAME) {
+            Some(length) => TensorBoard::resume(path, length)?,
+            None => TensorBoard::create(path)?,
+        });
+    }
+    Ok(trackers)
+}

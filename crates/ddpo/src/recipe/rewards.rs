@@ -1,0 +1,64 @@
+//! What judges a run, and the base model as rewards see it.
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use ddpo_core::{Condition, Denoiser, Judge, NoiseSchedule, RgbImage};
+use ddpo_rewards::{BaseModel, RewardContext, Weighted};
+
+use crate::config::{RewardTerm, RunPlan};
+use crate::error::Result;
+use crate::prompts::PromptSplit;
+
+use super::loaded::LoadedModel;
+
+/// What judges the images of a run.
+pub(super) struct Rewards {
+    /// What is optimised.
+    pub optimised: Judge,
+    /// What is measured and never optimised.
+    pub held_out: Vec<Judge>,
+}
+
+impl Rewards {
+    /// Opens the rewards of a plan, and optimises the one that is `given` in the place of the plan's. Prompts are compared with
+    /// all others of training and evaluation.
+    ///
+    /// # Errors
+    /// Whatever keeps one of them from working, as far as it can be known before anything is sampled.
+    pub fn open(plan: &RunPlan, given: Option<Judge>, loaded: &LoadedModel, split: &PromptSplit) -> Result<Self> {
+        let prompts = split.training.iter().chain(&split.evaluation).cloned().collect();
+        let context = RewardContext::of(Arc::new(loaded.clone()), prompts);
+        let optimised = given.map_or_else(|| optimised(&plan.reward, &context), Ok)?;
+        let held_out = plan.held_out.iter().map(|reward| reward.open(&context));
+        Ok(Self { optimised, held_out: held_out.collect::<Result<_, _>>()? })
+    }
+}
+
+/// The weighted sum of the terms, or the one reward there is.
+fn optimised(terms: &[RewardTerm], context: &RewardContext) -> Result<Judge> {
+    if let [RewardTerm { reward, weight: 1.0 }] = terms {
+        return Ok(reward.open(context)?);
+    }
+    let opened: Result<Vec<_>> =
+        terms.iter().map(|term| Ok((term.reward.open(context)?, term.weight as f32))).collect();
+    Ok(Weighted::judge(opened?)?)
+}
+
+impl BaseModel for LoadedModel {
+    fn denoiser(&self) -> Box<dyn Denoiser<4> + Send + Sync> {
+        Box::new(self.pipeline().denoiser())
+    }
+
+    fn schedule(&self) -> ddpo_core::Result<NoiseSchedule> {
+        self.pipeline().scheduler.schedule().map_err(ddpo_core::Error::model)
+    }
+
+    fn encode_prompts(&self, prompts: &[String]) -> ddpo_core::Result<Condition> {
+        self.encode(prompts).map_err(ddpo_core::Error::model)
+    }
+
+    fn encode_images(&self, images: &[RgbImage]) -> ddpo_core::Result<Tensor<4>> {
+        Self::encode_images(self, images).map_err(ddpo_core::Error::model)
+    }
+}

@@ -1,0 +1,348 @@
+//! A training session: a run that others drive, an epoch or an evaluation at a time.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ddpo_core::{Judge, Reward};
+use ddpo_models::{DiffusionPolicy, LoraFormat};
+use ddpo_train::{
+    Broadcast, CheckpointStore, EpochRecord, EvalRecord, Event, Learner, Outcome, Record, Run, StopFlag, Tracker,
+};
+
+use crate::config::{AdapterFormat, EvalPrompts, PromptKind, PromptOptions, RewardEntry, RewardList, RunPlan, document};
+use crate::error::{Error, Result};
+use crate::prompts::{PromptSource, PromptSplit};
+
+use super::directory::{Product, RunDirectory};
+use super::loaded::LoadedModel;
+use super::open::{OpenRun, Trained, open, prepare};
+use super::rewards::Rewards;
+
+/// What a step of a session was.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Step {
+    /// The state was evaluated: the base model before the first epoch, later what it has become.
+    Evaluated(EvalRecord),
+    /// An epoch: images were sampled and scored, and the model was updated.
+    Trained(EpochRecord),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrainOutcome {
+    /// All epochs are done, or an evaluation said to stop.
+    Finished {
+        /// What it made.
+        product: Product,
+        /// The report.
+        report: PathBuf,
+    },
+    /// It was stopped, and can be resumed.
+    Interrupted {
+        /// Epochs done.
+        epochs_done: u64,
+    },
+}
+
+/// A session that is about to be opened.
+///
+/// How many threads compute is the caller's business: [`set_threads`](crate::device::set_threads) sets it for the whole
+/// process, and `run.threads` is what `ddpo train` gives it.
+pub struct SessionBuilder {
+    plan: RunPlan,
+    path: PathBuf,
+    is_resumed: bool,
+    loaded: Option<LoadedModel>,
+    reward: Option<Judge>,
+    held_out: Vec<Judge>,
+    trackers: Broadcast,
+    stop: StopFlag,
+}
+
+/// A run that others drive, an epoch or an evaluation at a time.
+///
+/// It leaves in its directory what `ddpo train` leaves: the configuration, metrics, samples, checkpoints, and at the end the
+/// product and the report. One that is dropped goes on from its last checkpoint when it is [resumed](Session::resume), and
+/// ends with the same bytes.
+///
+/// ```no_run
+/// use ddpo::{Layers, RunPlan, Session, Step};
+///
+/// let plan = RunPlan::new(Layers::default().resolve()?)?;
+/// let mut session = Session::create(plan, "runs/mine").open()?;
+/// while let Some(step) = session.step()? {
+///     match step {
+///         Step::Trained(epoch) => println!("epoch {}: {:.3}", epoch.epoch, epoch.reward_mean),
+///         Step::Evaluated(state) => println!("after epoch {}: {:.3}", state.epoch, state.reward_mean),
+///         _ => {}
+///     }
+/// }
+/// let outcome = session.finish()?;
+/// # Ok::<(), ddpo::Error>(())
+/// ```
+pub struct Session {
+    plan: RunPlan,
+    directory: RunDirectory,
+    loaded: LoadedModel,
+    prompts: PromptSplit,
+    run: Run<Box<dyn Trained>>,
+    store: CheckpointStore,
+    last: LastStep,
+    /// How it ended, once it has.
+    outcome: Option<Outcome>,
+}
+
+impl SessionBuilder {
+    fn new(plan: RunPlan, path: impl Into<PathBuf>, is_resumed: bool) -> Self {
+        let (path, trackers, stop) = (path.into(), Broadcast::new(), StopFlag::new());
+        Self { plan, path, is_resumed, loaded: None, reward: None, held_out: Vec::new(), trackers, stop }
+    }
+
+    /// Trains this model instead of loading the plan's, which it should be.
+    #[must_use]
+    pub fn model(self, loaded: LoadedModel) -> Self {
+        Self { loaded: Some(loaded), ..self }
+    }
+
+    /// Optimises this reward instead of the plan's.
+    ///
+    /// The configuration of the run has its name in the place of the other's: the run can be resumed with a reward of the same
+    /// name, and not without one.
+    #[must_use]
+    pub fn reward(self, reward: impl Reward + 'static) -> Self {
+        self.judge(Judge::Image(Box::new(reward)))
+    }
+
+    /// The same for a reward of sets, or one that a factory made.
+    #[must_use]
+    pub fn judge(mut self, judge: Judge) -> Self {
+        self.plan.reward = Vec::new();
+        self.plan.config.reward = RewardList::named(judge.name());
+        Self { reward: Some(judge), ..self }
+    }
+
+    /// Measures this reward after those of the plan, and never optimises it.
+    #[must_use]
+    pub fn held_out(mut self, judge: Judge) -> Self {
+        self.plan.config.eval.held_out.0.push(RewardEntry::named(judge.name()));
+        self.held_out.push(judge);
+        self
+    }
+
+    /// Trains on these prompts instead of the plan's. What is evaluated stays as the plan has it: by default, a part of a long
+    /// list is set aside, and a short one is shared.
+    ///
+    /// # Errors
+    ///
+    /// Fails without prompts, and for an empty one.
+    pub fn prompts(mut self, prompts: Vec<String>) -> Result<Self> {
+        self.plan.prompts = PromptSource::list("prompts.values", &prompts)?;
+        self.plan.config.prompts =
+            PromptOptions { kind: PromptKind::List, values: Some(prompts), ..PromptOptions::default() };
+        Ok(self)
+    }
+
+    /// Evaluates on these prompts instead of the plan's; training leaves them out.
+    ///
+    /// # Errors
+    ///
+    /// Fails without prompts, and for an empty one.
+    pub fn evaluation_prompts(mut self, prompts: Vec<String>) -> Result<Self> {
+        self.plan.eval_prompts = Some(PromptSource::list("eval.prompts", &prompts)?);
+        self.plan.config.eval.prompts = EvalPrompts::List(prompts);
+        Ok(self)
+    }
+
+    /// Tells this tracker of everything, besides those that write the run's files.
+    #[must_use]
+    pub fn tracker(self, tracker: impl Tracker + 'static) -> Self {
+        Self { trackers: self.trackers.with(tracker), ..self }
+    }
+
+    /// Interrupts the run once this flag is set, in the middle of a step too.
+    #[must_use]
+    pub fn stop(self, stop: StopFlag) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Loads the model, opens the rewards and joins everything; only then is there a directory.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the run from starting, as far as it can be known before anything is sampled.
+    pub fn open(mut self) -> Result<Session> {
+        if !self.is_resumed {
+            RunDirectory::check_new(&self.path)?;
+        }
+        let prompts = PromptSplit::load(&self.plan.prompts, self.plan.eval_prompts.as_ref())?;
+        let loaded = self.loaded()?;
+        loaded.check(&self.plan)?;
+        let rewards = self.rewards(&loaded, &prompts)?;
+        let prepared = prepare(&self.plan, &loaded, &prompts, rewards)?;
+        let directory = self.directory()?;
+        let last = LastStep::default();
+        let OpenRun { run, store } =
+            open(&self.plan, &prompts, &directory, prepared, self.trackers.with(last.clone()), self.stop)?;
+        Ok(Session { plan: self.plan, directory, loaded, prompts, run, store, last, outcome: None })
+    }
+
+    fn loaded(&mut self) -> Result<LoadedModel> {
+        let plan = &self.plan;
+        let open = || LoadedModel::open_variant(&plan.model, plan.config.model.variant.as_deref(), plan.device);
+        self.loaded.take().map_or_else(open, Ok)
+    }
+
+    /// The rewards that were given, and of the plan's those which were not replaced.
+    fn rewards(&mut self, loaded: &LoadedModel, prompts: &PromptSplit) -> Result<Rewards> {
+        let mut rewards = Rewards::open(&self.plan, self.reward.take(), loaded, prompts)?;
+        rewards.held_out.append(&mut self.held_out);
+        Ok(rewards)
+    }
+
+    fn directory(&self) -> Result<RunDirectory> {
+        let text = document(&self.plan.config).map_err(|source| Error::ConfigOutput { source })?;
+        match self.is_resumed {
+            true => RunDirectory::resume(&self.path, &text),
+            false => RunDirectory::create(&self.path, &text),
+        }
+    }
+}
+
+impl Session {
+    /// A new run of `plan` in a directory that holds none.
+    pub fn create(plan: RunPlan, path: impl Into<PathBuf>) -> SessionBuilder {
+        SessionBuilder::new(plan, path, false)
+    }
+
+    /// Goes on with the run in a directory from its last checkpoint. `plan` may differ from the run's own in what changes no
+    /// number, such as how many epochs there are.
+    pub fn resume(plan: RunPlan, path: impl Into<PathBuf>) -> SessionBuilder {
+        SessionBuilder::new(plan, path, true)
+    }
+
+    /// Does the next step: the evaluation that is due, or else an epoch. `None` once there is nothing left to do, or the run
+    /// was interrupted.
+    ///
+    /// # Errors
+    ///
+    /// What ended the run; its last boundary between steps is then in a checkpoint.
+    pub fn step(&mut self) -> Result<Option<Step>> {
+        loop {
+            if let Some(outcome) = self.run.step(self.plan.config.run.epochs as u64)? {
+                self.outcome = Some(outcome);
+                return Ok(None);
+            }
+            if let Some(step) = self.last.take() {
+                return Ok(Some(step));
+            }
+        }
+    }
+
+    /// Does all steps that are left, and [finishes](Self::finish).
+    ///
+    /// # Errors
+    ///
+    /// Those of both.
+    pub fn run(mut self) -> Result<TrainOutcome> {
+        while self.step()?.is_some() {}
+        self.finish()
+    }
+
+    /// Writes the product of the state as it is, that of the best evaluation, and the report. A run that was interrupted gets
+    /// none, since it is not over.
+    ///
+    /// # Errors
+    ///
+    /// Fails when something cannot be written.
+    pub fn finish(self) -> Result<TrainOutcome> {
+        if let Some(Outcome::Interrupted { epochs_done }) = self.outcome {
+            return Ok(TrainOutcome::Interrupted { epochs_done });
+        }
+        let path = self.directory.path();
+        let mut trainer = self.run.into_learner();
+        let product = write_product(&self.plan, &self.loaded, trainer.policy(), path)?;
+        if let Some(best) = self.store.best()? {
+            trainer.restore(&best.snapshot)?;
+            write_product(&self.plan, &self.loaded, trainer.policy(), &path.join(RunDirectory::BEST))?;
+        }
+        let report = crate::report::write_report(path)?;
+        Ok(TrainOutcome::Finished { product, report })
+    }
+
+    /// The plan, as the run follows it.
+    pub fn plan(&self) -> &RunPlan {
+        &self.plan
+    }
+
+    /// Where it writes.
+    pub fn directory(&self) -> &RunDirectory {
+        &self.directory
+    }
+
+    /// The prompts it trains on, and those it evaluates on.
+    pub fn prompts(&self) -> &PromptSplit {
+        &self.prompts
+    }
+
+    /// The model as it was before training.
+    pub fn model(&self) -> &LoadedModel {
+        &self.loaded
+    }
+
+    /// Epochs done.
+    pub fn epochs_done(&self) -> u64 {
+        self.run.learner().position().epochs_done
+    }
+}
+
+/// Writes what a policy has become into a directory.
+fn write_product(
+    plan: &RunPlan,
+    loaded: &LoadedModel,
+    policy: &DiffusionPolicy,
+    path: &std::path::Path,
+) -> Result<Product> {
+    ddpo_train::fs::create_directory(path)?;
+    let Some(adapter) = policy.adapter() else {
+        let directory = path.join(RunDirectory::MODEL);
+        loaded.save_with(policy, &directory)?;
+        return Ok(Product::Model(directory));
+    };
+    let file = path.join(RunDirectory::LORA);
+    adapter.save(&file, lora_format(plan))?;
+    Ok(Product::Adapter(file))
+}
+
+fn lora_format(plan: &RunPlan) -> LoraFormat {
+    match plan.config.lora.format {
+        AdapterFormat::Diffusers => LoraFormat::Diffusers,
+        AdapterFormat::Kohya => LoraFormat::Kohya,
+    }
+}
+
+/// Remembers the last step among all that a run tells.
+#[derive(Clone, Default)]
+struct LastStep(Arc<Mutex<Option<Step>>>);
+
+impl LastStep {
+    fn take(&self) -> Option<Step> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Tracker for LastStep {
+    fn name(&self) -> &str {
+        "session"
+    }
+
+    fn record(&mut self, event: &Event<'_>) -> ddpo_train::Result<()> {
+        let step = match event {
+            Event::Record(Record::Epoch(record)) => Step::Trained(record.clone()),
+            Event::Record(Record::Eval(record)) => Step::Evaluated(record.clone()),
+            _ => return Ok(()),
+        };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(step);
+        Ok(())
+    }
+}
