@@ -5,10 +5,9 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use ddpo::adapter::AdapterSource;
-use ddpo::config::{Layers, RunPlan, SchedulerKind, document};
-use ddpo::prompts::PromptSplit;
-use ddpo::train::{Broadcast, StopFlag};
-use ddpo::{LoadedModel, Product, RunDirectory, SampleRequest};
+use ddpo::config::{Layers, RunPlan, SchedulerKind};
+use ddpo::train::StopFlag;
+use ddpo::{LoadedModel, Product, RunDirectory, SampleRequest, Session};
 
 /// A plan of seconds over these frozen adapters.
 fn plan(model: &Path, frozen: &[String], changes: &[&str]) -> RunPlan {
@@ -23,11 +22,8 @@ fn plan(model: &Path, frozen: &[String], changes: &[&str]) -> RunPlan {
 }
 
 fn train(plan: &RunPlan, path: &Path, resume: bool) -> ddpo::Result<()> {
-    let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
-    let config = document(&plan.config).unwrap();
-    let directory = if resume { RunDirectory::resume(path, &config)? } else { RunDirectory::create(path, &config)? };
-    let loaded = LoadedModel::open(&plan.model, plan.device)?;
-    ddpo::train(plan, loaded, &prompts, &directory, Broadcast::new(), StopFlag::new()).map(drop)
+    let session = if resume { Session::resume(plan.clone(), path) } else { Session::create(plan.clone(), path) };
+    session.open()?.run().map(drop)
 }
 
 fn product(run: &Path) -> Vec<u8> {
