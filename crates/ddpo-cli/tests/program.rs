@@ -97,8 +97,8 @@ fn wrong_commands_are_usage_errors_that_name_the_remedy() {
     refuse(&["train", "--device", "cuda"], "error: the device `cuda` is not built in this version: use `cpu`\n");
     refuse(
         &["score", "--reward", "jpeg", "x.png"],
-        "error: unknown reward `jpeg`; known: jpeg-compressibility, jpeg-incompressibility, exec:PROGRAM, \
-         diffusion-classifier\n",
+        "error: unknown reward `jpeg`; known: jpeg-compressibility, jpeg-incompressibility, \
+         diffusion-classifier, diversity, exec:PROGRAM\n",
     );
     let output = ddpo(directory.path(), &["train", "--algorithm", "ppo"]);
     let text = String::from_utf8(output.stderr).unwrap();
@@ -537,9 +537,47 @@ fn an_interrupt_writes_a_checkpoint_and_says_how_to_resume() {
 #[test]
 fn a_broken_reward_ends_the_run_by_name_and_keeps_its_work() {
     let directory = workplace();
-    let args = train("run", &["--reward", "exec:false", "--set", "eval.every=0"]);
+    // It answers the probe, and then no more.
+    std::fs::write(directory.path().join("dies.sh"), "read line; echo '[1]'; read line; exit 3").unwrap();
+    let args = train("run", &["--reward", "exec:sh dies.sh", "--set", "eval.every=0"]);
     let output = ddpo(directory.path(), &args);
     let text = String::from_utf8(output.stderr).unwrap();
-    assert!(text.contains("exec:false"), "{text}");
+    assert!(text.contains("reward `exec:sh dies.sh` failed") && text.contains("exit status: 3"), "{text}");
     assert_eq!(output.status.code(), Some(1));
+    assert!(directory.path().join("run/checkpoints/epoch_0000").is_dir());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reward_that_cannot_work_is_known_before_there_is_a_run() {
+    let directory = workplace();
+    let at = |args: &[&str]| {
+        let output = ddpo(directory.path(), args);
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    std::fs::write(directory.path().join("one.sh"), "while read line; do echo '[1]'; done").unwrap();
+    let (code, text) = at(&train("run", &["--reward", "one.sh"]));
+    assert!(text.starts_with("error: unknown reward `one.sh` (did you mean `exec:./one.sh`?)"), "{text}");
+    assert_eq!(code, Some(2));
+    let (code, text) = at(&train("run", &["--reward", "exec:./one.sh"]));
+    assert!(text.contains("hint: make it executable (chmod +x), or name its interpreter"), "{text}");
+    assert_eq!(code, Some(1));
+    let (_, text) = at(&train("run", &["--reward", "exec:sh -c 'cat > /dev/null'", "--set", "reward.timeout=1"]));
+    assert!(text.contains("no answer within 1 s") && text.contains("hint: a program answers each line"), "{text}");
+    assert!(!directory.path().join("run").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_with_a_program_goes_on_from_another_directory() {
+    let directory = workplace();
+    let script = "while read line; do echo \"$line\" | sed 's/.*\"prompts\"://; s/}$//; s/\"[^\"]*\"/1/g'; done";
+    std::fs::write(directory.path().join("ones.sh"), script).unwrap();
+    let more = ["--reward", "exec:sh ones.sh", "--set", "eval.every=0"];
+    check_done(&ddpo(directory.path(), &train("run", &more)));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let run = directory.path().join("run");
+    let args = ["train", "--resume", "--run-dir", run.to_str().unwrap(), "--epochs", "3", "--set", "reward.timeout=60"];
+    check_done(&ddpo(elsewhere.path(), &args));
+    assert!(run.join("checkpoints/epoch_0003").is_dir());
 }

@@ -68,7 +68,7 @@ fn resumed(args: &Train) -> Result<Option<&Path>> {
 
 /// A directory for a new run that nobody named.
 fn free_directory(args: &Train, plan: &RunPlan) -> PathBuf {
-    let reward = plan.reward.first().map_or("reward", |term| term.reward.as_str());
+    let reward = plan.reward.first().map_or("reward", |term| term.reward.name());
     let name = run_name(args.name.as_deref(), args.config.as_deref(), &plan.model.short_name(), reward);
     RunDirectory::next_free(Path::new(RUNS), &name)
 }
