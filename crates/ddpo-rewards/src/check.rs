@@ -58,7 +58,11 @@ mod tests {
         let batch = RewardBatch { images: &images, prompts: &prompts };
         let message = match score_checked(&Judge::Image(Box::new(Scripted(answer.to_vec()))), &batch, 2) {
             Ok(values) => format!("{values:?}"),
-            Err(error) => [error.to_string()].into_iter().chain(error.source().map(ToString::to_string)).collect::<Vec<_>>().join(": "),
+            Err(error) => [error.to_string()]
+                .into_iter()
+                .chain(error.source().map(ToString::to_string))
+                .collect::<Vec<_>>()
+                .join(": "),
         };
         assert_eq!(message, expect);
     }

@@ -116,7 +116,9 @@ pub enum Error {
         source: std::io::Error,
     },
     /// A name without a slash is looked for in PATH alone, and there is a file of this name.
-    #[error("start the reward program `{program}`: not found in PATH, where a name without a slash is looked for (did you mean `./{program}`?)")]
+    #[error(
+        "start the reward program `{program}`: not found in PATH, where a name without a slash is looked for (did you mean `./{program}`?)"
+    )]
     NotInPath {
         /// The program.
         program: String,
@@ -149,7 +151,9 @@ pub enum Error {
         written: bool,
     },
     /// A program's answer is not what the protocol says.
-    #[error("ask the reward program `{program}`: `{answer}` found on its standard output, a JSON list of {wanted} numbers wanted and nothing else (messages belong on standard error)")]
+    #[error(
+        "ask the reward program `{program}`: `{answer}` found on its standard output, a JSON list of {wanted} numbers wanted and nothing else (messages belong on standard error)"
+    )]
     Answer {
         /// The program, with its arguments.
         program: String,
@@ -159,7 +163,9 @@ pub enum Error {
         wanted: usize,
     },
     /// A program printed a second line after its answer.
-    #[error("ask the reward program `{program}`: `{line}` found on its standard output before it was asked, one line an answer wanted (messages belong on standard error)")]
+    #[error(
+        "ask the reward program `{program}`: `{line}` found on its standard output before it was asked, one line an answer wanted (messages belong on standard error)"
+    )]
     Unasked {
         /// The program, with its arguments.
         program: String,
@@ -180,10 +186,7 @@ pub enum Error {
 impl Error {
     /// Whether the configuration is at fault, and not what was done with it.
     pub fn is_usage(&self) -> bool {
-        matches!(
-            self,
-            Self::Unknown { .. } | Self::NotBuilt { .. } | Self::UnknownOption { .. } | Self::Options { .. }
-        )
+        matches!(self, Self::Unknown { .. } | Self::NotBuilt { .. } | Self::UnknownOption { .. } | Self::Options { .. })
     }
 }
 

@@ -40,7 +40,8 @@ pub fn is_file(directory: &Path, name: &str) -> bool {
 /// How to call `text` as a program, where it is the name of a file and not that of a reward.
 pub fn as_program(text: &str) -> Option<String> {
     let path = Path::new(text);
-    let looks_like_one = path.is_file() || path.extension().is_some_and(|extension| extension == "py" || extension == "sh");
+    let looks_like_one =
+        path.is_file() || path.extension().is_some_and(|extension| extension == "py" || extension == "sh");
     let bare = path.parent().is_some_and(|parent| parent.as_os_str().is_empty());
     looks_like_one.then(|| if bare { format!("./{text}") } else { text.to_owned() })
 }

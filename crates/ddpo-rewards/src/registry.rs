@@ -135,7 +135,13 @@ mod tests {
 
     #[test]
     fn rewards_are_found_under_their_own_name() {
-        for name in ["jpeg-compressibility", "jpeg-incompressibility", "diffusion-classifier", "diversity", "exec:./score --fast"] {
+        for name in [
+            "jpeg-compressibility",
+            "jpeg-incompressibility",
+            "diffusion-classifier",
+            "diversity",
+            "exec:./score --fast",
+        ] {
             assert_eq!(plan(name, "").unwrap().name(), name);
         }
     }
@@ -181,7 +187,11 @@ mod tests {
         );
         let message = plan("diffusion-classifier", "trials = \"many\"").unwrap_err().to_string();
         assert!(message.contains("diffusion-classifier") && message.contains("trials"), "{message}");
-        check_error("exec", "", "invalid reward `exec`: `program` is missing, expected a program, as in exec:./score.py");
+        check_error(
+            "exec",
+            "",
+            "invalid reward `exec`: `program` is missing, expected a program, as in exec:./score.py",
+        );
         check_error(
             "exec:a",
             "program = \"b\"",

@@ -62,8 +62,8 @@ pub use ddpo_core::{Judge, Reward, RewardBatch, RgbImage, SetReward};
 pub use ddpo_models as models;
 pub use ddpo_nn as nn;
 pub use ddpo_rewards as rewards;
-pub use ddpo_train as train;
 pub use ddpo_rewards::{RewardContext, RewardFactory, RewardPlan, RewardRegistry};
+pub use ddpo_train as train;
 pub use error::{Error, Result};
 pub use recipe::{
     ClassifyRequest, LoadedModel, MeasureRequest, Measurement, Product, RunDirectory, SampleRequest, Sampled, Session,

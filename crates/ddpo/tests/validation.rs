@@ -9,8 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use ddpo::config::{Layers, RunPlan, document};
 use ddpo::Session;
+use ddpo::config::{Layers, RunPlan, document};
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 

@@ -82,7 +82,8 @@ mod tests {
     #[track_caller]
     fn check(text: &str, words: &[&str]) {
         let command = CommandLine::parse(text).unwrap();
-        let found: Vec<&str> = std::iter::once(&command.program).chain(&command.arguments).map(String::as_str).collect();
+        let found: Vec<&str> =
+            std::iter::once(&command.program).chain(&command.arguments).map(String::as_str).collect();
         assert_eq!(found, words);
         assert_eq!(CommandLine::parse(&command.to_string()).unwrap(), command);
     }

@@ -28,7 +28,7 @@ mod protocol;
 mod reward;
 
 pub use command::CommandLine;
-pub use factory::ExecOptions;
 pub(crate) use factory::ExecFactory;
+pub use factory::ExecOptions;
 pub use protocol::answer;
 pub use reward::Exec;

@@ -67,7 +67,8 @@ fn push_term(out: &mut String, term: &Value) {
 fn push_reward_kind(out: &mut String, factory: &dyn RewardFactory) {
     push_line(out, &format!("#   {:26}{}", format!("\"{}\"", factory.kind()), factory.about()));
     for option in factory.options() {
-        let value = (option.default)().map_or_else(|| option.example.unwrap_or("…").to_owned(), |value| value.to_string());
+        let value =
+            (option.default)().map_or_else(|| option.example.unwrap_or("…").to_owned(), |value| value.to_string());
         push_line(out, &format!("#     {:24}{}", format!("{} = {value}", option.key()), option.about.concat().trim()));
     }
 }

@@ -134,7 +134,8 @@ fn read(origin: &str, table: &Table) -> Result<RunConfig> {
 const MOVED: &str = "classifier";
 
 /// Where its options are now.
-const MOVED_TO: &str = "options of the reward: [[reward]] with kind = \"diffusion-classifier\", or reward.trials after --set";
+const MOVED_TO: &str =
+    "options of the reward: [[reward]] with kind = \"diffusion-classifier\", or reward.trials after --set";
 
 /// `a.b` and a value as the table `{ a = { b = value } }`.
 fn nested(key: &str, value: Value) -> Table {

@@ -26,12 +26,11 @@ pub use layers::Layers;
 pub use plan::{AdvantagePlan, RunPlan};
 pub use presets::{PRESETS, Preset};
 pub use reference::{default_of, reference};
-pub use rewards::{RewardEntry, RewardList, RewardTerm};
 pub use regression::{RegressionPlan, WeightPlan};
+pub use rewards::{RewardEntry, RewardList, RewardTerm};
 pub use run::{
-    AdvantageOptions, CheckpointOptions, EvalOptions, LoraOptions, ModelOptions, PromptOptions,
-    RunConfig, RunOptions, RwrOptions, SampleOptions, TrackOptions, TrainOptions,
+    AdvantageOptions, CheckpointOptions, EvalOptions, LoraOptions, ModelOptions, PromptOptions, RunConfig, RunOptions,
+    RwrOptions, SampleOptions, TrackOptions, TrainOptions,
 };
 
 pub(crate) use ddpo_rewards::nearest;
-

@@ -10,9 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::ModelSource;
 use crate::prompts::PromptSource;
 
-use super::choices::{
-    AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, SchedulerKind,
-};
+use super::choices::{AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, SchedulerKind};
 use super::regression::RegressionPlan;
 use super::rewards::RewardTerm;
 use super::run::{EvalOptions, PromptOptions, RunConfig, SampleOptions, TrainOptions};

@@ -317,7 +317,10 @@ mod tests {
         check_error(&["reward=[{ weight = 2 }]"], "invalid `reward.kind`: found nothing, expected one of jpeg-");
         check_error(&["reward.weight=0"], "invalid `reward.weight`: found 0");
         check_error(&["reward.timeout=3"], "the reward `jpeg-compressibility` has no option `timeout`");
-        check_error(&["reward=exec:a", "reward.timeuot=3"], "the reward `exec` has no option `timeuot` (did you mean `timeout`?)");
+        check_error(
+            &["reward=exec:a", "reward.timeuot=3"],
+            "the reward `exec` has no option `timeuot` (did you mean `timeout`?)",
+        );
         check_error(&["eval.held-out=jpeg"], "unknown reward `jpeg`");
         check_error(&["eval.held-out=[\"exec:a\", \"exec:a\"]"], "invalid `eval.held-out`: found `exec:a` twice");
         check_error(

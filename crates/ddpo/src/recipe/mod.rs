@@ -13,8 +13,8 @@ mod rewards;
 mod rwr;
 mod sample;
 mod score;
-mod stack;
 mod session;
+mod stack;
 mod trace;
 
 pub use classify::{ClassifyRequest, classify};

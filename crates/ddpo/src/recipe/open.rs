@@ -4,8 +4,8 @@ use std::path::Path;
 
 use ddpo_models::DiffusionPolicy;
 use ddpo_train::{
-    Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, JsonLines, Learner, Record, Run, RunRecord,
-    RwrTrainer, Snapshot, StopFlag, TensorBoard,
+    Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, JsonLines, Learner, Record, Run,
+    RunRecord, RwrTrainer, Snapshot, StopFlag, TensorBoard,
 };
 
 use crate::config::RunPlan;

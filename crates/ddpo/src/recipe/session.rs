@@ -9,7 +9,9 @@ use ddpo_train::{
     Broadcast, CheckpointStore, EpochRecord, EvalRecord, Event, Learner, Outcome, Record, Run, StopFlag, Tracker,
 };
 
-use crate::config::{AdapterFormat, EvalPrompts, PromptKind, PromptOptions, RewardEntry, RewardList, RunPlan, document};
+use crate::config::{
+    AdapterFormat, EvalPrompts, PromptKind, PromptOptions, RewardEntry, RewardList, RunPlan, document,
+};
 use crate::error::{Error, Result};
 use crate::prompts::{PromptSource, PromptSplit};
 
