@@ -360,7 +360,9 @@ fn an_adapter_is_written_in_either_format_and_both_are_read() {
     };
     let before = sample("a");
     // A finished run writes its product again, in the format that is asked for now.
-    check_done(&ddpo(directory.path(), &["train", "--resume", "--run-dir", "run", "--lora-format", "kohya"]));
+    let text =
+        check_done(&ddpo(directory.path(), &["train", "--resume", "--run-dir", "run", "--lora-format", "kohya"]));
+    assert!(text.contains("already finished after 2 epochs; --epochs M goes on"), "{text}");
     assert!(names().contains("lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q.lora_down.weight"));
     assert!(before == sample("b"), "the format changes the picture");
     let start = format!("lora.path=\"{}\"", adapter.display());
@@ -511,7 +513,8 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     wait_for_epochs(&directory.path().join("killed"), 2);
     child.kill().unwrap();
     child.wait().unwrap();
-    check_done(&ddpo(directory.path(), &["train", "--resume", "killed"]));
+    let text = check_done(&ddpo(directory.path(), &["train", "--resume", "killed"]));
+    assert!(text.contains("goes on  after epoch ") && text.contains(" of 6\n"), "{text}");
     let product =
         |run: &str| std::fs::read(directory.path().join(run).join("pytorch_lora_weights.safetensors")).unwrap();
     assert!(product("whole") == product("killed"));

@@ -35,6 +35,9 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     let session = session.model(loaded).tracker(Console::new(plan.config.run.epochs)).stop(stop).open()?;
     let prompts = session.prompts();
     announce(&plan, prompts, &path);
+    if resumed.is_some() {
+        line(&going_on(session.epochs_done(), plan.config.run.epochs as u64));
+    }
     let negative = &plan.config.sample.negative_prompt;
     warn_of_truncations(session.model(), prompts.training.iter().chain(&prompts.evaluation).chain([negative]))?;
     match session.run()? {
@@ -48,6 +51,17 @@ pub fn run(args: &Train) -> Result<ExitCode> {
             line(&format!("to go on: ddpo train --resume {}", path.display()));
             Ok(ExitCode::FAILURE)
         }
+    }
+}
+
+/// Where a resumed run goes on.
+fn going_on(done: u64, epochs: u64) -> String {
+    match done {
+        0 => "goes on  from the beginning".to_owned(),
+        _ if done >= epochs => {
+            format!("already finished after {}; --epochs M goes on", counted(done as usize, "epoch"))
+        }
+        _ => format!("goes on  after epoch {done} of {epochs}"),
     }
 }
 
