@@ -5,18 +5,24 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::{edges, sources};
+use super::{circles, edges, sources};
 
 /// Prints every violation with its place, and fails if there is one.
 pub fn run(root: &Path) -> Result<()> {
     let mut violations = edges::violations(&metadata(root)?);
-    for path in files(root)? {
-        // What is no text is no source: pictures and weights are skipped. So are files deleted but not yet committed.
-        if let Ok(text) = std::fs::read_to_string(root.join(&path)) {
-            violations.extend(sources::violations(&path, &text));
-        }
-    }
-    for violation in &violations {
+    violations.extend(texts(root)?.iter().flat_map(|(path, text)| sources::violations(path, text)));
+    report(&violations)
+}
+
+/// The same for files that import each other in a circle, but for those that a line of ARCHITECTURE.md names together.
+pub fn run_circles(root: &Path) -> Result<()> {
+    let files = texts(root)?;
+    let architecture = files.iter().find(|(path, _)| path == "ARCHITECTURE.md").map_or("", |(_, text)| text);
+    report(&circles::violations(&files, architecture))
+}
+
+fn report(violations: &[String]) -> Result<()> {
+    for violation in violations {
         println!("{violation}");
     }
     match violations.len() {
@@ -26,6 +32,13 @@ pub fn run(root: &Path) -> Result<()> {
         }
         count => bail!("tidy found {count} violations"),
     }
+}
+
+/// Every file that is text, with its path. What is none is no source: pictures and weights. Nor are files deleted but not yet
+/// committed.
+fn texts(root: &Path) -> Result<Vec<(String, String)>> {
+    let read = |path: String| std::fs::read_to_string(root.join(&path)).ok().map(|text| (path, text));
+    Ok(files(root)?.into_iter().filter_map(read).collect())
 }
 
 fn metadata(root: &Path) -> Result<serde_json::Value> {

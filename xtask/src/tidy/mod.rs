@@ -1,7 +1,9 @@
 //! `cargo xtask tidy`: the rules of this repository that no other tool knows.
 
 mod check;
+mod circles;
 mod edges;
+mod modules;
 mod sources;
 
-pub use check::run;
+pub use check::{run, run_circles};
