@@ -41,7 +41,7 @@ pub enum Command {
     Classify(Classify),
     /// Train a small text-to-image model from scratch on an image folder with captions
     Pretrain(Pretrain),
-    /// Write RUN/report.html: curves, images before and after, warnings
+    /// Write the page about a run, RUN/report.html, or one page that compares several
     Report(Report),
     /// Print the commented configuration: every option, its default and where that is from
     Config(Config),
@@ -295,9 +295,12 @@ pub struct Pretrain {
 /// `ddpo report`.
 #[derive(Args, Debug)]
 pub struct Report {
-    /// A run directory
-    #[arg(value_name = "RUN", value_hint = ValueHint::DirPath)]
-    pub run: PathBuf,
+    /// Run directories; of several, one page compares them
+    #[arg(value_name = "RUN", required = true, value_hint = ValueHint::DirPath)]
+    pub runs: Vec<PathBuf>,
+    /// Where to write the page [default: RUN/report.html; of several runs comparison.html]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
 }
 
 /// `ddpo config`.

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ddpo::report::Axis;
+use ddpo::report::{Axis, Estimate};
 
 use crate::experiment::Experiment;
 use crate::runs::{Line, slug};
-use crate::statistics::{Estimate, mean_curve};
+use crate::statistics::mean_curve;
 
 const WIDTH: f64 = 680.0;
 const HEIGHT: f64 = 360.0;

@@ -1,30 +1,7 @@
 //! Curves over reward queries, with intervals over seeds.
 
-use ddpo::report::Records;
+use ddpo::report::{Estimate, Records};
 use ddpo::train::EvalRecord;
-
-/// A value with its 95 % interval.
-#[derive(Clone, Copy, Debug)]
-pub struct Estimate {
-    /// The mean over seeds.
-    pub mean: f64,
-    /// Half the width of the interval, by Student's distribution; NaN for a single seed.
-    pub half: f64,
-}
-
-/// The two-sided 97.5 % quantiles of Student's distribution for 1 to 9 degrees of freedom.
-const STUDENT: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
-
-impl Estimate {
-    /// The mean of independent values and its interval.
-    pub fn of(values: &[f64]) -> Self {
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
-        let quantile = values.len().checked_sub(2).map_or(f64::NAN, |i| STUDENT.get(i).copied().unwrap_or(1.96));
-        Self { mean, half: quantile * (variance / n).sqrt() }
-    }
-}
 
 /// `(reward queries, value)` of one run.
 pub fn curve(records: &Records, figure: &str) -> Vec<(f64, f64)> {

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use ddpo::report::Estimate;
+
 use crate::experiment::Experiment;
 use crate::figure::described;
 use crate::runs::{Line, slug};
-use crate::statistics::{Estimate, curve};
+use crate::statistics::curve;
 
 /// What every table has.
 const ALWAYS: [&str; 3] = ["reward", "kl", "diversity"];

@@ -19,30 +19,45 @@ const FLAGS: [(&str, &str); 7] = [
 /// What changes no number, and belongs to the machine.
 const MACHINE: &str = "run.threads";
 
+/// An option that is not the default.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// Its section and its name.
+    pub key: String,
+    /// What it is.
+    pub value: Value,
+    /// What it would be; none where that is nothing.
+    pub default: Option<Value>,
+}
+
 /// The options that differ from the defaults for the kind of model, by their key, in the order in which a configuration is
 /// printed. A table need not be a whole configuration: options that it does not name are not compared, and those of another
 /// version are listed.
-pub fn differences(config: &Table) -> Vec<(String, Value)> {
+pub fn differences(config: &Table) -> Vec<Difference> {
     let model = config.get("model").and_then(|model| model.get("path")).and_then(Value::as_str);
     let kind = ModelKind::of(model.unwrap_or(&RunConfig::default().model.path));
     let defaults = leaves(&Table::try_from(RunConfig::defaults(kind)).unwrap_or_default());
-    let is_default = |(key, value): &(String, Value)| defaults.iter().any(|(k, v)| k == key && same(v, value));
-    let mut found: Vec<(String, Value)> = leaves(config).into_iter().filter(|leaf| !is_default(leaf)).collect();
+    let difference = |(key, value): (String, Value)| {
+        let default = defaults.iter().find(|(known, _)| *known == key).map(|(_, default)| default.clone());
+        let is_default = default.as_ref().is_some_and(|default| same(default, &value));
+        (!is_default).then_some(Difference { key, value, default })
+    };
+    let mut found: Vec<Difference> = leaves(config).into_iter().filter_map(difference).collect();
     let place = |key: &str| {
         let section = key.split('.').next().unwrap_or(key);
         RunConfig::SECTIONS.iter().position(|known| known.name == section).map_or(0, |place| place + 1)
     };
-    found.sort_by_key(|(key, _)| place(key));
+    found.sort_by_key(|difference| place(&difference.key));
     found
 }
 
 /// The command that runs this configuration, with as many threads as there are.
 pub fn command(config: &RunConfig) -> String {
     let table = Table::try_from(config).unwrap_or_default();
-    let differences = differences(&table).into_iter().filter(|(key, _)| key != MACHINE);
+    let differences = differences(&table).into_iter().filter(|difference| difference.key != MACHINE);
     let mut flags = Vec::new();
     let mut settings = Vec::new();
-    for (key, value) in differences {
+    for Difference { key, value, .. } in differences {
         match (FLAGS.iter().find(|(known, _)| *known == key), &value) {
             (Some((_, flag)), Value::String(text)) => flags.push(format!(" {flag} {}", quoted(text))),
             (Some((_, flag)), Value::Integer(number)) => flags.push(format!(" {flag} {number}")),
@@ -53,7 +68,7 @@ pub fn command(config: &RunConfig) -> String {
 }
 
 /// Every value by its key; a section's keys stand behind its name.
-fn leaves(table: &Table) -> Vec<(String, Value)> {
+pub(crate) fn leaves(table: &Table) -> Vec<(String, Value)> {
     let mut leaves = Vec::new();
     for (name, value) in table {
         match value {
@@ -126,7 +141,7 @@ mod tests {
     fn the_differences_over_the_default_are_the_configuration() {
         let config = changed();
         let mut layers = Layers::default();
-        for (key, value) in differences(&Table::try_from(&config).unwrap()) {
+        for Difference { key, value, .. } in differences(&Table::try_from(&config).unwrap()) {
             layers.push_value("test", &key, value).unwrap();
         }
         assert_eq!(layers.resolve().unwrap(), config);
@@ -145,6 +160,7 @@ mod tests {
     #[test]
     fn options_of_another_version_are_listed() {
         let table: Table = "[sample]\nsteps = 10\nof-later = 3\n".parse().unwrap();
-        assert_eq!(differences(&table), [("sample.of-later".to_owned(), Value::Integer(3))]);
+        let later = Difference { key: "sample.of-later".into(), value: Value::Integer(3), default: None };
+        assert_eq!(differences(&table), [later]);
     }
 }

@@ -19,7 +19,7 @@ pub use choices::{
     AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, Reduction,
     SchedulerKind,
 };
-pub use difference::{command, differences};
+pub use difference::{Difference, command, differences};
 pub use document::document;
 pub use kind::ModelKind;
 pub use layers::Layers;
@@ -34,3 +34,4 @@ pub use run::{
 };
 
 pub(crate) use ddpo_rewards::nearest;
+pub(crate) use difference::leaves;

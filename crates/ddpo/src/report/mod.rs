@@ -1,13 +1,24 @@
-//! The report of a run: one static page, made from the run directory alone.
+//! The report of a run, or of several: one static page, made from run directories alone.
 
 mod axis;
 mod base64;
 mod chart;
+mod compare;
+mod curves;
+mod estimate;
+mod facts;
+mod grid;
+mod histograms;
 mod page;
+mod pictures;
 mod records;
+mod run;
+mod summary;
 mod verdict;
+mod words;
 
 pub use axis::Axis;
-pub use page::write_report;
+pub use estimate::Estimate;
+pub use page::{write_comparison, write_report};
 pub use records::Records;
-pub use verdict::{Verdict, Warning};
+pub use verdict::{Verdict, Warning, evaluated};

@@ -1,21 +1,20 @@
-//! `report.html`: self-contained, static, made from the run directory alone.
+//! `report.html`: self-contained, static, made from run directories alone.
 
 use std::path::{Path, PathBuf};
 
-use ddpo_train::{EpochRecord, EvalRecord, RegressionRecord, UpdateRecord};
+use super::run::ReportRun;
+use super::words::escape;
+use super::{compare, curves, facts, histograms, pictures, summary};
+use crate::error::Result;
 
-use crate::error::{Error, Result};
+const STYLE: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
 
-use super::base64;
-use super::chart::{Series, chart};
-use super::records::Records;
-use super::verdict::Verdict;
+/// The file's name in a run directory.
+const NAME: &str = "report.html";
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:75em;margin:2em auto;padding:0 1em;color:#222;background:#fff}\
-h1{font-size:1.5em}h2{font-size:1.15em;margin-top:2em}figure{display:inline-block;margin:0 1em 1em 0;width:36em;max-width:100%;vertical-align:top}\
-figcaption{font-weight:600;margin-bottom:.3em}svg text{font-size:11px;fill:#555}.grid{stroke:#ddd}\
-.warning{border-left:4px solid #d55e00;background:#fdf1e9;padding:.5em 1em;margin:.5em 0}.good{border-left:4px solid #009e73;background:#ecf8f3;padding:.5em 1em}\
-img{width:100%;image-rendering:pixelated;border:1px solid #ddd}pre{background:#f6f6f6;padding:1em;overflow:auto}td,th{padding:.1em 1em .1em 0;text-align:right}";
+/// Nothing is fetched: pictures are inside, and so are the style and the script.
+const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 /// Writes `report.html` into a run directory, from its `metrics.jsonl`, `samples/` and `config.toml`.
 ///
@@ -23,165 +22,179 @@ img{width:100%;image-rendering:pixelated;border:1px solid #ddd}pre{background:#f
 ///
 /// Fails when the directory holds no run, or a file cannot be read or written.
 pub fn write_report(run: &Path) -> Result<PathBuf> {
-    let metrics = run.join("metrics.jsonl");
-    if !metrics.is_file() {
-        return Err(Error::RunDirectory {
-            path: run.to_owned(),
-            reason: "it has no metrics.jsonl, so it is not a run".into(),
-        });
-    }
-    let records = Records::read(&metrics)?;
-    let config = ddpo_train::fs::read_optional(&run.join("config.toml"))?.unwrap_or_default();
-    let page = page(run, &records, &String::from_utf8_lossy(&config))?;
-    let path = run.join("report.html");
-    ddpo_train::fs::write_atomic(&path, page.as_bytes())?;
+    let path = run.join(NAME);
+    write_comparison(&[run], &path)?;
     Ok(path)
 }
 
-fn page(run: &Path, records: &Records, config: &str) -> Result<String> {
-    let title = escape(&run.file_name().unwrap_or(run.as_os_str()).to_string_lossy());
-    Ok(format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>ddpo: {title}</title><style>{STYLE}</style></head><body>\n<h1>{title}</h1>\n{}{}<h2>Curves</h2>\n{}{}<h2>Cost</h2>\n{}<h2>Configuration</h2>\n<pre>{}</pre>\n</body></html>\n",
-        verdict_part(&Verdict::of(records)),
-        samples_part(run)?,
-        reward_charts(records),
-        update_charts(records),
-        cost_part(records),
-        escape(config),
-    ))
+/// Writes one page about all of these runs to `path`.
+///
+/// # Errors
+///
+/// Fails when a directory holds no run, or a file cannot be read or written.
+pub fn write_comparison(directories: &[&Path], path: &Path) -> Result<()> {
+    let mut runs: Vec<ReportRun> =
+        directories.iter().map(|directory| ReportRun::read(directory)).collect::<Result<_>>()?;
+    tell_apart(&mut runs);
+    Ok(ddpo_train::fs::write_atomic(path, page(&runs).as_bytes())?)
 }
 
-fn verdict_part(verdict: &Verdict) -> String {
-    let Some((base, last)) = verdict.reward else {
-        return "<p>There are not two evaluations yet, so there is nothing to compare.</p>\n".into();
-    };
-    let gain = format!(
-        "<p>Reward on prompts and seeds that training never used: {base:.4} before, <b>{last:.4}</b> after.</p>\n"
-    );
-    if verdict.warnings.is_empty() {
-        return gain
-            + "<p class=\"good\">No sign of over-optimisation was measured. That is no proof: look at the images.</p>\n";
+/// Runs of one name get a number besides.
+fn tell_apart(runs: &mut [ReportRun]) {
+    let names: Vec<String> = runs.iter().map(|run| run.name.clone()).collect();
+    for (i, run) in runs.iter_mut().enumerate() {
+        if names.iter().filter(|name| **name == run.name).count() > 1 {
+            run.name = format!("{} ({})", run.name, i + 1);
+        }
     }
-    let warnings =
-        verdict.warnings.iter().map(|warning| format!("<p class=\"warning\">{}</p>\n", escape(&warning.to_string())));
-    gain + &warnings.collect::<String>()
 }
 
-/// The first and the last sample grid, side by side.
-fn samples_part(run: &Path) -> Result<String> {
-    let directory = run.join("samples");
-    let mut grids: Vec<String> = ddpo_train::fs::list_directory(&directory)?;
-    grids.retain(|name| name.starts_with("epoch_") && name.ends_with(".png"));
-    let (Some(first), Some(last)) = (grids.first(), grids.last()) else {
-        return Ok(String::new());
+pub(super) fn page(runs: &[ReportRun]) -> String {
+    let (title, body) = match runs {
+        [run] => (run.name.clone(), single(run)),
+        runs => (format!("{} runs", runs.len()), several(runs)),
     };
-    let names = if first == last { vec![first] } else { vec![first, last] };
-    let figures: Result<String> = names.into_iter().map(|name| grid_figure(&directory, name)).collect();
-    Ok(format!("<h2>Samples: the same prompts and the same noise</h2>\n{}", figures?))
-}
-
-fn grid_figure(directory: &Path, name: &str) -> Result<String> {
-    let bytes = ddpo_train::fs::read(&directory.join(name))?;
-    let number = name.trim_start_matches("epoch_").trim_end_matches(".png").trim_start_matches('0');
-    let caption = if number.is_empty() { "Before training".into() } else { format!("After epoch {}", escape(number)) };
-    let data = base64::encode(&bytes);
-    Ok(format!(
-        "<figure><figcaption>{caption}</figcaption><img alt=\"{caption}\" src=\"data:image/png;base64,{data}\"></figure>\n"
-    ))
-}
-
-fn reward_charts(records: &Records) -> String {
-    let evals = |value: fn(&EvalRecord) -> Option<f64>| {
-        records.evals.iter().filter_map(|eval| Some((eval.epoch as f64, value(eval)?))).collect::<Vec<_>>()
-    };
-    let training = records.epochs.iter().map(|epoch| (epoch.epoch as f64, epoch.reward_mean)).collect();
-    let mut charts = chart(
-        "Reward",
-        &[
-            Series { name: "training samples", points: training },
-            Series { name: "unseen prompts and seeds", points: evals(|eval| Some(eval.reward_mean)) },
-        ],
-    );
-    let names = records.evals.first().map(|eval| eval.held_out.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-    for name in names {
-        let points =
-            records.evals.iter().filter_map(|eval| Some((eval.epoch as f64, *eval.held_out.get(&name)?))).collect();
-        charts += &chart(&format!("{} (not optimised)", escape(&name)), &[Series { name: "", points }]);
-    }
-    charts += &chart(
-        "Divergence from the base model (nats a trajectory)",
-        &[Series { name: "", points: evals(|eval| Some(eval.kl_to_base)) }],
-    );
-    charts += &chart("Share of prompts that improved", &[Series { name: "", points: evals(|eval| eval.improved) }]);
-    charts + &chart("Diversity", &[Series { name: "", points: evals(|eval| Some(eval.diversity)) }])
-}
-
-fn update_charts(records: &Records) -> String {
-    let per_update = |value: fn(&UpdateRecord) -> f64| {
-        records.updates.iter().enumerate().map(|(i, update)| ((i + 1) as f64, value(update))).collect::<Vec<_>>()
-    };
-    let per_step = |value: fn(&RegressionRecord) -> f64| {
-        records.regressions.iter().map(|step| (step.step as f64, value(step))).collect::<Vec<_>>()
-    };
-    chart("Weighted denoising error, by update", &[Series { name: "", points: per_step(|step| step.loss) }])
-        + &chart("Gradient norm, by update", &[Series { name: "", points: per_step(|step| step.grad_norm) }])
-        + &chart("Clip fraction, by update", &[Series { name: "", points: per_update(|update| update.clip_fraction) }])
-        + &chart("Gradient norm, by update", &[Series { name: "", points: per_update(|update| update.grad_norm) }])
-}
-
-fn cost_part(records: &Records) -> String {
-    let total = |value: fn(&EpochRecord) -> f64| records.epochs.iter().map(value).sum::<f64>();
-    let queries = records.epochs.last().map_or(0, |epoch| epoch.reward_queries);
+    let title = escape(&title);
     format!(
-        "<table><tr><th>epochs</th><th>updates</th><th>images scored</th><th>sampling</th><th>scoring</th><th>training</th></tr>\
-         <tr><td>{}</td><td>{}</td><td>{queries}</td><td>{:.1} s</td><td>{:.1} s</td><td>{:.1} s</td></tr></table>\n",
-        records.epochs.len(),
-        records.updates.len() + records.regressions.len(),
-        total(|epoch| epoch.sample_seconds),
-        total(|epoch| epoch.reward_seconds),
-        total(|epoch| epoch.train_seconds),
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{title} – ddpo</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}</main>\n\
+         <script>\n{SCRIPT}</script>\n</body>\n</html>\n"
     )
 }
 
-/// Text as it may stand in HTML, also inside quotes.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+fn single(run: &ReportRun) -> String {
+    let runs = std::slice::from_ref(run);
+    let evaluations = curves::evaluations(runs);
+    let ridges = histograms::ridges(run);
+    format!(
+        "{}{}<h2>Curves</h2>\n<div class=\"charts\">{evaluations}{ridges}</div>\n{}<h2>The run</h2>\n{}<h2>Settings</h2>\n{}<h2>Training</h2>\n{}",
+        summary::summary(run),
+        pictures::pictures(runs),
+        curves::table(run),
+        facts::facts(run),
+        facts::settings(run),
+        curves::updates(run),
+    )
+}
+
+fn several(runs: &[ReportRun]) -> String {
+    let tables =
+        runs.iter().map(|run| format!("<h3>{}</h3>\n{}{}", escape(&run.name), curves::table(run), facts::facts(run)));
+    format!(
+        "{}{}{}<h2>Curves</h2>\n<div class=\"charts\">{}</div>\n{}<h2>Settings that differ</h2>\n{}<h2>Each run</h2>\n{}",
+        compare::comparable(runs),
+        compare::overview(runs),
+        compare::warnings(runs),
+        curves::evaluations(runs),
+        pictures::pictures(runs),
+        facts::settings_between(runs),
+        tables.collect::<String>(),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_run_directory_becomes_one_page() {
+    /// A run directory with these metrics.
+    fn run(metrics: &str) -> tempfile::TempDir {
         let run = tempfile::tempdir().unwrap();
-        std::fs::write(
-            run.path().join("metrics.jsonl"),
-            concat!(
-                "{\"kind\":\"eval\",\"epoch\":0,\"reward_mean\":-2,\"held_out\":{},\"kl_to_base\":0,\"diversity\":1}\n",
-                "{\"kind\":\"epoch\",\"epoch\":1,\"reward_mean\":-1.5,\"reward_queries\":64}\n",
-                "{\"kind\":\"eval\",\"epoch\":1,\"reward_mean\":-1,\"held_out\":{},\"kl_to_base\":1,\"diversity\":0.1}\n",
-            ),
-        )
-        .unwrap();
-        std::fs::create_dir(run.path().join("samples")).unwrap();
-        std::fs::write(run.path().join("samples/epoch_0000.png"), b"abc").unwrap();
-        std::fs::write(run.path().join("samples/epoch_0001.png"), b"abd").unwrap();
-        std::fs::write(run.path().join("config.toml"), "x = \"<script>\"").unwrap();
-        let page = std::fs::read_to_string(write_report(run.path()).unwrap()).unwrap();
-        for part in [
-            "-2.0000 before, <b>-1.0000</b> after",
-            "to 10 % of",
-            "Before training",
-            "After epoch 1",
-            "YWJj",
-            "&lt;script&gt;",
-            "<svg",
-        ] {
-            assert!(page.contains(part), "{part} is not in the page");
+        std::fs::write(run.path().join("metrics.jsonl"), metrics).unwrap();
+        run
+    }
+
+    const METRICS: &str = concat!(
+        "{\"kind\":\"run\",\"reward\":{\"name\":\"<r>\",\"unit\":\"k&B\"},\"prompts\":{\"training\":2,\"evaluation\":[\"a 'cat'\",\"<b>\"],\"disjoint\":false}}\n",
+        "{\"kind\":\"eval\",\"epoch\":0,\"reward_mean\":-2.0,\"kl_to_base\":0,\"diversity\":1.0,\"rewards\":[-2.5,-1.5]}\n",
+        "{\"kind\":\"epoch\",\"epoch\":1,\"reward_mean\":-1.5,\"reward_queries\":64,\"sample_seconds\":61}\n",
+        "{\"kind\":\"update\",\"epoch\":1,\"step\":1,\"loss\":0.5,\"clip_fraction\":0,\"grad_norm\":0.5}\n",
+        "{\"kind\":\"eval\",\"epoch\":1,\"reward_mean\":-1.0,\"kl_to_base\":5.0,\"diversity\":0.1,\"improved\":1.0,\"rewards\":[-1.25,-0.75]}\n",
+    );
+
+    #[track_caller]
+    fn check(page: &str, parts: &[&str]) {
+        for part in parts {
+            assert!(page.contains(part), "{part} is not in the page:\n{page}");
         }
-        assert!(!page.contains("<script") && !page.contains("src=\"http"));
+    }
+
+    #[test]
+    fn everything_is_in_one_page_and_nothing_escapes_its_place() {
+        let run = run(METRICS);
+        std::fs::create_dir(run.path().join("samples")).unwrap();
+        let picture = ddpo_core::RgbImage::new(6, 2, vec![9; 36]).unwrap();
+        for epoch in [0, 1] {
+            crate::images::write_png(&run.path().join(format!("samples/epoch_000{epoch}.png")), &picture).unwrap();
+        }
+        std::fs::write(run.path().join("samples/epoch_0002.png"), b"abc").unwrap();
+        std::fs::write(run.path().join("config.toml"), "[run]\nepochs = 3\nx = \"<script>\"\n").unwrap();
+        let page = std::fs::read_to_string(write_report(run.path()).unwrap()).unwrap();
+        check(
+            &page,
+            &[
+                "The reward <q>&lt;r&gt;</q> rose from \u{2212}2.00 k&amp;B to <b>\u{2212}1.00 k&amp;B</b> in 1 epoch (<b>+1.00 k&amp;B</b>, 50 %",
+                "seen in training, with seeds that training never used",
+                "2 of 2 prompts",
+                "to 10 % of",
+                "<h3>a &#39;cat&#39;</h3>",
+                "viewBox=\"4 0 2 2\"",
+                "data-show=\"0=run0-epoch1\">after epoch 1: reward \u{2212}1.00 k&amp;B",
+                "Left out, because it is no PNG picture: epoch_0002.png.",
+                "x</th><td>&quot;&lt;script&gt;&quot;",
+                "1 min 01 s: sampling 1 min 01 s",
+                "are 0 at every update",
+                "1 of 3: 1 update, 64 pictures scored",
+            ],
+        );
+        assert!(!page.contains("unseen prompts") && !page.contains("never used,"), "{page}");
+        assert_eq!(page.matches("<script").count(), 1);
+        assert!(!page.contains("http://") && !page.contains("https://"));
+    }
+
+    #[test]
+    fn the_page_is_the_committed_one() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("run-001");
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("metrics.jsonl"), METRICS).unwrap();
+        std::fs::write(path.join("config.toml"), "[train]\nlearning-rate = 0.125\n").unwrap();
+        let page = std::fs::read_to_string(write_report(&path).unwrap()).unwrap();
+        insta::assert_snapshot!(page.replace(STYLE, "…\n").replace(SCRIPT, "…\n"));
+    }
+
+    #[test]
+    fn a_run_that_has_hardly_begun_has_a_page() {
+        for metrics in
+            ["", "{\"kind\":\"run\"}\n", "{\"kind\":\"eval\",\"epoch\":0,\"reward_mean\":null}\n{\"kind\":\"ep"]
+        {
+            let run = run(metrics);
+            let page = std::fs::read_to_string(write_report(run.path()).unwrap()).unwrap();
+            check(&page, &["There are not two evaluations yet"]);
+            assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
+        }
+    }
+
+    #[test]
+    fn several_runs_stand_in_one_page() {
+        let (a, b) = (run(METRICS), run(&METRICS.replace("-1.0,", "-0.5,")));
+        std::fs::write(a.path().join("config.toml"), "[train]\nlearning-rate = 1e-3\nbatch-size = 8\n").unwrap();
+        std::fs::write(b.path().join("config.toml"), "[train]\nlearning-rate = 2e-3\nbatch-size = 8\n").unwrap();
+        let path = a.path().join("both.html");
+        write_comparison(&[a.path(), b.path()], &path).unwrap();
+        let page = std::fs::read_to_string(&path).unwrap();
+        check(
+            &page,
+            &[
+                "2 runs of the same model, reward, evaluation prompts and seeds.",
+                "<th>train.learning-rate</th><td>0.001</td><td>0.002</td>",
+                "epoch 1: \u{2212}0.500",
+                "epoch 1: \u{2212}1.00",
+                "Reward for divergence",
+            ],
+        );
+        assert!(!page.contains("<th>train.batch-size</th>"));
     }
 
     #[test]

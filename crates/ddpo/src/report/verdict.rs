@@ -8,12 +8,16 @@ use super::records::Records;
 
 /// Moving this much farther from the base model between two evaluations wants a gain to show for it.
 ///
-/// There is no limit on the divergence itself: it grows with the size of a latent and the number of steps, so that one
-/// number would be wrong for most models.
+/// The divergence itself has no limit in nats: it grows with the size of a latent and the number of steps, so that one number
+/// would be wrong for most models. [`FAR`] is its limit in standard deviations.
 const KL_GROWTH: f64 = 1.5;
 
 /// A gain since the last evaluation below this share of the whole gain is none.
 const GAIN_SHARE: f64 = 0.05;
+
+/// From here on a step lands where the base model would practically never go: its own draws are within three standard
+/// deviations 99.7 times of 100.
+const FAR: f64 = 3.0;
 
 /// Below this share of the base model's diversity, images have become alike.
 const DIVERSITY_LIMIT: f64 = 0.7;
@@ -22,14 +26,16 @@ const DIVERSITY_LIMIT: f64 = 0.7;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Warning {
-    /// The optimised reward is no better on unseen prompts than the base model's.
+    /// The optimised reward is no better than the base model's.
     NoGain {
+        /// Whether the evaluation's prompts were training's, too; `None` where that is not known.
+        unseen: Option<bool>,
         /// The base model's mean.
         base: f64,
         /// The last evaluation's mean.
         last: f64,
     },
-    /// The reward on unseen prompts has come down from its best.
+    /// The reward has come down from its best.
     PastBest {
         /// The epoch of the best evaluation.
         epoch: u64,
@@ -54,6 +60,13 @@ pub enum Warning {
         /// Nats a trajectory at the last one.
         last: f64,
     },
+    /// The model has gone where the base model never goes.
+    Far {
+        /// Nats a trajectory.
+        nats: f64,
+        /// How far a step is from the base model's, in standard deviations of its noise.
+        shift: f64,
+    },
     /// Images have become alike.
     LessDiverse {
         /// The base model's diversity.
@@ -66,14 +79,14 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoGain { base, last } => write!(
+            Self::NoGain { unseen, base, last } => write!(
                 f,
-                "On prompts and seeds that training never used, the reward is no better than the base model's ({base:.3} before, {last:.3} now)."
+                "On {}, the reward is no better than the base model's ({base:.3} before, {last:.3} now).",
+                evaluated(*unseen)
             ),
-            Self::PastBest { epoch, best, last } => write!(
-                f,
-                "On unseen prompts the reward was best after epoch {epoch} ({best:.3}) and has fallen since ({last:.3})."
-            ),
+            Self::PastBest { epoch, best, last } => {
+                write!(f, "The reward was best after epoch {epoch} ({best:.3}) and has fallen since ({last:.3}).")
+            }
             Self::HeldOutFell { name, base, last } => {
                 write!(
                     f,
@@ -82,7 +95,11 @@ impl fmt::Display for Warning {
             }
             Self::MovedForNothing { before, last } => write!(
                 f,
-                "Since the evaluation before the last, the divergence from the base model grew from {before:.1} to {last:.1} nats and the reward on unseen prompts did not: look at the images."
+                "Since the evaluation before the last, the divergence from the base model grew from {before:.1} to {last:.1} nats and the reward did not: look at the images."
+            ),
+            Self::Far { nats, shift } => write!(
+                f,
+                "The model is far from the base model ({nats:.0} nats): each denoising step lands {shift:.1} standard deviations of its own noise from where the base model would. See whether the images still show what they were asked for."
             ),
             Self::LessDiverse { base, last } => write!(
                 f,
@@ -91,6 +108,24 @@ impl fmt::Display for Warning {
             ),
         }
     }
+}
+
+/// What an evaluation is of, for a sentence that begins with "on".
+pub fn evaluated(unseen: Option<bool>) -> &'static str {
+    match unseen {
+        Some(true) => "unseen prompts and seeds",
+        Some(false) => "seen prompts, unseen seeds",
+        None => "the evaluation's prompts and seeds",
+    }
+}
+
+/// How far a step of the policy lands from where the base model's would, in standard deviations of the step's own noise: a
+/// root mean square over the values of a latent and the steps of a chain, of which the divergence is half the sum of squares.
+/// `None` where the run does not say how long a chain is, or nothing was measured.
+pub(super) fn shift(records: &Records, nats: f64) -> Option<f64> {
+    let chain = &records.run.as_ref()?.chain;
+    let values = (chain.steps * chain.latent.iter().product::<u64>()) as f64;
+    Some((2.0 * nats / values).sqrt()).filter(|shift| shift.is_finite())
 }
 
 /// What the evaluations say in short.
@@ -116,6 +151,7 @@ impl Verdict {
             reward: Some((base.reward_mean, last.reward_mean)),
             warnings: (reward_warning(records, base, last).into_iter())
                 .chain(moved_for_nothing(records, base, last))
+                .chain(far(records, last))
                 .chain(other_warnings(base, last))
                 .collect(),
         }
@@ -127,7 +163,7 @@ fn reward_warning(records: &Records, base: &EvalRecord, last: &EvalRecord) -> Op
     let best = records.evals.iter().max_by(|a, b| a.reward_mean.total_cmp(&b.reward_mean))?;
     let gain = best.reward_mean - base.reward_mean;
     if last.reward_mean <= base.reward_mean {
-        Some(Warning::NoGain { base: base.reward_mean, last: last.reward_mean })
+        Some(Warning::NoGain { unseen: records.has_unseen_prompts(), base: base.reward_mean, last: last.reward_mean })
     } else if best.reward_mean - last.reward_mean > 0.25 * gain {
         Some(Warning::PastBest { epoch: best.epoch, best: best.reward_mean, last: last.reward_mean })
     } else {
@@ -141,6 +177,11 @@ fn moved_for_nothing(records: &Records, base: &EvalRecord, last: &EvalRecord) ->
     let gained = last.reward_mean - before.reward_mean;
     let nothing = gained <= GAIN_SHARE * (last.reward_mean - base.reward_mean).abs();
     (from > 0.0 && to > KL_GROWTH * from && nothing).then_some(Warning::MovedForNothing { before: from, last: to })
+}
+
+fn far(records: &Records, last: &EvalRecord) -> Option<Warning> {
+    let shift = shift(records, last.kl_to_base).filter(|shift| *shift >= FAR)?;
+    Some(Warning::Far { nats: last.kl_to_base, shift })
 }
 
 fn other_warnings(base: &EvalRecord, last: &EvalRecord) -> Vec<Warning> {
@@ -176,6 +217,33 @@ mod tests {
         for (text, expected) in texts.iter().zip(expected) {
             assert!(text.contains(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn far_is_three_standard_deviations_a_step() {
+        let chain = ddpo_train::ChainRecord { steps: 10, latent: [4, 4, 5], ..Default::default() };
+        let run = ddpo_train::RunRecord { chain, ..Default::default() };
+        let records = |kl: f64| {
+            let evals = vec![eval(0, -2.0, 0.0, 1.0), EvalRecord { held_out: [].into(), ..eval(4, -1.0, kl, 1.0) }];
+            Records { run: Some(run.clone()), evals, ..Records::default() }
+        };
+        // Half of the square, for each of 800 values.
+        assert_eq!(shift(&records(0.0), 3600.0), Some(3.0));
+        assert_eq!(Verdict::of(&records(3500.0)).warnings, []);
+        assert_eq!(Verdict::of(&records(3600.0)).warnings, [Warning::Far { nats: 3600.0, shift: 3.0 }]);
+        assert_eq!(shift(&Records::default(), 3600.0), None);
+    }
+
+    #[test]
+    fn shared_prompts_are_never_called_unseen() {
+        let said = |disjoint: bool| {
+            let prompts = ddpo_train::PromptsRecord { disjoint, ..Default::default() };
+            let run = ddpo_train::RunRecord { prompts, ..Default::default() };
+            let evals = vec![eval(0, -2.0, 0.0, 1.0), eval(4, -3.0, 1.0, 0.9)];
+            Verdict::of(&Records { run: Some(run), evals, ..Records::default() }).warnings[0].to_string()
+        };
+        assert!(said(true).starts_with("On unseen prompts and seeds, "), "{}", said(true));
+        assert!(said(false).starts_with("On seen prompts, unseen seeds, "), "{}", said(false));
     }
 
     #[test]

@@ -1,0 +1,73 @@
+//! Means with their 95 % intervals.
+
+/// A mean with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// The mean.
+    pub mean: f64,
+    /// Half the width of the interval, by Student's distribution; NaN where a single value says nothing of it.
+    pub half: f64,
+}
+
+impl Estimate {
+    /// The mean of independent values and its interval.
+    pub fn of(values: &[f64]) -> Self {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
+        Self { mean, half: student(values.len().saturating_sub(1)) * (variance / n).sqrt() }
+    }
+
+    /// The mean over the samples of an evaluation, where sample i has the prompt i modulo `prompts`.
+    ///
+    /// Samples of one prompt are alike, so that the prompts are what is independent: the interval says what other prompts
+    /// would give. With a single prompt it says what other seeds would.
+    pub fn over_prompts(values: &[f64], prompts: usize) -> Self {
+        if prompts < 2 || values.len() <= prompts {
+            return Self::of(values);
+        }
+        let mean = |prompt: usize| {
+            let values: Vec<f64> = values.iter().skip(prompt).step_by(prompts).copied().collect();
+            values.iter().sum::<f64>() / values.len() as f64
+        };
+        Self::of(&(0..prompts).map(mean).collect::<Vec<_>>())
+    }
+}
+
+/// The 97.5 % quantile of Student's distribution; NaN without a degree of freedom.
+fn student(freedom: usize) -> f64 {
+    const FEW: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
+    if let Some(few) = FEW.get(freedom.wrapping_sub(1)) {
+        return *few;
+    }
+    if freedom == 0 {
+        return f64::NAN;
+    }
+    // Abramowitz and Stegun, 26.7.5, at the normal distribution's quantile.
+    let n = freedom as f64;
+    1.959_964 + 2.372_27 / n + 2.822_5 / n.powi(2) + 2.555_9 / n.powi(3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_interval_is_students() {
+        let estimate = Estimate::of(&[1.0, 2.0, 3.0]);
+        assert!((estimate.mean - 2.0).abs() < 1e-12 && (estimate.half - 4.303 / 3f64.sqrt()).abs() < 1e-9);
+        assert!(Estimate::of(&[1.0]).half.is_nan() && Estimate::of(&[]).mean.is_nan());
+        // Tables of the distribution.
+        for (freedom, quantile) in [(9, 2.262), (10, 2.228), (15, 2.131), (30, 2.042), (120, 1.980)] {
+            assert!((student(freedom) - quantile).abs() < 1e-3, "{freedom}: {}", student(freedom));
+        }
+    }
+
+    #[test]
+    fn samples_of_one_prompt_count_once() {
+        let prompts = Estimate::over_prompts(&[1.0, 5.0, 3.0, 7.0], 2);
+        assert_eq!(prompts, Estimate::of(&[2.0, 6.0]));
+        assert_eq!(Estimate::over_prompts(&[1.0, 5.0], 1), Estimate::of(&[1.0, 5.0]));
+        assert_eq!(Estimate::over_prompts(&[1.0, 5.0], 8), Estimate::of(&[1.0, 5.0]));
+    }
+}
