@@ -98,6 +98,9 @@ pub struct Train {
     /// Set any option of the configuration; may be given more than once
     #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
     pub set: Vec<String>,
+    /// Say what would be done and what it would cost, and do nothing: no run directory is made
+    #[arg(long)]
+    pub dry_run: bool,
     /// Go on with a run from its last checkpoint; without a value, with the one in --run-dir
     #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["config", "preset", "name"], value_hint = ValueHint::DirPath)]
     pub resume: Option<Option<PathBuf>>,

@@ -1,5 +1,6 @@
 //! The `ddpo` binary: the only code that prints, and the only one that knows of terminals, signals and hints.
 
+mod announcement;
 mod args;
 mod commands;
 mod failure;
@@ -7,6 +8,7 @@ mod interrupt;
 mod numbers;
 mod progress;
 mod run_name;
+mod summary;
 mod values;
 
 use std::process::ExitCode;

@@ -8,10 +8,11 @@ use ddpo::LoadedModel;
 use ddpo::device::DeviceName;
 use ddpo::hub::{Hub, HubEvent};
 use ddpo::model::ModelSource;
-use ddpo::train::{EpochRecord, EvalRecord, Event, Progress, Record, Stage, Tracker, UpdateRecord};
+use ddpo::train::{EpochRecord, EvalRecord, Event, Progress, Record, RunRecord, Stage, Tracker, UpdateRecord};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use crate::numbers::{duration, sparkline};
+use crate::summary;
 
 /// Epochs shown in the curve at most.
 const CURVE: usize = 40;
@@ -19,6 +20,8 @@ const CURVE: usize = 40;
 /// Follows a run on stdout (lines) and stderr (bars, warnings).
 pub struct Console {
     epochs: u64,
+    /// What the run is, once it is known.
+    run: Option<RunRecord>,
     started: Instant,
     /// Epochs done in this process, for the time left.
     finished: u64,
@@ -28,10 +31,11 @@ pub struct Console {
 }
 
 impl Console {
-    /// A console for a run of so many epochs.
-    pub fn new(epochs: usize) -> Self {
+    /// A console for a run of so many epochs; of one that goes on it is known what it is.
+    pub fn new(epochs: usize, run: Option<RunRecord>) -> Self {
         Self {
             epochs: epochs as u64,
+            run,
             started: Instant::now(),
             finished: 0,
             rewards: Vec::new(),
@@ -75,11 +79,12 @@ impl Console {
             String::new()
         };
         line(&format!(
-            "epoch {}/{}  reward {:.4} ± {:.4}{clipped}  {:.2} images/s (sampling {:.1} s, scoring {:.1} s, training {:.1} s)  {} left{curve}",
+            "epoch {}/{}  reward {:.3} ± {:.3}{}{clipped}  {:.2} images/s (sampling {:.1} s, scoring {:.1} s, training {:.1} s)  {} left{curve}",
             record.epoch,
             self.epochs,
             record.reward_mean,
             record.reward_std,
+            summary::unit(self.run.as_ref().map(|run| &run.reward)),
             record.images_per_second,
             record.sample_seconds,
             record.reward_seconds,
@@ -88,10 +93,11 @@ impl Console {
         ));
     }
 
-    /// The epoch's clip fraction; a regression has none.
+    /// The epoch's clip fraction. A regression has none, and before an epoch's first update the ratio is 1: with one update
+    /// nothing can be clipped.
     fn clipped(&mut self) -> String {
         let fractions = std::mem::take(&mut self.clip_fractions);
-        if fractions.is_empty() {
+        if fractions.len() < 2 {
             return String::new();
         }
         format!("  clipped {:.0} %", 100.0 * fractions.iter().sum::<f64>() / fractions.len() as f64)
@@ -99,14 +105,7 @@ impl Console {
 
     fn evaluation(&mut self, record: &EvalRecord) {
         self.clear();
-        let name = if record.epoch == 0 { "base model".to_owned() } else { format!("after epoch {}", record.epoch) };
-        let others = record.held_out.iter().map(|(name, value)| format!("  {name} {value:.4}")).collect::<String>();
-        let improved =
-            record.improved.map(|share| format!("  better on {:.0} % of prompts", 100.0 * share)).unwrap_or_default();
-        line(&format!(
-            "held out, {name}: reward {:.4}{others}{improved}  divergence {:.3} nats  diversity {:.3}",
-            record.reward_mean, record.kl_to_base, record.diversity
-        ));
+        line(&summary::evaluation(record, self.run.as_ref()));
     }
 
     fn update(&mut self, record: &UpdateRecord) {
@@ -122,6 +121,7 @@ impl Tracker for Console {
     fn record(&mut self, event: &Event<'_>) -> ddpo::train::Result<()> {
         match event {
             Event::Progress(progress) => self.progress(*progress),
+            Event::Record(Record::Run(run)) => self.run = Some((**run).clone()),
             Event::Record(Record::Epoch(record)) => self.epoch(record),
             Event::Record(Record::Update(record)) => self.update(record),
             Event::Record(Record::Eval(record)) => self.evaluation(record),

@@ -142,6 +142,29 @@ fn what_cannot_be_run_is_named_and_leaves_nothing() {
 }
 
 #[test]
+fn a_dry_run_says_what_it_would_cost_and_makes_nothing() {
+    let directory = workplace();
+    let text = check_done(&ddpo(directory.path(), &["train", "--model", "tiny", "--dry-run"]));
+    let of =
+        |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{text}")).trim();
+    assert_eq!(of("epoch"), "256 images of 50 steps at guidance 5, 4 updates of 64 images");
+    assert!(of("work").starts_with("an epoch: 25,600 passes through the UNet to sample and 25,600 to train"), "{text}");
+    assert!(of("time").contains(" an epoch (sampling ") && of("time").contains(" in all; estimated"), "{text}");
+    assert!(of("memory").ends_with(" MiB"), "{text}");
+    assert!(!directory.path().join("runs").exists());
+    // What cannot be run is refused as ever.
+    let output = ddpo(directory.path(), &["train", "--model", "tiny", "--dry-run", "--set", "sample.width=17"]);
+    assert_eq!(output.status.code(), Some(1));
+    // A run of many years is warned of.
+    let output = ddpo(directory.path(), &["train", "--model", "tiny", "--dry-run", "--epochs", "1000000000"]);
+    let warning = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        warning.starts_with("warning: this run takes about ") && warning.contains(" years on this machine"),
+        "{warning}"
+    );
+}
+
+#[test]
 fn a_run_from_start_to_report() {
     let directory = workplace();
     let at = |args: &[&str]| ddpo(directory.path(), args);

@@ -66,8 +66,8 @@ pub use ddpo_rewards::{RewardContext, RewardFactory, RewardPlan, RewardRegistry}
 pub use ddpo_train as train;
 pub use error::{Error, Result};
 pub use recipe::{
-    ClassifyRequest, LoadedModel, MeasureRequest, Measurement, Product, RunDirectory, SampleRequest, Sampled, Session,
-    SessionBuilder, Step, TrainOutcome, classify, measure, sample, score,
+    ClassifyRequest, ComputeRate, CostEstimate, LoadedModel, MeasureRequest, Measurement, Product, RunDirectory,
+    SampleRequest, Sampled, Session, SessionBuilder, Step, TrainOutcome, classify, measure, sample, score,
 };
 
 /// The programs of the guide, compiled.

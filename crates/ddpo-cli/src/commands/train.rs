@@ -6,16 +6,22 @@ use std::process::ExitCode;
 use anyhow::Result;
 use ddpo::config::{Layers, Preset, RunPlan};
 use ddpo::prompts::PromptSplit;
-use ddpo::{RunDirectory, Session, TrainOutcome};
+use ddpo::report::Records;
+use ddpo::{ComputeRate, CostEstimate, LoadedModel, RunDirectory, Session, TrainOutcome};
 
+use crate::announcement::announce;
 use crate::args::Train;
 use crate::interrupt::stop_on_signal;
 use crate::numbers::counted;
 use crate::progress::{Console, line, open_model, warn_of_truncations};
 use crate::run_name::run_name;
+use crate::summary::summarise;
 
 /// Where runs go when no directory is named.
 const RUNS: &str = "runs";
+
+/// Where a run's records are in its directory.
+const METRICS: &str = "metrics.jsonl";
 
 /// Trains, or goes on training. A run that was interrupted is not done, and its exit code says so.
 pub fn run(args: &Train) -> Result<ExitCode> {
@@ -27,14 +33,20 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     }
     ddpo::device::set_threads(plan.config.run.threads);
     let loaded = open_model(&plan.model, plan.config.model.variant.as_deref(), plan.device)?;
+    if args.dry_run {
+        return dry_run(&plan, &loaded, &path);
+    }
     let session = match resumed {
         Some(_) => Session::resume(plan.clone(), &path),
         None => Session::create(plan.clone(), &path),
     };
+    // A run that was killed at once has no records yet, and says again what it is.
+    let described = Records::read(&path.join(METRICS)).ok().and_then(|records| records.run);
+    let console = Console::new(plan.config.run.epochs, described);
     let stop = stop_on_signal("finishing this step and writing a checkpoint")?;
-    let session = session.model(loaded).tracker(Console::new(plan.config.run.epochs)).stop(stop).open()?;
+    let session = session.model(loaded).tracker(console).stop(stop).open()?;
     let prompts = session.prompts();
-    announce(&plan, prompts, &path);
+    announce(&plan, prompts, &path, &CostEstimate::new(&plan, session.model(), ComputeRate::measure())?);
     if resumed.is_some() {
         line(&going_on(session.epochs_done(), plan.config.run.epochs as u64));
     }
@@ -42,7 +54,7 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     warn_of_truncations(session.model(), prompts.training.iter().chain(&prompts.evaluation).chain([negative]))?;
     match session.run()? {
         TrainOutcome::Finished { product, report } => {
-            summarise(&path)?;
+            summarise(&Records::read(&path.join(METRICS))?);
             line(&format!("product: {product}\nreport:  {}", report.display()));
             Ok(ExitCode::SUCCESS)
         }
@@ -63,6 +75,14 @@ fn going_on(done: u64, epochs: u64) -> String {
         }
         _ => format!("goes on  after epoch {done} of {epochs}"),
     }
+}
+
+/// Says what would be done, as far as that is known without doing it.
+fn dry_run(plan: &RunPlan, loaded: &LoadedModel, path: &Path) -> Result<ExitCode> {
+    let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
+    loaded.check(plan)?;
+    announce(plan, &prompts, path, &CostEstimate::new(plan, loaded, ComputeRate::measure())?);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The run to go on with, if there is one to go on with.
@@ -145,47 +165,5 @@ fn push_prompts(layers: &mut Layers, prompts: &str) -> Result<()> {
         return Ok(layers.push_value(&origin, "prompts.path", prompts)?);
     }
     ddpo::prompts::PromptSource::named(prompts)?;
-    Ok(())
-}
-
-fn announce(plan: &RunPlan, prompts: &PromptSplit, path: &Path) {
-    let config = &plan.config;
-    let rewards: Vec<String> = plan
-        .reward
-        .iter()
-        .map(|term| match term.weight {
-            1.0 => term.reward.to_string(),
-            weight => format!("{weight} x {}", term.reward),
-        })
-        .collect();
-    line(&format!("run      {}", path.display()));
-    line(&format!(
-        "model    {} on {}, {} {}",
-        plan.model, config.run.device, config.train.parameters, config.train.algorithm
-    ));
-    line(&format!("reward   {}", rewards.join(" + ")));
-    let held_out = if prompts.disjoint {
-        format!("{} held out", prompts.evaluation.len())
-    } else {
-        "too few to hold any out: evaluation shares them, with other seeds".into()
-    };
-    line(&format!("prompts  {} to train on, {held_out}", prompts.training.len()));
-    line(&format!(
-        "epoch    {} of {} at guidance {}, {} of {}",
-        counted(plan.samples_per_epoch, "image"),
-        counted(config.sample.steps, "step"),
-        config.sample.guidance,
-        counted(plan.updates_per_epoch, "update"),
-        counted(plan.images_per_update(), "image"),
-    ));
-}
-
-fn summarise(path: &Path) -> Result<()> {
-    let records = ddpo::report::Records::read(&path.join("metrics.jsonl"))?;
-    let verdict = ddpo::report::Verdict::of(&records);
-    if let Some((base, last)) = verdict.reward {
-        line(&format!("reward on unseen prompts and seeds: {base:.4} before, {last:.4} after"));
-    }
-    verdict.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
     Ok(())
 }

@@ -49,7 +49,7 @@ pub(super) fn parts(
 
 /// How much is worked on at once: a piece a core while the activations of a micro-batch are small, because barriers would cost
 /// more than the memory; one piece by all cores where they are not.
-fn lanes(plan: &RunPlan, loaded: &LoadedModel, [_, height, width, _]: [usize; 4]) -> usize {
+pub(super) fn lanes(plan: &RunPlan, loaded: &LoadedModel, [_, height, width, _]: [usize; 4]) -> usize {
     /// Values of the first layer's output over a micro-batch, from where on barriers are a small part of the time.
     const LARGE: usize = 1 << 20;
     let channels = loaded.pipeline().unet.config().blocks.first().map_or(0, |block| block.channels);

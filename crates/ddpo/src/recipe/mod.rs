@@ -4,6 +4,7 @@ mod assembly;
 mod classify;
 mod description;
 mod directory;
+mod estimate;
 mod grids;
 mod identity;
 mod loaded;
@@ -19,6 +20,7 @@ mod trace;
 
 pub use classify::{ClassifyRequest, classify};
 pub use directory::{Product, RunDirectory};
+pub use estimate::{ComputeRate, CostEstimate};
 pub use loaded::LoadedModel;
 pub use measure::{MeasureRequest, Measurement, measure};
 pub use sample::{SampleRequest, Sampled, sample};
