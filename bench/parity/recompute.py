@@ -40,7 +40,7 @@ def gaussian(kind, scheduler, index, output, x, eta):
     return ((stepped - up * z) / scale).float(), (up / scale).item()
 
 
-def recompute(model, trace, lora=None):
+def recompute(model, trace, lora=None, clip_skip=None):
     """The largest differences: of embeddings, log-probabilities and images."""
     t, request = read(trace)
     pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None, requires_safety_checker=False)
@@ -50,7 +50,8 @@ def recompute(model, trace, lora=None):
     scheduler = CLASSES[kind].from_config(pipe.scheduler.config)
     scheduler.set_timesteps(request["steps"])
     prompts = request["prompts"]
-    positive, negative = pipe.encode_prompt(prompts, "cpu", 1, True, negative_prompt=[request["negative_prompt"]] * len(prompts))
+    positive, negative = pipe.encode_prompt(prompts, "cpu", 1, True, negative_prompt=[request["negative_prompt"]] * len(prompts),
+                                            clip_skip=clip_skip)
     embeds = max((positive - t["prompt_embeds"]).abs().max().item(), (negative - t["negative_prompt_embeds"]).abs().max().item())
     assert torch.allclose(scheduler.timesteps.float(), t["timesteps"]), (scheduler.timesteps, t["timesteps"])
 
@@ -85,8 +86,8 @@ def recompute(model, trace, lora=None):
 
 
 @torch.no_grad()
-def check(model, trace, lora=None):
-    embeds, log_probs, images = recompute(model, trace, lora)
+def check(model, trace, lora=None, clip_skip=None):
+    embeds, log_probs, images = recompute(model, trace, lora, clip_skip)
     good = embeds <= 1e-3 and log_probs <= 1e-3 and images <= 2 / 255
     print(f"{'ok  ' if good else 'FAIL'} embeddings {embeds:.1e}  log-probs {log_probs:.1e}  images {images * 255:.4f}/255", flush=True)
     return good

@@ -1,6 +1,6 @@
 """Samples random pipelines with `ddpo`, recomputes every number with diffusers, and takes adapters and models both ways.
 
-usage: run.py DDPO OUT        (DDPO: the program; OUT: a directory for models, adapters and traces)
+usage, in the root of the repository: run.py DDPO OUT        (DDPO: the program; OUT: a directory for models, adapters and traces)
 """
 import os, subprocess, sys
 import torch
@@ -9,11 +9,14 @@ import diffusers
 from diffusers import StableDiffusionPipeline
 from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
+from safetensors.torch import save_file
 
 # A long prompt is among the cases, and what is cut off it is none of the output.
 transformers.logging.set_verbosity_error()
 diffusers.utils.logging.set_verbosity_error()
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.abspath("crates/ddpo-models/fixtures"))
+import make_single_file
 from random_pipeline import make
 from recompute import check
 
@@ -40,6 +43,14 @@ def sample(program, out, model, trace, *more):
     args = ["sample", "--model", model, "--prompt", "a cat", LONG, "--count", "2", "--steps", "10", "--seed", "3", *more]
     guidance = [] if "--guidance" in more else ["--guidance", "5"]
     ddpo(program, *args, *guidance, "--out", f"{out}/images", "--trace", trace)
+
+
+def single_file(model, path, version_2):
+    """The pipeline in the original layout, which diffusers reads as the pipeline, tensor by tensor."""
+    pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None)
+    save_file(make_single_file.single_file(pipe, version_2), path, metadata={"format": "pt"})
+    make_single_file.check(path, model)
+    return path
 
 
 def peft_adapter(model, out):
@@ -75,6 +86,13 @@ def main(program, out):
             sample(program, out, model, trace, *more)
             print(f"{kind}, {name}: ", end="")
             good &= check(model, trace)
+        checkpoint = single_file(model, f"{out}/{kind}-single.safetensors", kind == "sd2")
+        sample(program, out, checkpoint, trace, "--model-config", model)
+        print(f"{kind}, a one-file checkpoint: ", end="")
+        good &= check(model, trace)
+        sample(program, out, model, trace, "--clip-skip", "1", "--negative-prompt", "blurry")
+        print(f"{kind}, clip skip 1: ", end="")
+        good &= check(model, trace, clip_skip=1)
         adapter = peft_adapter(model, f"{out}/{kind}-peft")
         sample(program, out, model, trace, "--lora", adapter)
         print(f"{kind}, an adapter of PEFT's: ", end="")

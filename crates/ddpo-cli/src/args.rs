@@ -8,7 +8,7 @@ use ddpo::pretrain::PretrainConfig;
 
 use crate::values::{self, at_least_one, or_default, or_run_default};
 
-const MODEL: &str = "`emoji` (embedded), a diffusers directory, or a hub id `org/name[@revision]`";
+const MODEL: &str = "`emoji` (embedded), a diffusers directory, a one-file checkpoint, or a hub id `org/name[@revision]`";
 const DEVICE: &str = "Where to compute: cpu";
 const STEPS: &str = "Denoising steps";
 const GUIDANCE: &str = "Classifier-free guidance; 1 switches it off";
@@ -65,6 +65,9 @@ pub struct Train {
     /// The model to fine-tune
     #[arg(long, value_name = "M", help = or_default(MODEL, "model.path"), value_parser = values::models(), hide_possible_values = true)]
     pub model: Option<String>,
+    /// Of a one-file checkpoint: the diffusers directory or the hub id that has its tokenizer and its configurations
+    #[arg(long, value_name = "DIR|ID")]
+    pub model_config: Option<String>,
     /// The algorithm
     #[arg(long, value_name = "A", help = or_default(&values::algorithms().list("The algorithm"), "train.algorithm"), value_parser = values::algorithms(), hide_possible_values = true)]
     pub algorithm: Option<String>,
@@ -112,6 +115,9 @@ pub struct Sample {
     /// The model
     #[arg(long, value_name = "M", help = or_run_default(MODEL, "model.path"), value_parser = values::models(), hide_possible_values = true)]
     pub model: Option<String>,
+    /// Of a one-file checkpoint: the diffusers directory or the hub id that has its tokenizer and its configurations
+    #[arg(long, value_name = "DIR|ID")]
+    pub model_config: Option<String>,
     /// Which weight files to prefer, such as fp16 [default: the run's, else the plain files]
     #[arg(long, value_name = "V")]
     pub variant: Option<String>,
@@ -142,6 +148,10 @@ pub struct Sample {
     /// What guidance steers away from [default: the run's, else nothing]
     #[arg(long, value_name = "TEXT")]
     pub negative_prompt: Option<String>,
+    /// Last layers of the text encoder that prompts do not go through, as diffusers counts them: A1111's 2 is 1 here [default:
+    /// the run's, else 0]
+    #[arg(long, value_name = "N")]
+    pub clip_skip: Option<usize>,
     /// Image height in pixels [default: the run's, else the model's own]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub height: Option<usize>,
@@ -171,6 +181,9 @@ pub struct Evaluate {
     /// A model to measure
     #[arg(long, value_name = "M", help = MODEL, required_unless_present = "run", value_parser = values::models(), hide_possible_values = true)]
     pub model: Option<String>,
+    /// Of a one-file checkpoint: the diffusers directory or the hub id that has its tokenizer and its configurations
+    #[arg(long, value_name = "DIR|ID")]
+    pub model_config: Option<String>,
     /// An adapter to compare with the model alone, a file or a run, and how much of it; several are compared together
     #[arg(long, value_name = "FILE|RUN[:STRENGTH]")]
     pub lora: Vec<String>,
@@ -230,6 +243,9 @@ pub struct Classify {
     /// The model
     #[arg(long, value_name = "M", help = MODEL, default_value = "emoji", value_parser = values::models(), hide_possible_values = true)]
     pub model: String,
+    /// Of a one-file checkpoint: the diffusers directory or the hub id that has its tokenizer and its configurations
+    #[arg(long, value_name = "DIR|ID")]
+    pub model_config: Option<String>,
     /// What the images may show, separated by commas, as the model would be prompted for it
     #[arg(long, value_name = "A,B,...", value_delimiter = ',', required = true)]
     pub classes: Vec<String>,

@@ -14,6 +14,7 @@ mod policy;
 mod recompute;
 mod required;
 mod scheduler;
+mod single_file;
 mod unet;
 mod vae;
 
@@ -23,8 +24,9 @@ pub use denoiser::UnetDenoiser;
 pub use lora::{Lora, LoraConfig, LoraFormat};
 pub use pipeline::Pipeline;
 pub use policy::DiffusionPolicy;
-pub use required::{RequiredFiles, required_files};
+pub use required::{RequiredFiles, required_configuration, required_files};
 pub use scheduler::{Sampler, SchedulerConfig};
+pub use single_file::SingleFile;
 pub use unet::{BlockConfig, TextContext, Unet, UnetConfig};
 pub use vae::{LatentDistribution, Vae, VaeConfig};
 

@@ -13,6 +13,7 @@ use crate::{
     denoiser::UnetDenoiser,
     required::COMPONENTS,
     scheduler::SchedulerConfig,
+    single_file::{SingleFile, UNET, text_weights, unet_name, vae_name},
     unet::{Unet, UnetConfig},
     vae::{Vae, VaeConfig},
 };
@@ -36,6 +37,8 @@ pub struct Pipeline {
     pub tokenizer: Tokenizer,
     /// The noise levels and the meaning of a prediction.
     pub scheduler: SchedulerConfig,
+    /// How many of the text encoder's last layers prompts do not go through: diffusers' `clip_skip`.
+    pub clip_skip: usize,
 }
 
 /// The components of a `StableDiffusionPipeline` that are read, with the classes that are accepted.
@@ -68,30 +71,35 @@ impl Pipeline {
     ///
     /// Those of [`Pipeline::load`].
     pub fn load_variant(files: &ModelFiles, variant: Option<&str>, device: &Device) -> Result<Self> {
-        check_index(files)?;
-        let config = |folder: &str| files.text(&format!("{folder}/config.json"), "a component's configuration");
-        let unet = Unet::new(UnetConfig::from_json(&config("unet")?)?)?;
-        let vae = Vae::new(VaeConfig::from_json(&config("vae")?)?)?;
-        let text_encoder = TextEncoder::new(TextEncoderConfig::from_json(&config("text_encoder")?)?)?;
-        let scheduler = files.text("scheduler/scheduler_config.json", "the scheduler's configuration")?;
-        let scheduler = SchedulerConfig::from_json(&scheduler)?;
-        let tokenizer = Tokenizer::from_files(files)?;
+        let described = Described::read(files)?;
         let [of_unet, of_vae, of_text] = COMPONENTS;
-        let weights = |(folder, names), specs: &Specs| {
-            Weights::load(specs, &open_weights(files, folder, names, variant)?, device)
+        let open = |(folder, names)| open_weights(files, folder, names, variant);
+        let weights = [
+            Weights::load(described.unet.specs(), &open(of_unet)?, device)?,
+            Weights::load(described.vae.specs(), &open(of_vae)?, device)?,
+            described.text_encoder.load(&open(of_text)?, device)?,
+        ];
+        described.join(weights)
+    }
+
+    /// Reads a one-file checkpoint; everything but the weights is that of the diffusers directory `configuration`, whose own
+    /// weights, if it has any, are not looked at. Equal to diffusers' `from_single_file` with that `config`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pipeline::load`].
+    pub fn load_single_file(checkpoint: &SingleFile, configuration: &ModelFiles, device: &Device) -> Result<Self> {
+        let described = Described::read(configuration)?;
+        let (file, unet, vae) = (checkpoint.tensors(), &described.unet, &described.vae);
+        let load = |specs: &Specs, rename: &dyn Fn(&str) -> String, prefix: &str| {
+            Weights::load_renamed(specs, file, rename, |name| !name.starts_with(prefix), device)
         };
-        let pipeline = Self {
-            unet_weights: weights(of_unet, unet.specs())?,
-            vae_weights: weights(of_vae, vae.specs())?,
-            text_weights: weights(of_text, text_encoder.specs())?,
-            unet: Arc::new(unet),
-            vae: Arc::new(vae),
-            text_encoder: Arc::new(text_encoder),
-            tokenizer,
-            scheduler,
-        };
-        pipeline.check()?;
-        Ok(pipeline)
+        let weights = [
+            load(unet.specs(), &|name| unet_name(unet.config(), name), UNET)?,
+            load(vae.specs(), &|name| vae_name(vae.config(), checkpoint.vae(), name), checkpoint.vae())?,
+            text_weights(&described.text_encoder, file, device)?,
+        ];
+        described.join(weights)
     }
 
     /// Refuses parts that do not fit each other.
@@ -120,7 +128,7 @@ impl Pipeline {
         UnetDenoiser::new(self.unet.clone(), self.unet_weights.clone(), self.scheduler.prediction)
     }
 
-    /// The text states of prompts; a prompt that occurs several times is encoded once.
+    /// The text states of prompts, without the layers that are skipped; a prompt that occurs several times is encoded once.
     ///
     /// # Shapes
     ///
@@ -130,6 +138,19 @@ impl Pipeline {
     ///
     /// If there is no prompt, or one cannot be tokenized.
     pub fn encode_prompts(&self, prompts: &[String]) -> Result<Tensor<3>> {
+        self.encode_skipping(prompts, self.clip_skip)
+    }
+
+    /// The text states of what guidance steers away from, through all layers: diffusers skips none for them.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Pipeline::encode_prompts`].
+    pub fn encode_negative_prompts(&self, prompts: &[String]) -> Result<Tensor<3>> {
+        self.encode_skipping(prompts, 0)
+    }
+
+    fn encode_skipping(&self, prompts: &[String], skipped: usize) -> Result<Tensor<3>> {
         let mut ids = Vec::new();
         let mut places: BTreeMap<&str, i64> = BTreeMap::new();
         let mut rows: Vec<i64> = Vec::with_capacity(prompts.len());
@@ -140,7 +161,7 @@ impl Pipeline {
             }
             rows.extend(places.get(prompt.as_str()));
         }
-        let states = self.text_encoder.forward(&self.text_weights, &ids)?.hidden;
+        let states = self.text_encoder.forward_skipping(&self.text_weights, &ids, skipped)?.hidden;
         let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [prompts.len()]), &states.device());
         Ok(states.select(0, rows))
     }
@@ -261,6 +282,46 @@ impl Pipeline {
             "unet": ["diffusers", "UNet2DConditionModel"],
             "vae": ["diffusers", "AutoencoderKL"],
         })
+    }
+}
+
+/// A pipeline without weights: what its configurations and its tokenizer say.
+struct Described {
+    unet: Unet,
+    vae: Vae,
+    text_encoder: TextEncoder,
+    tokenizer: Tokenizer,
+    scheduler: SchedulerConfig,
+}
+
+impl Described {
+    fn read(files: &ModelFiles) -> Result<Self> {
+        check_index(files)?;
+        let config = |folder: &str| files.text(&format!("{folder}/config.json"), "a component's configuration");
+        let unet = Unet::new(UnetConfig::from_json(&config("unet")?)?)?;
+        let vae = Vae::new(VaeConfig::from_json(&config("vae")?)?)?;
+        let text_encoder = TextEncoder::new(TextEncoderConfig::from_json(&config("text_encoder")?)?)?;
+        let scheduler = files.text("scheduler/scheduler_config.json", "the scheduler's configuration")?;
+        let scheduler = SchedulerConfig::from_json(&scheduler)?;
+        Ok(Self { unet, vae, text_encoder, tokenizer: Tokenizer::from_files(files)?, scheduler })
+    }
+
+    /// The pipeline with the weights of UNet, autoencoder and text encoder.
+    fn join(self, weights: [Weights; 3]) -> Result<Pipeline> {
+        let [unet_weights, vae_weights, text_weights] = weights;
+        let pipeline = Pipeline {
+            unet_weights,
+            vae_weights,
+            text_weights,
+            unet: Arc::new(self.unet),
+            vae: Arc::new(self.vae),
+            text_encoder: Arc::new(self.text_encoder),
+            tokenizer: self.tokenizer,
+            scheduler: self.scheduler,
+            clip_skip: 0,
+        };
+        pipeline.check()?;
+        Ok(pipeline)
     }
 }
 

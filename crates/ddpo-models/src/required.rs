@@ -36,16 +36,7 @@ const TOKENIZER: [&str; 6] = [
 pub fn required_files(listing: &[String], variant: Option<&str>) -> Result<RequiredFiles> {
     let names: BTreeSet<&str> = listing.iter().map(String::as_str).collect();
     let has = |name: &str| names.contains(name);
-    let mut required = RequiredFiles::default();
-    let configs = COMPONENTS.iter().map(|(folder, _)| format!("{folder}/config.json"));
-    let always = ["model_index.json", "scheduler/scheduler_config.json"].map(str::to_owned);
-    for name in always.into_iter().chain(configs) {
-        if !has(&name) {
-            return Err(missing(name, "a diffusers pipeline's"));
-        }
-        required.files.push(name);
-    }
-    required.files.extend(TOKENIZER.map(|name| format!("tokenizer/{name}")).into_iter().filter(|name| has(name)));
+    let mut required = required_configuration(listing)?;
     for (folder, library) in COMPONENTS {
         match find_weights(&has, folder, library, variant)? {
             Some(FoundWeights::File(name)) => required.files.push(name),
@@ -56,6 +47,26 @@ pub fn required_files(listing: &[String], variant: Option<&str>) -> Result<Requi
             None => return Err(missing(format!("{folder}/{}.safetensors", library.stem), "the weights")),
         }
     }
+    Ok(required)
+}
+
+/// Picks what describes a pipeline out of a repository's `listing`: everything but the weights.
+///
+/// # Errors
+///
+/// If a component has no configuration.
+pub fn required_configuration(listing: &[String]) -> Result<RequiredFiles> {
+    let has = |name: &str| listing.iter().any(|file| file == name);
+    let mut required = RequiredFiles::default();
+    let configs = COMPONENTS.iter().map(|(folder, _)| format!("{folder}/config.json"));
+    let always = ["model_index.json", "scheduler/scheduler_config.json"].map(str::to_owned);
+    for name in always.into_iter().chain(configs) {
+        if !has(&name) {
+            return Err(missing(name, "a diffusers pipeline's"));
+        }
+        required.files.push(name);
+    }
+    required.files.extend(TOKENIZER.map(|name| format!("tokenizer/{name}")).into_iter().filter(|name| has(name)));
     Ok(required)
 }
 

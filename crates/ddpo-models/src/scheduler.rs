@@ -11,27 +11,35 @@ use serde_json::{Value, json};
 const COMPONENT: &str = "scheduler";
 
 /// The schedulers whose configuration describes a model that DDIM can sample, as diffusers' `from_config` takes it.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 21] = [
     "DDIMScheduler",
+    "DDIMInverseScheduler",
+    "DDIMParallelScheduler",
     "PNDMScheduler",
     "DDPMScheduler",
+    "DDPMParallelScheduler",
     "EulerDiscreteScheduler",
     "EulerAncestralDiscreteScheduler",
     "HeunDiscreteScheduler",
     "LMSDiscreteScheduler",
     "DPMSolverMultistepScheduler",
+    "DPMSolverMultistepInverseScheduler",
     "DPMSolverSinglestepScheduler",
+    "DPMSolverSDEScheduler",
     "DEISMultistepScheduler",
     "UniPCMultistepScheduler",
     "KDPM2DiscreteScheduler",
     "KDPM2AncestralDiscreteScheduler",
     "LCMScheduler",
+    "SASolverScheduler",
+    "TCDScheduler",
 ];
 
 /// Fields that say how one of the [`KNOWN`] schedulers goes about its steps, and nothing about the model. The samplers of this
 /// crate have no use for them, and diffusers' `from_config` of these samplers drops them, too.
-const OF_OTHER_SAMPLERS: [&str; 26] = [
+const OF_OTHER_SAMPLERS: [&str; 30] = [
     "algorithm_type",
+    "corrector_order",
     "disable_corrector",
     "dynamic_thresholding_ratio",
     "euler_at_final",
@@ -40,8 +48,10 @@ const OF_OTHER_SAMPLERS: [&str; 26] = [
     "interpolation_type",
     "lambda_min_clipped",
     "lower_order_final",
+    "noise_sampler_seed",
     "original_inference_steps",
     "predict_x0",
+    "predictor_order",
     "sample_max_value",
     "sigma_max",
     "sigma_min",
@@ -49,6 +59,7 @@ const OF_OTHER_SAMPLERS: [&str; 26] = [
     "solver_order",
     "solver_p",
     "solver_type",
+    "tau_func",
     "time_shift_type",
     "timestep_scaling",
     "timestep_type",
@@ -120,8 +131,12 @@ impl Default for SchedulerConfig {
 }
 
 impl SchedulerConfig {
-    /// Reads a `scheduler_config.json` as diffusers' `DDIMScheduler.from_config` does: what another scheduler's file leaves
-    /// out has DDIM's default, and what only that scheduler has a use for is passed over. A field of no scheduler is refused.
+    /// Reads a `scheduler_config.json` as `DDIMScheduler.from_config(pipe.scheduler.config)` does in diffusers: what another
+    /// scheduler's file leaves out has DDIM's default, and what only that scheduler has a use for is passed over. A field of no
+    /// scheduler is refused.
+    ///
+    /// Two fields have one right value in a Stable Diffusion pipeline, which its constructor puts in the place of any other that
+    /// a file says: `clip_sample` is false, since latents may leave [-1, 1], and `steps_offset` is 1.
     ///
     /// # Errors
     ///
@@ -134,7 +149,7 @@ impl SchedulerConfig {
         }
         fields.fixed("thresholding", &[false.into()])?;
         let num_train_timesteps = size(COMPONENT, "num_train_timesteps", fields.take("num_train_timesteps", 1000)?)?;
-        let steps_offset = fields.take("steps_offset", 0)?;
+        let steps_offset = read_offset(&mut fields)?;
         let config = Self {
             num_train_timesteps,
             betas: read_betas(&mut fields)?,
@@ -314,9 +329,15 @@ fn read_spacing(fields: &mut Fields, offset: usize) -> Result<Spacing> {
     }
 }
 
+/// Whatever offset a file says, a pipeline takes 1; where it says none, DDIM has none.
+fn read_offset(fields: &mut Fields) -> Result<usize> {
+    Ok(fields.optional::<usize>("steps_offset")?.map_or(0, |_| 1))
+}
+
+/// Whatever a file says of clipping, a pipeline does not clip; where it says nothing, DDIM clips.
 fn read_clipping(fields: &mut Fields) -> Result<Clipping> {
     let range = fields.take("clip_sample_range", 1.0)?;
-    Ok(if fields.take("clip_sample", true)? { Clipping::Range(range) } else { Clipping::None })
+    Ok(fields.optional::<bool>("clip_sample")?.map_or(Clipping::Range(range), |_| Clipping::None))
 }
 
 #[cfg(test)]
@@ -330,6 +351,61 @@ mod tests {
         assert_eq!(SchedulerConfig::from_json(json).unwrap(), SchedulerConfig::default());
     }
 
+    fn read(json: &str) -> Result<SchedulerConfig> {
+        SchedulerConfig::from_json(json.as_bytes())
+    }
+
+    /// Computed with diffusers 0.35.1: `DDIMScheduler.from_config(pipe.scheduler.config)`, for files of many classes.
+    #[test]
+    fn outdated_values_are_corrected_as_diffusers_pipelines_do() {
+        let of = |more: &str| {
+            let config = read(&format!(r#"{{"_class_name": "PNDMScheduler", "skip_prk_steps": true{more}}}"#)).unwrap();
+            (config.clipping, config.steps_offset, config.spacing)
+        };
+        let leading = |offset| Spacing::Leading { offset };
+        assert_eq!(of(r#", "clip_sample": true, "steps_offset": 0"#), (Clipping::None, 1, leading(1)));
+        assert_eq!(of(r#", "clip_sample": false, "steps_offset": 2"#), (Clipping::None, 1, leading(1)));
+        assert_eq!(of(""), (Clipping::Range(1.0), 0, leading(0)));
+        assert_eq!(of(r#", "clip_sample_range": 2.0"#).0, Clipping::Range(2.0));
+    }
+
+    #[test]
+    fn every_scheduler_of_the_same_noise_levels_says_the_same_of_a_model() {
+        let levels = r#""beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "set_alpha_to_one": false,
+            "steps_offset": 1, "clip_sample": false"#;
+        for (class, own) in [
+            ("DPMSolverMultistepScheduler", r#""lambda_min_clipped": -Infinity, "variance_type": null"#),
+            ("DPMSolverSDEScheduler", r#""noise_sampler_seed": 1, "use_karras_sigmas": true"#),
+            (
+                "SASolverScheduler",
+                r#""predictor_order": 2, "corrector_order": 2, "tau_func": null, "lambda_min_clipped": -Infinity"#,
+            ),
+            ("TCDScheduler", r#""original_inference_steps": 50, "timestep_scaling": 10.0"#),
+            ("DDIMParallelScheduler", r#""sample_max_value": 1.0"#),
+        ] {
+            let config = read(&format!(r#"{{"_class_name": "{class}", {levels}, {own}}}"#)).unwrap();
+            assert_eq!(config, SchedulerConfig::default(), "{class}");
+        }
+    }
+
+    /// Their noise levels are not those of their betas, or they have none.
+    #[test]
+    fn schedulers_of_other_noise_levels_are_refused_by_name() {
+        for class in ["EDMEulerScheduler", "CogVideoXDDIMScheduler", "IPNDMScheduler", "ScoreSdeVeScheduler"] {
+            let error = read(&format!(r#"{{"_class_name": "{class}"}}"#)).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`scheduler` config field `_class_name` is \"{class}\"")), "{error}");
+        }
+        let error = read(r#"{"beta_start": NaN}"#).unwrap_err().to_string();
+        assert!(error.contains("`beta_start` is \"NaN\""), "{error}");
+    }
+
+    #[test]
+    fn an_impossible_eta_is_named() {
+        let config = SchedulerConfig::default();
+        let error = config.ddim(10, 2.0).unwrap_err().to_string();
+        assert!(error.starts_with("cannot lay out the sampler's steps: eta is 2"), "{error}");
+    }
+
     #[test]
     fn what_is_written_reads_back() {
         let config = SchedulerConfig {
@@ -337,7 +413,6 @@ mod tests {
             spacing: Spacing::Trailing,
             spacing_is_explicit: true,
             rescale_betas_zero_snr: true,
-            clipping: Clipping::Range(2.0),
             ..SchedulerConfig::default()
         };
         let json = config.to_json().to_string();

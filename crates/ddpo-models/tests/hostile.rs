@@ -13,8 +13,8 @@ use std::{
 };
 
 use burn::tensor::Device;
-use ddpo_models::{Lora, Pipeline, required_files};
-use ddpo_nn::{ModelFiles, shards_of};
+use ddpo_models::{Lora, Pipeline, SingleFile, required_files};
+use ddpo_nn::{Bytes, ModelFiles, TensorFile, shards_of};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -149,6 +149,25 @@ fn damaged_files_are_errors_or_models() {
     println!("{tried} damaged files, {loaded} of them still a model, the slowest after {slowest:?}");
     assert!(slowest < PATIENCE, "a damaged file took {slowest:?}");
     assert!(loaded > 0 && loaded < tried);
+}
+
+/// The header is damaged only, as no value of a tensor is looked at but for being finite.
+#[test]
+fn damaged_one_file_checkpoints_are_errors_or_models() {
+    let device = Device::default();
+    let (mut refused, mut taken) = (0, 0);
+    for (number, kind) in ["sd1", "sd2"].into_iter().cycle().take(200).enumerate() {
+        let whole = fs::read(fixtures().join(format!("{kind}_single.safetensors"))).unwrap();
+        let end = 8 + u64::from_le_bytes(*whole.first_chunk().unwrap()) as usize;
+        let (mut header, mut rng) = (whole[8..end].to_vec(), ChaCha8Rng::seed_from_u64(number as u64));
+        damage(&mut header, &mut rng);
+        let bytes = [&(header.len() as u64).to_le_bytes(), header.as_slice(), &whole[end..]].concat();
+        let loaded = TensorFile::open("file", vec![Bytes::Shared(bytes.into())])
+            .and_then(SingleFile::new)
+            .and_then(|file| Pipeline::load_single_file(&file, &ModelFiles::Directory(fixtures().join(kind)), &device));
+        if loaded.is_ok() { taken += 1 } else { refused += 1 }
+    }
+    assert!(refused > 100 && taken > 0, "{refused} refused, {taken} taken");
 }
 
 #[test]

@@ -35,6 +35,16 @@ pub enum Error {
         /// The file's name.
         name: String,
     },
+    /// A text that Git LFS leaves in the place of a large file.
+    #[error(
+        "`{name}` is a Git LFS pointer, which stands for {size} bytes, and not the file itself: fetch it with `git lfs pull`, or from the hub"
+    )]
+    LfsPointer {
+        /// The file's name.
+        name: String,
+        /// The size of what it stands for.
+        size: String,
+    },
     /// A JSON file that is not what it should be.
     #[error("cannot parse `{name}`: {reason}")]
     Json {

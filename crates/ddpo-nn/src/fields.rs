@@ -3,7 +3,10 @@
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    json::parse_json,
+};
 
 /// The object of one `config.json`, from which fields are taken until nothing unexplained is left.
 #[derive(Debug)]
@@ -19,9 +22,13 @@ impl Fields {
     ///
     /// If it is no JSON object.
     pub fn parse(component: &'static str, name: &str, json: &[u8]) -> Result<Self> {
-        let map = serde_json::from_slice(json);
-        let map = map.map_err(|error| Error::Json { name: name.to_owned(), reason: error.to_string() })?;
-        Ok(Self { component, map })
+        Ok(Self { component, map: parse_json(name, json)? })
+    }
+
+    /// The fields of an object that was one of these, of the same component.
+    #[must_use]
+    pub fn nested(&self, map: Map<String, Value>) -> Self {
+        Self { component: self.component, map }
     }
 
     /// Takes a field out; absence and null both mean `default`.
@@ -99,6 +106,11 @@ impl Fields {
     /// Whether a field is present and not null.
     pub fn has(&self, field: &str) -> bool {
         self.map.get(field).is_some_and(|value| !value.is_null())
+    }
+
+    /// Whether a field is a list.
+    pub fn is_list(&self, field: &str) -> bool {
+        self.map.get(field).is_some_and(Value::is_array)
     }
 
     /// Whether a field is present and null.

@@ -45,6 +45,7 @@
 mod error;
 mod fields;
 mod files;
+mod json;
 mod layers;
 mod params;
 mod text;
@@ -54,8 +55,9 @@ pub use error::{Error, Result};
 pub use fields::{Fields, divides, size};
 pub use files::{
     Bytes, FileDtype, FoundWeights, ModelFiles, TensorFile, WeightNames, encode, find_weights, map, open_weights,
-    shards_of, write_atomically, write_json,
+    refuse_lfs_pointer, shards_of, write_atomically, write_json,
 };
+pub use json::parse_json;
 pub use layers::{
     Attention, ClipActivation, ClipLayer, ClipLayerShape, Context, Conv, GroupNorm, KeysValues, LayerNorm, Linear,
     Resnet, ResnetShape, SelfAttention2d, Transformer, TransformerShape, downsample, upsample_to,

@@ -132,6 +132,39 @@ pub enum Error {
         /// The run.
         path: PathBuf,
     },
+    /// A folder of the hub's cache instead of a model in it.
+    #[error("cannot load the model {}: a folder of the hub's cache found, whose model is in {snapshots}", path.display())]
+    ModelIsCache {
+        /// The folder.
+        path: PathBuf,
+        /// Where models are in it.
+        snapshots: String,
+    },
+    /// A one-file checkpoint that fits two models.
+    #[error(
+        "cannot load the model {}: it is of Stable Diffusion 2, whose files do not say whether they predict noise or velocity: \
+         wanted a diffusers directory or a hub id that has its configuration (`model.config`, `--model-config`), such as \
+         stabilityai/stable-diffusion-2-1 (velocity, 768 pixels) or stabilityai/stable-diffusion-2-1-base (noise, 512 pixels)",
+        path.display()
+    )]
+    TwoReadings {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What is not in a one-file checkpoint could not be had.
+    #[error(
+        "cannot load the model {}: the file holds weights alone, and its tokenizer and configuration, wanted from `{id}`, could \
+         not be had; `--model-config` (`model.config`) names a diffusers directory that has them",
+        path.display()
+    )]
+    NoConfiguration {
+        /// The file.
+        path: PathBuf,
+        /// The model of the hub.
+        id: String,
+        /// Why.
+        source: Box<Error>,
+    },
     /// A part of a model in the place of the whole.
     #[error("cannot load the model {}: one part of a diffusers directory found, the directory wanted", path.display())]
     ModelIsPart {

@@ -51,6 +51,7 @@ pub mod pretrain;
 pub mod prompts;
 pub mod report;
 pub mod reward;
+mod single_file;
 
 mod error;
 mod paths;

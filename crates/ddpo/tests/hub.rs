@@ -17,7 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-const MODEL: HubModel<'static> = HubModel { id: "org/tiny", revision: "main", variant: None };
+const MODEL: HubModel<'static> = HubModel { id: "org/tiny", revision: "main", variant: None, weights: true };
 
 /// A model, a hub that has it, and a cache.
 struct Place {
@@ -79,6 +79,24 @@ fn only_what_a_pipeline_needs_is_fetched_and_only_once() {
     assert_eq!(again, snapshot);
     assert_eq!(place.server.requests(), ["GET /api/models/org/tiny/revision/v1"]);
     LoadedModel::open(&ModelSource::Directory(snapshot), DeviceName::Cpu).unwrap();
+}
+
+/// A one-file checkpoint has weights of its own.
+#[test]
+fn a_model_can_be_described_without_its_weights() {
+    let place = Place::new(Behaviour::default());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../ddpo-models/tests/fixtures/sd1_single.safetensors");
+    let source = ModelSource::parse(path.to_str().unwrap(), None).unwrap().with_config(Some("org/tiny")).unwrap();
+    let resolved = source.resolve(&place.hub(), None, &mut quiet).unwrap();
+    let ModelSource::File { config: Some(config), .. } = &resolved else { panic!("{resolved:?}") };
+    let ModelSource::Directory(snapshot) = &**config else { panic!("{config:?}") };
+    assert!(snapshot.join("tokenizer/vocab.json").is_file() && snapshot.join("unet/config.json").is_file());
+    assert!(!place.server.requests().iter().any(|request| request.contains(".safetensors")));
+    // The snapshot is no model for that, and the weights come once they are asked for.
+    assert!(place.hub().cached(MODEL).is_err());
+    place.hub().fetch(MODEL, &mut quiet).unwrap();
+    // The file is another model's than the description.
+    assert!(LoadedModel::open(&resolved, DeviceName::Cpu).is_err());
 }
 
 #[test]

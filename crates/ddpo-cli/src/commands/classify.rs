@@ -20,11 +20,12 @@ const SHOWN: usize = 3;
 
 /// Prints one line an image: the class and its posterior, and the next ones.
 pub fn run(args: &Classify) -> Result<()> {
-    let classes: Vec<String> = args.classes.iter().map(|class| class.trim().to_owned()).collect();
+    let classes = classes(&args.classes);
     let pictures = list_pictures(&args.images)?;
     let images = pictures.iter().map(|picture| read_image(&picture.path)).collect::<ddpo::Result<Vec<_>>>()?;
     let device = DeviceName::parse(args.device.as_deref().unwrap_or("cpu"))?;
-    let loaded = LoadedModel::open(&ModelSource::parse(&args.model, None)?, device)?;
+    let source = ModelSource::parse(&args.model, None)?.with_config(args.model_config.as_deref())?;
+    let loaded = LoadedModel::open(&source, device)?;
     let request = ClassifyRequest {
         classes,
         trials: args.trials,
@@ -47,6 +48,11 @@ pub fn run(args: &Classify) -> Result<()> {
         write_text(path, &(serde_json::to_string_pretty(&rows.collect::<Vec<_>>())? + "\n"))?;
     }
     Ok(())
+}
+
+/// The names between the commas; what a comma too many leaves is none.
+fn classes(names: &[String]) -> Vec<String> {
+    names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// `cat 0.981  dog 0.017  lion 0.002`.
@@ -74,4 +80,17 @@ fn to_json(image: &Path, classification: &Classification, classes: &[String]) ->
         "predictions": classification.cost(),
         "classes": ranking.into_iter().map(evidence).collect::<Vec<_>>(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_too_many_names_nothing() {
+        let of = |text: &str| classes(&text.split(',').map(str::to_owned).collect::<Vec<_>>());
+        assert_eq!(of("cat, dog ,"), ["cat", "dog"]);
+        assert_eq!(of(",cat,,a dog"), ["cat", "a dog"]);
+        assert_eq!(of(" , "), [""; 0]);
+    }
 }

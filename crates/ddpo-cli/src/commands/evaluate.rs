@@ -31,8 +31,11 @@ pub fn run(args: &Evaluate) -> Result<()> {
     let request = request(args, &config)?;
     let device = DeviceName::parse(&config.run.device)?;
     ddpo::device::set_threads(config.run.threads);
-    let source = ModelSource::parse(&config.model.path, config.model.revision.as_deref())?;
-    let loaded = open_model(&source, config.model.variant.as_deref(), device)?;
+    let of_run = config.model.config.as_deref().filter(|_| args.model.is_none());
+    let source = ModelSource::parse(&config.model.path, config.model.revision.as_deref())?
+        .with_config(args.model_config.as_deref().or(of_run))?;
+    let loaded =
+        open_model(&source, config.model.variant.as_deref(), device)?.with_clip_skip(config.sample.clip_skip)?;
     let stacks = Stacks::new(args, &config)?;
     let stop = stop_on_signal("stopping after this batch")?;
     let base = measure(&loaded, &stacks, false, &request, &stop)?;

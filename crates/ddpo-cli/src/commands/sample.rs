@@ -32,8 +32,10 @@ pub fn run(args: &Sample) -> Result<()> {
     let revision = if args.model.is_none() { config.model.revision.as_deref() } else { None };
     let device = DeviceName::parse(args.device.as_deref().unwrap_or(&config.run.device))?;
     ddpo::device::set_threads(config.run.threads);
-    let source = ModelSource::parse(model, revision)?;
-    let loaded = open_model(&source, args.variant.as_deref().or(config.model.variant.as_deref()), device)?;
+    let of_run = config.model.config.as_deref().filter(|_| args.model.is_none());
+    let source = ModelSource::parse(model, revision)?.with_config(args.model_config.as_deref().or(of_run))?;
+    let loaded = open_model(&source, args.variant.as_deref().or(config.model.variant.as_deref()), device)?
+        .with_clip_skip(args.clip_skip.or(config.sample.clip_skip))?;
     let denoiser = loaded.denoiser(&adapters)?;
     warn_of_truncations(&loaded, request.prompts.iter().chain([&request.negative_prompt]))?;
     let stop = stop_on_signal("stopping after this batch")?;

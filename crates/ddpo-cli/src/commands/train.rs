@@ -128,6 +128,7 @@ fn layers(args: &Train, resumed: Option<&Path>) -> Result<Layers> {
 fn push_options(layers: &mut Layers, args: &Train) -> Result<()> {
     let texts = [
         ("--model", "model.path", &args.model),
+        ("--model-config", "model.config", &args.model_config),
         ("--algorithm", "train.algorithm", &args.algorithm),
         ("--reward", "reward", &args.reward),
         ("--device", "run.device", &args.device),

@@ -3,7 +3,8 @@
 use super::beta::linspace;
 use crate::{Error, Result};
 
-/// How the steps of a sampler are spread over the training timesteps, as diffusers 0.35 computes it.
+/// How the steps of a sampler are spread over the training timesteps, as diffusers 0.35 spreads them. To which level a step goes
+/// from there is the sampler's affair: see [`Ddim`](crate::scheduler::Ddim) for where that differs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Spacing {

@@ -109,9 +109,12 @@ impl UnetConfig {
         let mut fields = Fields::parse(COMPONENT, "unet/config.json", json)?;
         fields.fixed("_class_name", &["UNet2DConditionModel".into()])?;
         refuse_unsupported(&mut fields)?;
+        fields.ignore(&OF_AVERAGING);
+        let version = fields.optional::<String>("_diffusers_version")?;
+        let version = version.filter(|_| !fields.is_list("sample_size"));
         let blocks = read_blocks(&mut fields)?;
         let config = Self {
-            sample_size: read_sample_size(&mut fields)?,
+            sample_size: correct_old_size(read_sample_size(&mut fields)?, version),
             in_channels: fields.take("in_channels", 4)?,
             out_channels: fields.take("out_channels", 4)?,
             center_input_sample: fields.take("center_input_sample", false)?,
@@ -294,6 +297,18 @@ fn read_sample_size(fields: &mut Fields) -> Result<[usize; 2]> {
     }
 }
 
+/// The size for a file of before diffusers 0.9, in which a number below 64 was a default that said nothing of the model:
+/// diffusers' pipelines take 64 in its place.
+fn correct_old_size(size: [usize; 2], version: Option<String>) -> [usize; 2] {
+    let is_old = version.as_deref().and_then(minor_release).is_some_and(|minor| minor < 9);
+    if is_old && size[0] < 64 { [64; 2] } else { size }
+}
+
+/// The number after `0.` of a version before 1.
+fn minor_release(version: &str) -> Option<u32> {
+    version.strip_prefix("0.")?.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
 fn as_size(value: &Value) -> Option<usize> {
     value.as_u64().and_then(|value| usize::try_from(value).ok())
 }
@@ -318,6 +333,19 @@ fn read_context(fields: &mut Fields, blocks: usize) -> Result<usize> {
         _ => Err(fields.refuse("cross_attention_dim", &json!(widths), "the same width in every block")),
     }
 }
+
+/// What diffusers' `EMAModel` adds to the file of averaged weights: how they were averaged.
+const OF_AVERAGING: [&str; 9] = [
+    "collected_params",
+    "decay",
+    "inv_gamma",
+    "min_decay",
+    "optimization_step",
+    "power",
+    "update_after_step",
+    "use_ema_warmup",
+    "cur_decay_value",
+];
 
 /// Takes the fields of other UNet variants, which are accepted at their defaults only.
 fn refuse_unsupported(fields: &mut Fields) -> Result<()> {

@@ -99,11 +99,19 @@ impl TensorFile {
     ///
     /// # Errors
     ///
-    /// If there is none of this name, or it does not hold floats.
+    /// If there is none of this name, it does not hold floats, or one of them is not finite: whatever is computed with it is
+    /// not finite either.
     pub fn read(&self, tensor: &str) -> Result<Vec<f32>> {
         let entry = self.entry(tensor)?;
         let Some(part) = self.parts.get(entry.part) else { return Ok(Vec::new()) };
-        part.with_part(entry.range.clone(), |data| self.decode(tensor, entry.dtype, data))?
+        let values = part.with_part(entry.range.clone(), |data| self.decode(tensor, entry.dtype, data))??;
+        match values.iter().find(|value| !value.is_finite()) {
+            Some(value) => {
+                let reason = format!("tensor `{tensor}` holds {value}, wanted finite numbers");
+                Err(Error::Tensors { name: self.name.clone(), reason })
+            }
+            None => Ok(values),
+        }
     }
 
     fn decode(&self, tensor: &str, dtype: Dtype, data: &[u8]) -> Result<Vec<f32>> {

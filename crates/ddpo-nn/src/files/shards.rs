@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use super::{ModelFiles, TensorFile};
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    json::parse_json,
+};
 
 /// How a library names the weights of a component.
 #[derive(Clone, Copy, Debug)]
@@ -55,8 +58,8 @@ pub fn find_weights(
     names: WeightNames,
     variant: Option<&str>,
 ) -> Result<Option<FoundWeights>> {
-    if let Some(name) = variant.filter(|name| name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric())) {
-        return Err(Error::config("model_index", "variant", name, "letters and digits, such as fp16"));
+    if let Some(name) = variant.filter(|name| !is_variant(name)) {
+        return Err(Error::config("model_index", "variant", name, "a word of a file's name, such as fp16 or non_ema"));
     }
     let others = if variant.is_none() { VARIANTS.as_slice() } else { &[] };
     let order = variant.into_iter().map(Some).chain([None]).chain(others.iter().copied().map(Some));
@@ -85,6 +88,12 @@ pub fn find_weights(
         Some(name) => Err(Error::Pickle { name }),
         None => Ok(None),
     }
+}
+
+/// Whether a name can be a part of a file's, and of no other folder's.
+fn is_variant(name: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    !name.is_empty() && !name.starts_with('.') && name.chars().all(allowed)
 }
 
 /// Opens the weights of the component in the folder `folder`: those that [`find_weights`] finds.
@@ -126,7 +135,7 @@ pub fn shards_of(path: &str, content: &[u8]) -> Result<Vec<String>> {
 /// The file of each tensor: a file of the index's own folder.
 fn read_index(index: &str, json: &[u8]) -> Result<BTreeMap<String, String>> {
     let refuse = |reason: String| Error::Json { name: index.to_owned(), reason };
-    let map: ShardIndex = serde_json::from_slice(json).map_err(|error| refuse(error.to_string()))?;
+    let map: ShardIndex = parse_json(index, json)?;
     let shards: BTreeSet<&String> = map.weight_map.values().collect();
     if shards.len() > MOST_SHARDS {
         return Err(refuse(format!("{} files found, at most {MOST_SHARDS} wanted", shards.len())));

@@ -11,6 +11,7 @@ use std::{
 
 use memmap2::{Mmap, MmapOptions};
 
+use super::refuse_lfs_pointer;
 use crate::error::{Error, Result};
 
 /// The files of a model, in the layout of a diffusers directory.
@@ -111,6 +112,7 @@ impl ModelFiles {
             let reason = format!("more than {} bytes found, fewer wanted", Self::LARGEST_TEXT);
             return Err(Error::Json { name: name.to_owned(), reason });
         }
+        refuse_lfs_pointer(&path.display().to_string(), &text)?;
         Ok(text)
     }
 
@@ -158,6 +160,7 @@ pub fn map(path: &Path) -> Result<Bytes> {
     // SAFETY: the map is read only, once, while weights are loaded. A process that truncates the file in
     // that moment ends this one with SIGBUS; model files are not written in place by anything that follows the rules here.
     let whole = unsafe { Mmap::map(&file) }.map_err(read_error(path))?;
+    refuse_lfs_pointer(&path.display().to_string(), &whole)?;
     Ok(Bytes::Mapped(MappedFile { path: path.to_owned(), file, whole }))
 }
 

@@ -10,22 +10,35 @@ use crate::{
     files::{FileDtype, TensorFile, encode},
 };
 
-/// Buffers that older releases wrote beside the parameters.
-const IGNORED: [&str; 1] = ["text_model.embeddings.position_ids"];
-
 /// The names that diffusers once gave an autoencoder's attention, new to old.
 const RENAMED: [(&str, &str); 4] = [("to_q", "query"), ("to_k", "key"), ("to_v", "value"), ("to_out.0", "proj_attn")];
 
 impl Weights {
     /// Constant weights from the tensors of a file, each checked against `specs`. The file holds this network and nothing else;
-    /// of another, [`Weights::from_file_order`] takes a part.
+    /// of another, [`Weights::load_renamed`] takes a part.
     ///
     /// # Errors
     ///
     /// If a tensor is missing, unknown, damaged or of another shape.
     pub fn load(specs: &Specs, file: &TensorFile, device: &Device) -> Result<Self> {
-        let names: Vec<String> = specs.iter().map(|spec| name_in(file, &spec.name)).collect();
-        check_names(specs, &names, file)?;
+        Self::load_renamed(specs, file, |name| name_in(file, name), |_| false, device)
+    }
+
+    /// [`Weights::load`] of a file in which a parameter has the name that `rename` makes of it, and which may hold more: the
+    /// tensors that `ignored` knows.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Weights::load`].
+    pub fn load_renamed(
+        specs: &Specs,
+        file: &TensorFile,
+        rename: impl Fn(&str) -> String,
+        ignored: impl Fn(&str) -> bool,
+        device: &Device,
+    ) -> Result<Self> {
+        let names: Vec<String> = specs.iter().map(|spec| rename(&spec.name)).collect();
+        check_names(&names, ignored, file)?;
         for (spec, name) in specs.iter().zip(&names) {
             check_shape(spec, name, file)?;
         }
@@ -60,18 +73,14 @@ fn name_in(file: &TensorFile, name: &str) -> String {
     name.to_owned()
 }
 
-fn check_names(specs: &Specs, names: &[String], file: &TensorFile) -> Result<()> {
-    let missing: Vec<&ParamSpec> =
-        specs.iter().zip(names).filter(|(_, name)| !file.has(name)).map(|(spec, _)| spec).collect();
+fn check_names(names: &[String], ignored: impl Fn(&str) -> bool, file: &TensorFile) -> Result<()> {
+    let missing: Vec<&String> = names.iter().filter(|name| !file.has(name)).collect();
     if let Some(first) = missing.first() {
-        return Err(Error::MissingTensors {
-            name: file.name().to_owned(),
-            count: missing.len(),
-            first: first.name.clone(),
-        });
+        let (name, first) = (file.name().to_owned(), (*first).clone());
+        return Err(Error::MissingTensors { name, count: missing.len(), first });
     }
-    let known: BTreeSet<&str> = names.iter().map(String::as_str).chain(IGNORED).collect();
-    let unknown: Vec<&str> = file.names().into_iter().filter(|name| !known.contains(name)).collect();
+    let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+    let unknown: Vec<&str> = file.names().into_iter().filter(|name| !known.contains(name) && !ignored(name)).collect();
     match unknown.first() {
         Some(first) => Err(Error::UnexpectedTensors {
             name: file.name().to_owned(),
@@ -84,8 +93,9 @@ fn check_names(specs: &Specs, names: &[String], file: &TensorFile) -> Result<()>
 
 fn check_shape(spec: &ParamSpec, name: &str, file: &TensorFile) -> Result<()> {
     let found = file.shape(name)?;
-    // The old attention of an autoencoder was a 1x1 convolution in some conversions.
-    let renamed = name != spec.name && found.strip_suffix(&[1, 1]) == Some(spec.shape.as_slice());
+    // The old attention of an autoencoder was a 1x1 convolution in some conversions, and is one in the original files.
+    let ones = |more: &[usize]| more.iter().all(|size| *size == 1);
+    let renamed = name != spec.name && found.strip_prefix(spec.shape.as_slice()).is_some_and(ones);
     if found == spec.shape || renamed {
         return Ok(());
     }

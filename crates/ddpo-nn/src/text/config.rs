@@ -59,18 +59,14 @@ impl TextEncoderConfig {
         }
     }
 
-    /// Reads a transformers `config.json` of a `CLIPTextModel`.
+    /// Reads a transformers `config.json` of a `CLIPTextModel`, of one with a projection, which is no part of the states, or of a
+    /// whole `CLIPModel`, of which it is the `text_config`.
     ///
     /// # Errors
     ///
     /// A field that cannot be parsed, that contradicts another, or whose value is not implemented, by name.
     pub fn from_json(json: &[u8]) -> Result<Self> {
-        let mut fields = Fields::parse(COMPONENT, "text_encoder/config.json", json)?;
-        fields.fixed("model_type", &["clip_text_model".into()])?;
-        let architectures: Vec<String> = fields.take("architectures", vec!["CLIPTextModel".to_owned()])?;
-        if architectures != ["CLIPTextModel"] {
-            return Err(fields.refuse("architectures", &json!(architectures), "[\"CLIPTextModel\"]"));
-        }
+        let mut fields = text_fields(Fields::parse(COMPONENT, "text_encoder/config.json", json)?)?;
         read_settings(&mut fields)?;
         let config = Self {
             vocab_size: fields.take("vocab_size", 49408)?,
@@ -154,6 +150,23 @@ fn activation_name(activation: ClipActivation) -> &'static str {
     match activation {
         ClipActivation::QuickGelu => "quick_gelu",
         ClipActivation::Gelu => "gelu",
+    }
+}
+
+/// The classes of transformers that have this text encoder.
+const ARCHITECTURES: [&str; 3] = ["CLIPTextModel", "CLIPTextModelWithProjection", "CLIPModel"];
+
+/// The fields of the text encoder: those of the file, or of a `CLIPModel`'s the part that is about it.
+fn text_fields(mut fields: Fields) -> Result<Fields> {
+    let is_whole = fields.has("text_config");
+    fields.fixed("model_type", &[if is_whole { "clip" } else { "clip_text_model" }.into()])?;
+    let architectures: Vec<String> = fields.take("architectures", vec![])?;
+    if architectures.iter().any(|name| !ARCHITECTURES.contains(&name.as_str())) {
+        return Err(fields.refuse("architectures", &json!(architectures), ARCHITECTURES.join(" or ")));
+    }
+    match fields.optional("text_config")? {
+        Some(map) => text_fields(fields.nested(map)),
+        None => Ok(fields),
     }
 }
 

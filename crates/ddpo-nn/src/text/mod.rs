@@ -1,6 +1,7 @@
 //! CLIP's text encoder.
 
 mod config;
+mod load;
 mod model;
 
 pub use config::TextEncoderConfig;

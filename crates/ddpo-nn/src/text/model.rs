@@ -81,13 +81,27 @@ impl TextEncoder {
     /// If the lists differ in length or are too long, if an id is not in the vocabulary, or if the weights are of another
     /// model.
     pub fn forward(&self, weights: &Weights, ids: &[Vec<u32>]) -> Result<TextOutput> {
+        self.forward_skipping(weights, ids, 0)
+    }
+
+    /// [`TextEncoder::forward`] without the last `skipped` layers, of which diffusers' `clip_skip` is the number: 1 takes the
+    /// states before the last layer, through the final layer norm.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TextEncoder::forward`], or if there are not so many layers.
+    pub fn forward_skipping(&self, weights: &Weights, ids: &[Vec<u32>], skipped: usize) -> Result<TextOutput> {
         let length = self.check(weights, ids)?;
+        let Some(layers) = self.layers.len().checked_sub(skipped) else {
+            let wanted = format!("at most {}, the text encoder's layers", self.layers.len());
+            return Err(Error::input("encode text", "number of skipped layers", skipped, wanted));
+        };
         let width = self.config.hidden_size;
         let flat: Vec<i64> = ids.iter().flatten().map(|id| i64::from(*id)).collect();
         let places: Vec<i64> = (0..length as i64).collect();
         let tokens = weights.rows(self.tokens, &flat).reshape([ids.len(), length, width]);
         let mut x = tokens + weights.rows(self.positions, &places).reshape([1, length, width]);
-        for layer in &self.layers {
+        for layer in &self.layers[..layers] {
             x = layer.forward(weights, x, Mask::Causal);
         }
         let ends = ids.iter().map(|ids| end(ids, self.config.eos_token_id)).collect();

@@ -19,6 +19,7 @@ use super::{Tokenizer, settings::Settings};
 use crate::{
     error::{Error, Result},
     files::ModelFiles,
+    json::parse_json,
 };
 
 const FOLDER: &str = "tokenizer";
@@ -119,8 +120,7 @@ impl Settings {
 
 /// Byte-level pair encoding with CLIP's words.
 fn byte_pairs(vocabulary: &[u8], merges: &[u8], settings: &Settings) -> Result<Inner> {
-    let vocabulary: BTreeMap<String, u32> =
-        serde_json::from_slice(vocabulary).map_err(|error| damaged("vocab.json", error))?;
+    let vocabulary: BTreeMap<String, u32> = parse_json(&format!("{FOLDER}/vocab.json"), vocabulary)?;
     let [_, _, unknown, _] = settings.specials();
     let pairs = BPE::builder()
         .vocab_and_merges(vocabulary.into_iter().collect::<Vocab>(), read_merges(merges)?)

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::{
     error::{Error, Result},
     fields::Fields,
+    json::parse_json,
 };
 
 const COMPONENT: &str = "tokenizer";
@@ -17,12 +18,15 @@ const LONGEST: u64 = 1 << 20;
 
 /// Fields without a part in the ids of a prompt: where the files were, how ids become text again, and what a call may
 /// override anyway. `CLIPTokenizer` lowers case and knows no prefix, whatever `do_lower_case` and `add_prefix_space` say.
-const WITHOUT_EFFECT: [&str; 22] = [
+const WITHOUT_EFFECT: [&str; 25] = [
     "add_prefix_space",
+    "backend",
     "chat_template",
     "clean_up_tokenization_spaces",
     "do_lower_case",
     "errors",
+    "is_local",
+    "local_files_only",
     "max_length",
     "merges_file",
     "model_input_names",
@@ -80,9 +84,7 @@ impl Settings {
             (parse("tokenizer_config.json", config)?, parse("special_tokens_map.json", special)?);
         if let Some(json) = added {
             let name = format!("{COMPONENT}/added_tokens.json");
-            let ids: BTreeMap<String, u32> =
-                serde_json::from_slice(json).map_err(|error| Error::Json { name, reason: error.to_string() })?;
-            config.added.extend(ids);
+            config.added.extend(parse_json::<BTreeMap<String, u32>>(&name, json)?);
         }
         Ok(Self {
             start: config.start.or(special.start),

@@ -98,7 +98,8 @@ impl RunPlan {
             None => policy_updates(&config.train, samples_per_epoch)?,
         };
         Ok(Self {
-            model: ModelSource::parse(&config.model.path, config.model.revision.as_deref())?,
+            model: ModelSource::parse(&config.model.path, config.model.revision.as_deref())?
+                .with_config(config.model.config.as_deref())?,
             device: DeviceName::parse(&config.run.device)?,
             reward: config.reward.terms(registry)?,
             held_out: config.eval.held_out.held_out(registry)?,

@@ -32,8 +32,11 @@ options! {
 options! {
     /// The model to fine-tune.
     ModelOptions = "model" {
-        /// "emoji" (embedded in the program), a diffusers directory, or a hub id "org/name".
+        /// "emoji" (embedded in the program), a diffusers directory, a one-file checkpoint "model.safetensors", or a hub id
+        /// "org/name".
         path: String = "emoji".into(), "ours";
+        /// Of a one-file checkpoint: the diffusers directory or the hub id that has its tokenizer and its configurations.
+        config: Option<String> = None, "of Stable Diffusion 1.x, diffusers': \"stable-diffusion-v1-5/stable-diffusion-v1-5\"", "\"org/name\"";
         /// The hub revision: a branch, a tag or a commit.
         revision: Option<String> = None, "the hub's main branch", "\"main\"";
         /// Which weight files to prefer, such as "fp16" for `*.fp16.safetensors`.
@@ -101,6 +104,9 @@ options! {
         width: Option<usize> = None, "the model's own", "512";
         /// What guidance steers away from.
         negative_prompt: String = String::new(), "paper: the empty prompt";
+        /// Layers of the text encoder, from the last one back, that prompts do not go through: diffusers' clip_skip, and one less
+        /// than the number that A1111 calls clip skip.
+        clip_skip: Option<usize> = None, "none", "1";
     }
 }
 
@@ -300,7 +306,7 @@ impl RunConfig {
     /// adapters that cannot be parsed: a plan of them is refused.
     #[must_use]
     pub fn with_absolute_paths(mut self) -> Self {
-        let paths = self.prompts.path.iter_mut().chain(&mut self.lora.path);
+        let paths = self.prompts.path.iter_mut().chain(&mut self.lora.path).chain(&mut self.model.config);
         let model = (self.model.path != ModelSource::EMBEDDED).then_some(&mut self.model.path);
         for path in paths.chain(model).filter(|path| std::path::Path::new(path.as_str()).exists()) {
             if let Ok(absolute) = std::path::absolute(path.as_str()) {

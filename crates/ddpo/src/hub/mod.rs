@@ -7,7 +7,7 @@ mod settings;
 
 use std::path::{Path, PathBuf};
 
-use ddpo_models::{RequiredFiles, required_files};
+use ddpo_models::{RequiredFiles, required_configuration, required_files};
 use ddpo_nn::shards_of;
 
 use crate::error::{Error, Result};
@@ -61,7 +61,7 @@ impl Hub {
         let client = Client::new(&self.settings).map_err(|failure| refused(model, "the model", &failure))?;
         let listing = client.listing(model).map_err(|failure| refused(model, "the list of files", &failure))?;
         let cache = self.cache(model);
-        let required = required_files(&listing.files, model.variant)?;
+        let required = required(&listing.files, model)?;
         let mut get = |name: &str| -> Result<()> {
             let fetched = client.fetch(model, &listing.commit, name, &cache, &mut *on_event);
             fetched.map_err(|failure| refused(model, &format!("`{name}`"), &failure))
@@ -87,8 +87,7 @@ impl Hub {
             offline: self.settings.offline,
         };
         let snapshot = cache.find(model.revision).ok_or_else(|| lacks(format!("no revision `{}`", model.revision)))?;
-        let required =
-            required_files(&cache::list(&snapshot), model.variant).map_err(|error| lacks(error.to_string()))?;
+        let required = required(&cache::list(&snapshot), model).map_err(|error| lacks(error.to_string()))?;
         match shards(&snapshot, &required)?.into_iter().find(|name| !snapshot.join(name).is_file()) {
             Some(name) => Err(lacks(format!("no file `{name}`"))),
             None => Ok(snapshot),
@@ -98,6 +97,10 @@ impl Hub {
     fn cache(&self, model: HubModel<'_>) -> Cache {
         Cache::new(&self.settings.cache, model.id)
     }
+}
+
+fn required(listing: &[String], model: HubModel<'_>) -> ddpo_nn::Result<RequiredFiles> {
+    if model.weights { required_files(listing, model.variant) } else { required_configuration(listing) }
 }
 
 /// The files that the indices among `required` list.

@@ -29,4 +29,6 @@ pub struct HubModel<'a> {
     pub revision: &'a str,
     /// Which half-precision weights to prefer.
     pub variant: Option<&'a str>,
+    /// Whether its weights are wanted, and not only what describes them.
+    pub weights: bool,
 }

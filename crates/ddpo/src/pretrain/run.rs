@@ -101,6 +101,7 @@ pub fn pretrain(
         text_weights,
         tokenizer,
         scheduler: SchedulerConfig::default(),
+        clip_skip: 0,
     };
     pipeline.check()?;
     pipeline.save(request.out, FileDtype::F16)?;

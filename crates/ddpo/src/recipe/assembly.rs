@@ -122,7 +122,7 @@ fn advantage(plan: &RunPlan) -> Result<Box<dyn Advantage>> {
 }
 
 fn encode_prompts(plan: &RunPlan, loaded: &LoadedModel, prompts: &[String]) -> Result<EncodedPrompts> {
-    let negative = loaded.encode(std::slice::from_ref(&plan.config.sample.negative_prompt))?;
+    let negative = loaded.encode_negative(&plan.config.sample.negative_prompt)?;
     Ok(EncodedPrompts::new(prompts.to_vec(), loaded.encode(prompts)?, negative)?)
 }
 

@@ -10,11 +10,12 @@ use crate::error::{Error, Result};
 
 /// Sections and options that may change when a run goes on: none of them changes a number that was or will be computed.
 /// Files may move; what was in them counts by checksum, or is in the checkpoint.
-const FREE: [&str; 16] = [
+const FREE: [&str; 17] = [
     "run.epochs",
     "run.device",
     "run.threads",
     "model.path",
+    "model.config",
     "model.revision",
     "model.variant",
     "lora.path",

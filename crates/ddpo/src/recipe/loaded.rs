@@ -13,6 +13,7 @@ use crate::device::DeviceName;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::model::{ModelSource, is_pickled};
+use crate::single_file;
 
 use super::assembly::numbers;
 use super::directory::Product;
@@ -42,8 +43,32 @@ impl LoadedModel {
     /// Those of [`LoadedModel::open`].
     pub fn open_variant(source: &ModelSource, variant: Option<&str>, device: DeviceName) -> Result<Self> {
         let device = device.open();
-        let files = source.resolve(&Hub::from_env(), variant, &mut |_| {})?.files()?;
-        Ok(Self { pipeline: Pipeline::load_variant(&files, variant, &device)?, device })
+        let source = source.resolve(&Hub::from_env(), variant, &mut |_| {})?;
+        let files = source.files()?;
+        let ModelSource::File { path, .. } = &source else {
+            return Ok(Self { pipeline: Pipeline::load_variant(&files, variant, &device)?, device });
+        };
+        let pipeline = Pipeline::load_single_file(&single_file::open(path)?, &files, &device)?;
+        single_file::check_prediction(path, &pipeline)?;
+        Ok(Self { pipeline, device })
+    }
+
+    /// The same model, whose prompts do not go through so many of the text encoder's last layers, as with diffusers' `clip_skip`.
+    /// What guidance steers away from goes through all of them, as it does there.
+    ///
+    /// # Errors
+    ///
+    /// Fails when there are not so many layers.
+    pub fn with_clip_skip(mut self, skipped: Option<usize>) -> Result<Self> {
+        let layers = self.pipeline.text_encoder.config().num_hidden_layers;
+        self.pipeline.clip_skip = match skipped {
+            Some(found) if found > layers => {
+                let expected = format!("at most {layers}, the layers of this model's text encoder");
+                return Err(Error::InvalidOption { key: "sample.clip-skip", found: found.to_string(), expected });
+            }
+            skipped => skipped.unwrap_or(0),
+        };
+        Ok(self)
     }
 
     /// Where it computes, without autodiff.
@@ -63,6 +88,15 @@ impl LoadedModel {
     /// Fails when a prompt cannot be encoded.
     pub fn encode(&self, prompts: &[String]) -> Result<Condition> {
         Ok(Condition::new(self.pipeline.encode_prompts(prompts)?))
+    }
+
+    /// The states of what guidance steers away from, `[1, T, C]`.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the prompt cannot be encoded.
+    pub fn encode_negative(&self, prompt: &str) -> Result<Condition> {
+        Ok(Condition::new(self.pipeline.encode_negative_prompts(&[prompt.to_owned()])?))
     }
 
     /// Images `[N, H, W, 3]` in [0, 1] of latents `[N, h, w, C]`.

@@ -73,7 +73,7 @@ pub fn measure(
     let context = RewardContext::of(Arc::new(loaded.clone()), request.prompts.clone());
     let judges = request.rewards.iter().map(|reward| reward.open(&context)).collect::<Result<Vec<_>, _>>()?;
     let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
-    let unconditional = loaded.encode(std::slice::from_ref(&request.negative_prompt))?;
+    let unconditional = loaded.encode_negative(&request.negative_prompt)?;
     let guided = Guided::new(model, unconditional.clone(), request.guidance)?;
     let base = base.map(|base| Guided::new(base, unconditional.clone(), request.guidance)).transpose()?;
     let conditions = loaded.encode(&request.prompts)?;

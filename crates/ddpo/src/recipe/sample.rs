@@ -67,7 +67,7 @@ pub fn sample(
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Sampled> {
     let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
-    let unconditional = loaded.encode(std::slice::from_ref(&request.negative_prompt))?;
+    let unconditional = loaded.encode_negative(&request.negative_prompt)?;
     let guided = Guided::new(model, unconditional.clone(), request.guidance)?;
     let conditions = loaded.encode(&request.prompts)?;
     let shape = loaded.latent_shape(request.size)?;

@@ -178,7 +178,7 @@ impl SessionBuilder {
             RunDirectory::check_new(&self.path)?;
         }
         let prompts = PromptSplit::load(&self.plan.prompts, self.plan.eval_prompts.as_ref())?;
-        let loaded = self.loaded()?;
+        let loaded = self.loaded()?.with_clip_skip(self.plan.config.sample.clip_skip)?;
         loaded.check(&self.plan)?;
         let rewards = self.rewards(&loaded, &prompts)?;
         let prepared = prepare(&self.plan, &loaded, &prompts, rewards)?;

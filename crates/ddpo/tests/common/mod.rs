@@ -24,6 +24,7 @@ pub fn tiny_model(parent: &Path) -> PathBuf {
         text_encoder: Arc::new(text_encoder),
         tokenizer,
         scheduler: SchedulerConfig::default(),
+        clip_skip: 0,
     };
     let path = parent.join("tiny");
     pipeline.save(&path, FileDtype::F32).unwrap();
