@@ -8,7 +8,8 @@ use ddpo::pretrain::PretrainConfig;
 
 use crate::values::{self, at_least_one, or_default, or_run_default};
 
-const MODEL: &str = "`emoji` (embedded), a diffusers directory, a one-file checkpoint, or a hub id `org/name[@revision]`";
+const MODEL: &str =
+    "`emoji` (embedded), a diffusers directory, a one-file checkpoint, or a hub id `org/name[@revision]`";
 const DEVICE: &str = "Where to compute: cpu";
 const STEPS: &str = "Denoising steps";
 const GUIDANCE: &str = "Classifier-free guidance; 1 switches it off";
