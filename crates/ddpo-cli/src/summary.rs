@@ -1,18 +1,12 @@
 //! What a run has come to, in words that are true of it.
 
-use ddpo::report::{Records, Verdict};
+use ddpo::report::Records;
 use ddpo::train::{EvalRecord, RewardRecord, RunRecord};
 
 use crate::numbers::grouped;
-use crate::progress::line;
 
-/// Prints the reward before and after, how far the model has gone, and the warnings.
-pub fn summarise(records: &Records) {
-    lines(records).iter().for_each(|text| line(text));
-    Verdict::of(records).warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
-}
-
-fn lines(records: &Records) -> Vec<String> {
+/// The reward before and after, and how far the model has gone; nothing where there are not two evaluations.
+pub fn lines(records: &Records) -> Vec<String> {
     let [base, .., last] = records.evals.as_slice() else { return Vec::new() };
     let whose = match records.has_unseen_prompts() {
         Some(true) => "on unseen prompts and seeds",

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use ddpo::config::{Layers, Preset, RunPlan};
 use ddpo::prompts::PromptSplit;
-use ddpo::report::Records;
+use ddpo::report::{Records, Verdict};
 use ddpo::{ComputeRate, CostEstimate, LoadedModel, RunDirectory, Session, TrainOutcome};
 
 use crate::announcement::announce;
@@ -15,7 +15,7 @@ use crate::interrupt::stop_on_signal;
 use crate::numbers::counted;
 use crate::progress::{Console, line, open_model, warn_of_truncations};
 use crate::run_name::run_name;
-use crate::summary::summarise;
+use crate::summary;
 
 /// Where runs go when no directory is named.
 const RUNS: &str = "runs";
@@ -54,7 +54,7 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     warn_of_truncations(session.model(), prompts.training.iter().chain(&prompts.evaluation).chain([negative]))?;
     match session.run()? {
         TrainOutcome::Finished { product, report } => {
-            summarise(&Records::read(&path.join(METRICS))?);
+            summarise(&path)?;
             line(&format!("product: {product}\nreport:  {}", report.display()));
             Ok(ExitCode::SUCCESS)
         }
@@ -83,6 +83,14 @@ fn dry_run(plan: &RunPlan, loaded: &LoadedModel, path: &Path) -> Result<ExitCode
     loaded.check(plan)?;
     announce(plan, &prompts, path, &CostEstimate::new(plan, loaded, ComputeRate::measure())?);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the run has come to, and the warnings.
+fn summarise(path: &Path) -> Result<()> {
+    let records = Records::read(&path.join(METRICS))?;
+    summary::lines(&records).iter().for_each(|text| line(text));
+    Verdict::of(&records).warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    Ok(())
 }
 
 /// The run to go on with, if there is one to go on with.
