@@ -202,11 +202,11 @@ fn check_directory(path: &Path) -> Result<()> {
     if RUN.iter().all(|name| path.join(name).exists()) {
         return Err(Error::ModelIsRun { path: path.to_owned() });
     }
-    if let Some(snapshots) = cached_snapshots(path)? {
-        return Err(Error::ModelIsCache { path: path.to_owned(), snapshots });
-    }
     let unet = path.join("unet");
     if !unet.is_dir() {
+        if let Some(snapshots) = cached_snapshots(path)? {
+            return Err(Error::ModelIsCache { path: path.to_owned(), snapshots });
+        }
         if let Some(whole) = path.parent().filter(|parent| parent.join("model_index.json").is_file()) {
             return Err(Error::ModelIsPart { path: path.to_owned(), whole: whole.to_owned() });
         }
@@ -230,8 +230,7 @@ pub(crate) fn checksum(path: &Path) -> Result<u32> {
 /// The models in a folder of the hub's cache: those of its snapshots, the one of the main branch first. `None`: it is no such
 /// folder.
 fn cached_snapshots(path: &Path) -> Result<Option<String>> {
-    let is_snapshots = path.ends_with("snapshots") && !path.join("unet").is_dir();
-    let folder = if is_snapshots { path.to_owned() } else { path.join("snapshots") };
+    let folder = if path.ends_with("snapshots") { path.to_owned() } else { path.join("snapshots") };
     if !folder.is_dir() {
         return Ok(None);
     }
