@@ -8,7 +8,7 @@
 use burn::Tensor;
 use burn::tensor::{Device, TensorData};
 use ddpo_core::advantage::BatchAdvantage;
-use ddpo_core::objective::DdpoIs;
+use ddpo_core::objective::{DdpoIs, Diagnostics};
 use ddpo_core::schedule::{BetaSchedule, Spacing};
 use ddpo_core::scheduler::{Ddim, DdimConfig};
 use ddpo_core::{
@@ -152,7 +152,7 @@ pub fn train(mut report: impl FnMut(u64, f32, f32)) -> Result<Vec<f32>> {
         let mean = scored.rewards().iter().sum::<f32>() / SAMPLES as f32;
         let set = scored.into_training_set(advantages)?;
         // Update, in each pass with one step of every chain, each chain in an order of its own.
-        let orders = set.step_orders(NOISE, 0, set.steps(), 1.0)?;
+        let orders = set.step_orders(NOISE, 0, set.steps(), 1.0, 1)?;
         let pass = |i: usize| orders.iter().enumerate().map(|(row, order)| Action { row, step: order[i] }).collect();
         let passes: Vec<Vec<Action>> = (0..STEPS).map(pass).collect();
         let mut first_deviation = None;
@@ -160,9 +160,9 @@ pub fn train(mut report: impl FnMut(u64, f32, f32)) -> Result<Vec<f32>> {
             let batch = set.minibatch(&pairs)?;
             let new = propose(&model, &scheduler, &batch.steps, &batch.sample, &batch.condition)?
                 .log_prob(&batch.next, Reduction::Sum)?;
-            let terms = LogProbTerms { new: &new, old: &batch.old_log_prob, advantage: &batch.advantage };
+            let terms = LogProbTerms::new(&new, &batch.old_log_prob, &batch.advantage);
             let loss = objective.loss(&terms)?;
-            first_deviation.get_or_insert(loss.diagnostics.ratio_max_deviation);
+            first_deviation.get_or_insert(max_deviation(&new, &batch.old_log_prob));
             model = adam.descend(&model, loss.value);
         }
         let deviation = first_deviation.unwrap_or(f32::NAN);
@@ -170,6 +170,12 @@ pub fn train(mut report: impl FnMut(u64, f32, f32)) -> Result<Vec<f32>> {
         curve.push(mean);
     }
     Ok(curve)
+}
+
+/// max |ratio − 1|.
+fn max_deviation(new: &Tensor<1>, old: &Tensor<1>) -> f32 {
+    let read = |tensor: &Tensor<1>| tensor.clone().inner().into_data().iter::<f32>().collect::<Vec<_>>();
+    Diagnostics::of(&read(new), &read(old), 0.0).ratio_max_deviation
 }
 
 fn main() -> Result<()> {

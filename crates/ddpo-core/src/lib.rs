@@ -4,7 +4,8 @@
 //! `(c, t, x_t)`, the action is `x_{t-1}`, the policy is the Gaussian that the sampler draws from. This crate has one path
 //! from a model to a log-probability, [`propose`] then [`Transition::log_prob`], and everything else stands on it:
 //!
-//! 1. [`rollout`] samples chains and keeps every state and log-probability,
+//! 1. [`rollout`] samples chains and keeps every state and log-probability; [`Sampling`] does so with guidance, and with the
+//!    divergence from a reference,
 //! 2. a [`Reward`] scores the images, an [`Advantage`] normalises the rewards,
 //! 3. an [`Objective`] turns new and old log-probabilities into a loss,
 //! 4. or a [`Weighting`] turns the rewards into weights of a regression on [`denoising_error`].
@@ -43,6 +44,7 @@ pub use advantage::Advantage;
 pub use condition::Condition;
 pub use data::minibatch::Minibatch;
 pub use data::rollout::{Rollout, RolloutRequest, propose, rollout};
+pub use data::sampling::{Chains, Sampling};
 pub use data::scored::ScoredRollout;
 pub use data::training_set::{Action, TrainingSet};
 pub use denoiser::Denoiser;

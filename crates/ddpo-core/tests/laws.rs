@@ -5,8 +5,8 @@ use burn::tensor::{Device, TensorData};
 use ddpo_core::schedule::{BetaSchedule, Spacing};
 use ddpo_core::scheduler::{Coefficients, Ddim, DdimConfig, stochastic_steps, transition};
 use ddpo_core::{
-    Address, Condition, Domain, Epoch, Error, Noise, NoiseSchedule, Prediction, PredictionKind, PromptId, Reduction,
-    RolloutRequest, SampleId, Scheduler, StepIndex, Stream, Transition, propose, rollout,
+    Address, Chains, Condition, Domain, Epoch, Error, Noise, NoiseSchedule, Prediction, PredictionKind, PromptId,
+    Reduction, RolloutRequest, SampleId, Sampling, Scheduler, StepIndex, Stream, Transition, propose, rollout,
 };
 use ddpo_testing::{
     GaussianDenoiser, NamedScheduler, Tolerance, ToyPolicy, ToyPolicyConfig, assert_bit_equal, assert_close,
@@ -261,17 +261,18 @@ fn the_divergence_of_chains_is_what_monte_carlo_finds() {
     let (ours, theirs) = (gaussian(0.3, 0.5), gaussian(-0.1, 0.6));
     let (samples, prompts): (Vec<_>, Vec<_>) = (0..n as u64).map(|i| (SampleId(i), PromptId(0))).unzip();
     let condition = Condition::none(n, &device);
-    let request = RolloutRequest {
+    let sampling = Sampling {
+        scheduler: &scheduler,
+        guidance: 1.0,
+        unconditional: &Condition::none(1, &device),
         shape: [0, 2],
-        samples: &samples,
-        prompts: &prompts,
-        condition: &condition,
         noise: Noise::new(12, Domain::Other(4)),
         epoch: Epoch(1),
         reduction: Reduction::Sum,
         device: &device,
     };
-    let rollout = rollout::<2>(&ours, &scheduler, &request, &mut |_| {}).unwrap();
+    let chains = Chains { samples: &samples, prompts: &prompts, condition: &condition };
+    let (rollout, closed) = sampling.chains_with_divergence(&ours, &theirs, chains, &mut || {}).unwrap();
     let mut log_ratio = vec![0.0; n];
     for &step in rollout.steps() {
         let (state, next) = (&rollout.states()[step.0], &rollout.states()[step.0 + 1]);
@@ -286,7 +287,6 @@ fn the_divergence_of_chains_is_what_monte_carlo_finds() {
         let mean = values.iter().sum::<f64>() / n as f64;
         (mean, values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n as f64)
     };
-    let closed: Vec<f64> = rollout.kl(&ours, &theirs, &scheduler).unwrap().into_iter().map(f64::from).collect();
     let ((found, variance), (closed, spread)) = (moments(&log_ratio), moments(&closed));
     assert!(
         (found - closed).abs() < 4.0 * ((variance + spread) / n as f64).sqrt(),

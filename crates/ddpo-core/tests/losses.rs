@@ -113,7 +113,8 @@ fn the_score_function_gradient_is_pytorchs() {
     let new = proposal.log_prob(&tensor(&case["next"], [6, 4]), Reduction::Mean).unwrap();
     assert_close(&read(new.clone()), &numbers(&case["log_probs"]), GRADIENT);
     let old = new.clone().inner();
-    let terms = LogProbTerms { new: &new, old: &old, advantage: &tensor(&case["advantages"], [6]) };
+    let advantage = tensor(&case["advantages"], [6]);
+    let terms = LogProbTerms::new(&new, &old, &advantage);
     let loss = DdpoSf { advantage_clip: f64::from(f32::MAX) }.loss(&terms).unwrap().value;
     assert_close(&read(loss.clone()), &[case["loss"].as_f64().unwrap()], GRADIENT);
     model.check_gradients(loss, &case["gradients"]);

@@ -2,12 +2,12 @@
 
 use burn::Tensor;
 use burn::tensor::Device;
-use ddpo_core::objective::{DdpoIs, DdpoSf};
+use ddpo_core::objective::{DdpoIs, DdpoSf, Diagnostics};
 use ddpo_core::scheduler::{Ddim, DdimConfig};
 use ddpo_core::{
-    Action, Advantage, Condition, Denoiser, Domain, Epoch, Error, Guided, LogProbTerms, Noise, Objective, Policy,
-    PromptId, Reduction, Reward, Rollout, RolloutRequest, SampleId, Scheduler, StepIndex, Timestep, TrainingSet,
-    propose, rollout,
+    Action, Advantage, Chains, Condition, Denoiser, Domain, Epoch, Error, Guided, LogProbTerms, Noise, Objective,
+    Policy, PromptId, Reduction, Reward, Rollout, RolloutRequest, SampleId, Sampling, Scheduler, StepIndex, Timestep,
+    TrainingSet, propose, rollout,
 };
 use ddpo_testing::{
     NamedScheduler, ToyPolicy, ToyPolicyConfig, assert_bit_equal, schedulers, stable_diffusion_schedule,
@@ -79,9 +79,12 @@ fn first_ratio_is_one<const D: usize>(shape: [usize; D]) {
                 let proposal = propose(&trained, &*scheduler, &batch.steps, &batch.sample, &batch.condition).unwrap();
                 let new = proposal.log_prob(&batch.next, Reduction::Mean).unwrap();
                 assert_bit_equal(&read(new.clone()), &read(batch.old_log_prob.clone()));
-                let terms = LogProbTerms { new: &new, old: &batch.old_log_prob, advantage: &batch.advantage };
+                let terms = LogProbTerms::new(&new, &batch.old_log_prob, &batch.advantage);
+                let (new, old) = (read(new.clone()), read(batch.old_log_prob.clone()));
+                let diagnostics = Diagnostics::of(&new, &old, DdpoIs::default().clip_range());
+                assert_eq!(diagnostics, Diagnostics::default(), "{name}");
                 let loss = DdpoIs::default().loss(&terms).unwrap();
-                assert_eq!(loss.diagnostics, Default::default(), "{name}");
+                assert!(read(loss.value)[0].is_finite(), "{name}");
             }
         }
     }
@@ -166,20 +169,20 @@ fn pairs_that_do_not_exist_are_refused() {
 fn every_chain_has_an_order_of_its_own_and_every_pass_another() {
     let set = training_set(sample::<2>(&toy(3), &ddim(8), [0, 3], 0..5));
     let noise = Noise::new(5, Domain::Training);
-    let orders = set.step_orders(noise, 0, set.steps(), 1.0).unwrap();
+    let orders = set.step_orders(noise, 0, set.steps(), 1.0, 1).unwrap();
     for order in &orders {
         let mut sorted = order.clone();
         sorted.sort();
         assert_eq!(sorted, set.steps());
     }
-    assert!(orders[0] != orders[1] && orders != set.step_orders(noise, 1, set.steps(), 1.0).unwrap());
-    let half = set.step_orders(noise, 0, set.steps(), 0.5).unwrap();
+    assert!(orders[0] != orders[1] && orders != set.step_orders(noise, 1, set.steps(), 1.0, 1).unwrap());
+    let half = set.step_orders(noise, 0, set.steps(), 0.5, 1).unwrap();
     assert!(half.iter().zip(&orders).all(|(half, whole)| half[..] == whole[..4]));
-    let refused = |steps, fraction| set.step_orders(noise, 0, steps, fraction).is_err();
+    let refused = |steps, fraction| set.step_orders(noise, 0, steps, fraction, 1).is_err();
     assert!(refused(set.steps(), 0.1) && refused(set.steps(), 1.5) && refused(&[], 1.0));
-    let first = set.step_orders(noise, 0, &set.steps()[..3], 1.0).unwrap();
+    let first = set.step_orders(noise, 0, &set.steps()[..3], 1.0, 1).unwrap();
     assert!(first.iter().all(|order| order.len() == 3 && order.iter().all(|step| step.0 < 3)));
-    let mut rows = set.row_order(noise, 0);
+    let mut rows = set.row_order(noise, 0, 1).unwrap();
     rows.sort();
     assert_eq!(rows, [0, 1, 2, 3, 4]);
 }
@@ -203,10 +206,28 @@ fn rollouts_that_do_not_belong_together_are_not_joined() {
 #[test]
 fn the_divergence_from_the_base_model_is_zero_until_the_policy_moves() {
     let (mut policy, scheduler) = (toy(3), ddim(4));
-    let rollout = sample::<2>(&policy, &scheduler, [0, 3], 0..3);
+    let (unconditional, condition) = (condition(9..10), condition(0..3));
+    let sampling = Sampling {
+        scheduler: &scheduler,
+        guidance: 2.0,
+        unconditional: &unconditional,
+        shape: [0, 3],
+        noise: Noise::new(5, Domain::Training),
+        epoch: Epoch(2),
+        reduction: Reduction::Mean,
+        device: &Device::default(),
+    };
+    let chains = Chains { samples: &[0, 1, 2].map(SampleId), prompts: &[PromptId(0); 3], condition: &condition };
     let kl = |policy: &ToyPolicy| {
         let (ours, theirs) = (Policy::<2>::sampler(policy), Policy::<2>::reference(policy));
-        rollout.kl(&*ours, &*theirs, &scheduler).unwrap()
+        let mut steps = 0;
+        let count = &mut || steps += 1;
+        let (rollout, kl) = sampling.chains_with_divergence(&*ours, &*theirs, chains, count).unwrap();
+        assert_eq!(steps, sampling.step_count(true).unwrap());
+        // The chains are those that nobody asks the divergence of.
+        let alone = sampling.chains(&*ours, chains, &mut || {}).unwrap();
+        assert_bit_equal(alone.log_probs(), rollout.log_probs());
+        kl
     };
     assert_eq!(kl(&policy), [0.0; 3]);
     let moved = Policy::<2>::parameters(&policy).into_iter().map(|p| p.value.inner() * 1.1).collect();
@@ -229,7 +250,7 @@ fn a_step_raises_the_log_probs_of_good_actions() {
     let new = propose::<2>(&policy, &scheduler, &batch.steps, &batch.sample, &batch.condition)
         .and_then(|proposal| proposal.log_prob(&batch.next, Reduction::Mean))
         .unwrap();
-    let terms = LogProbTerms { new: &new, old: &batch.old_log_prob, advantage: &batch.advantage };
+    let terms = LogProbTerms::new(&new, &batch.old_log_prob, &batch.advantage);
     let gradients = DdpoIs::default().loss(&terms).unwrap().value.backward();
     let step = |p: ddpo_core::Parameter| p.value.clone().inner() - p.value.grad(&gradients).unwrap() * 1e-2;
     let values = Policy::<2>::parameters(&policy).into_iter().map(step).collect();
@@ -243,7 +264,7 @@ fn objectives_agree_on_the_gradient_of_fresh_samples() {
         let new = Tensor::<1>::from_floats([-0.5, -1.0, -2.0], &Device::default()).autodiff().require_grad();
         let old = new.clone().inner();
         let advantage = Tensor::from_floats([1.0, -2.0, 7.0], &Device::default());
-        let loss = objective.loss(&LogProbTerms { new: &new, old: &old, advantage: &advantage }).unwrap();
+        let loss = objective.loss(&LogProbTerms::new(&new, &old, &advantage)).unwrap();
         read(new.grad(&loss.value.backward()).unwrap())
     };
     let wanted = [-1.0 / 3.0, 2.0 / 3.0, -5.0 / 3.0];
@@ -261,15 +282,16 @@ fn the_ratio_is_clipped_on_one_side_only() {
         let new = Tensor::<1>::from_floats([log_ratio], &Device::default()).autodiff().require_grad();
         let old = Tensor::from_floats([0.0], &Device::default());
         let advantage_tensor = Tensor::from_floats([advantage], &Device::default());
-        let terms = LogProbTerms { new: &new, old: &old, advantage: &advantage_tensor };
+        let terms = LogProbTerms::new(&new, &old, &advantage_tensor);
         let loss = objective.loss(&terms).unwrap();
         let ratio = f32::exp(log_ratio);
         let clipped = ratio.clamp(0.9, 1.1);
         let wanted = (-advantage * ratio).max(-advantage * clipped);
         assert!((read(loss.value.clone())[0] - wanted).abs() < 1e-6);
-        assert_eq!(loss.diagnostics.clip_fraction, 1.0);
-        assert!((loss.diagnostics.ratio_max_deviation - (ratio - 1.0).abs()).abs() < 1e-6);
-        assert!((loss.diagnostics.approx_kl - 0.02).abs() < 1e-6);
+        let diagnostics = Diagnostics::of(&[log_ratio], &[0.0], objective.clip_range());
+        assert_eq!(diagnostics.clip_fraction, 1.0);
+        assert!((diagnostics.ratio_max_deviation - (ratio - 1.0).abs()).abs() < 1e-6);
+        assert!((diagnostics.approx_kl - 0.02).abs() < 1e-6);
         let gradient = read(new.grad(&loss.value.backward()).unwrap())[0];
         assert_eq!(gradient != 0.0, pushed, "log-ratio {log_ratio}, advantage {advantage}");
     }
@@ -278,7 +300,7 @@ fn the_ratio_is_clipped_on_one_side_only() {
 #[test]
 fn terms_of_different_lengths_are_refused() {
     let (two, three) = (Tensor::ones([2], &Device::default()), Tensor::ones([3], &Device::default()));
-    let terms = LogProbTerms { new: &two, old: &three, advantage: &two };
+    let terms = LogProbTerms::new(&two, &three, &two);
     assert!(DdpoIs::default().loss(&terms).is_err() && DdpoSf::default().loss(&terms).is_err());
 }
 

@@ -3,12 +3,14 @@
 //! Like any test, this crate panics when something is wrong.
 
 mod gaussian;
+mod objective;
 mod reward;
 mod schedulers;
 mod tolerance;
 mod toy_policy;
 
 pub use gaussian::GaussianDenoiser;
+pub use objective::PairwisePreference;
 pub use reward::{MeanBrightness, ScriptedReward};
 pub use schedulers::{NamedScheduler, schedulers, stable_diffusion_schedule};
 pub use tolerance::{Tolerance, assert_bit_equal, assert_close};

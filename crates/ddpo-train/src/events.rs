@@ -8,7 +8,7 @@ use ddpo_core::RgbImage;
 use crate::error::Error;
 use crate::non_finite::NonFiniteBatch;
 
-pub use crate::record::{EpochRecord, EvalRecord, Record, RegressionRecord, UpdateRecord};
+use crate::record::Record;
 
 /// Something that happened in a run.
 #[derive(Clone, Copy, Debug)]

@@ -23,6 +23,7 @@ mod plan;
 mod prompts;
 mod record;
 mod run;
+mod sampler;
 mod stop;
 mod tensors;
 mod time;
@@ -43,7 +44,8 @@ pub use record::{
     ChainRecord, EpochRecord, EvalRecord, METRICS, MachineRecord, MetricName, ModelRecord, PromptsRecord, Record,
     RegressionRecord, RewardRecord, RunRecord, UpdateRecord,
 };
-pub use run::{Checkpoints, Learner, Outcome, Position, Run};
+pub use run::{Checkpoints, Learner, Outcome, Position, Run, Work};
+pub use sampler::{BatchSampler, OpenModel};
 pub use stop::StopFlag;
 pub use tensors::NamedTensor;
 pub use time::rfc3339;

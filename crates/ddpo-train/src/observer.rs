@@ -1,7 +1,8 @@
 //! What a trainer tells, and what it is told, while it works.
 
 use crate::error::{Error, Result};
-use crate::events::{Event, Progress, Record};
+use crate::events::{Event, Progress};
+use crate::record::Record;
 use crate::stop::StopFlag;
 use crate::tracker::Broadcast;
 

@@ -1,7 +1,6 @@
 //! The numbers of a run, checked.
 
-use ddpo_core::scheduler::stochastic_steps;
-use ddpo_core::{Reduction, Scheduler, StepIndex};
+use ddpo_core::Reduction;
 
 use crate::error::{Error, Result};
 use crate::optimizer::AdamWConfig;
@@ -9,21 +8,10 @@ use crate::optimizer::AdamWConfig;
 /// The numbers of a DDPO run. Together with the parts they determine every byte of the result.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DdpoPlan {
-    /// Where all randomness comes from.
-    pub seed: u64,
-    /// Samples of one sampling batch.
-    pub sample_batch: usize,
-    /// Sampling batches of an epoch.
-    pub batches_per_epoch: usize,
-    /// Consecutive samples which share a prompt: 1, or the group size of group advantages.
-    pub samples_per_prompt: usize,
-    /// The weight of classifier-free guidance in sampling; 1 is none.
-    pub sample_guidance: f64,
+    /// How samples are made.
+    pub sampling: SamplePlan,
     /// Samples of a minibatch.
     pub train_batch: usize,
-    /// Timesteps of a minibatch which go through the model in one forward pass: that many times more rows, the same
-    /// mean gradient up to the order of its sum.
-    pub timesteps_per_forward: usize,
     /// Minibatches of an optimizer step.
     pub accumulation: usize,
     /// Passes over an epoch's samples.
@@ -38,12 +26,6 @@ pub struct DdpoPlan {
     pub learning_rate: f64,
     /// The optimizer's numbers.
     pub adamw: AdamWConfig,
-    /// How log-probabilities add up over the elements of a state.
-    pub reduction: Reduction,
-    /// The weight of the divergence from the base model in the loss; 0 leaves it out.
-    pub kl_weight: f64,
-    /// What to do about a number that is not finite.
-    pub non_finite: NonFinitePolicy,
 }
 
 /// What to do about a loss, a gradient or a reward that is NaN or infinite.
@@ -128,8 +110,8 @@ impl SamplePlan {
     }
 }
 
-impl Default for DdpoPlan {
-    /// ddpo-pytorch's numbers for one GPU and LoRA, arXiv 2305.13301's where they agree.
+impl Default for SamplePlan {
+    /// ddpo-pytorch's numbers for one GPU, arXiv 2305.13301's where they agree.
     fn default() -> Self {
         Self {
             seed: 0,
@@ -137,8 +119,18 @@ impl Default for DdpoPlan {
             batches_per_epoch: 32,
             samples_per_prompt: 1,
             sample_guidance: 5.0,
+            reduction: Reduction::Mean,
+            non_finite: NonFinitePolicy::Fail,
+        }
+    }
+}
+
+impl Default for DdpoPlan {
+    /// ddpo-pytorch's numbers for one GPU and LoRA, arXiv 2305.13301's where they agree.
+    fn default() -> Self {
+        Self {
+            sampling: SamplePlan::default(),
             train_batch: 4,
-            timesteps_per_forward: 1,
             accumulation: 16,
             inner_epochs: 1,
             first_timestep: 0.0,
@@ -146,77 +138,44 @@ impl Default for DdpoPlan {
             train_guidance: 5.0,
             learning_rate: 3e-4,
             adamw: AdamWConfig::default(),
-            reduction: Reduction::Mean,
-            kl_weight: 0.0,
-            non_finite: NonFinitePolicy::Fail,
         }
     }
 }
 
 impl DdpoPlan {
-    /// How samples are made.
-    pub fn sampling(&self) -> SamplePlan {
-        SamplePlan {
-            seed: self.seed,
-            sample_batch: self.sample_batch,
-            batches_per_epoch: self.batches_per_epoch,
-            samples_per_prompt: self.samples_per_prompt,
-            sample_guidance: self.sample_guidance,
-            reduction: self.reduction,
-            non_finite: self.non_finite,
-        }
-    }
-
-    /// The samples of an epoch.
-    pub fn samples_per_epoch(&self) -> usize {
-        self.sample_batch * self.batches_per_epoch
-    }
-
-    /// The optimizer steps of an epoch.
+    /// The optimizer steps of an epoch of a plan that is valid.
     pub fn updates_per_epoch(&self) -> usize {
-        self.inner_epochs * self.samples_per_epoch() / (self.train_batch * self.accumulation).max(1)
+        self.inner_epochs * self.sampling.samples_per_epoch() / (self.train_batch * self.accumulation)
     }
 
-    /// The steps that can be trained on: those that draw something and start at the first timestep or at more noise.
-    ///
-    /// # Errors
-    /// Those of [`Scheduler::coefficients`].
-    pub fn trained_steps(&self, scheduler: &dyn Scheduler) -> Result<Vec<StepIndex>> {
-        let is_trained = |step: &StepIndex| scheduler.timesteps()[step.0].0 >= self.first_timestep;
-        Ok(stochastic_steps(scheduler)?.into_iter().filter(is_trained).collect())
-    }
-
-    /// The forward and backward passes of an epoch, each sample being trained on at `timesteps` steps.
-    pub fn micro_steps_per_epoch(&self, timesteps: usize) -> usize {
-        let forwards = timesteps.div_ceil(self.timesteps_per_forward.max(1));
-        self.updates_per_epoch() * self.accumulation * forwards
-    }
-
-    /// Checks that the numbers fit each other.
+    /// Checks that the numbers fit each other and an objective which compares `unit` samples
+    /// ([`Needs::unit`](ddpo_core::objective::Needs)).
     ///
     /// # Errors
     /// [`Error::Plan`] naming the number, its value and what it must satisfy.
-    pub fn validate(&self) -> Result<()> {
+    pub fn validate(&self, unit: usize) -> Result<()> {
         check_positive(&[
             ("training batch size", self.train_batch),
-            ("timesteps per forward pass", self.timesteps_per_forward),
             ("accumulation", self.accumulation),
             ("inner epochs", self.inner_epochs),
+            ("samples which the objective compares", unit),
         ])?;
-        self.sampling().validate()?;
-        let samples = self.samples_per_epoch();
+        self.sampling.validate()?;
+        let samples = self.sampling.samples_per_epoch();
         check_divides("samples per epoch", samples, "the samples of an update", self.train_batch * self.accumulation)?;
+        if unit > 1 {
+            let compared = "the samples which the objective compares";
+            check_divides("samples per prompt", self.sampling.samples_per_prompt, compared, unit)?;
+            check_divides("training batch size", self.train_batch, compared, unit)?;
+        }
         if !(self.timestep_fraction > 0.0 && self.timestep_fraction <= 1.0) {
             return Err(Error::plan("timestep fraction", self.timestep_fraction, "a number above 0 and at most 1"));
-        }
-        if !(self.kl_weight.is_finite() && self.kl_weight >= 0.0) {
-            return Err(Error::plan("weight of the divergence", self.kl_weight, "a finite number of at least 0"));
         }
         check_learning_rate(self.learning_rate)
     }
 }
 
-fn check_positive(numbers: &[(&'static str, usize)]) -> Result<()> {
+pub(crate) fn check_positive(numbers: &[(&'static str, usize)]) -> Result<()> {
     match numbers.iter().find(|(_, number)| *number == 0) {
         Some((what, _)) => Err(Error::plan(what, 0, "at least 1")),
         None => Ok(()),
@@ -244,17 +203,21 @@ mod tests {
     #[test]
     fn the_default_is_four_updates_of_64() {
         let plan = DdpoPlan::default();
-        plan.validate().unwrap();
-        assert_eq!((plan.samples_per_epoch(), plan.updates_per_epoch()), (256, 4));
-        assert_eq!(plan.micro_steps_per_epoch(50), 64 * 50);
+        plan.validate(1).unwrap();
+        assert_eq!((plan.sampling.samples_per_epoch(), plan.updates_per_epoch()), (256, 4));
     }
 
     #[test]
     fn numbers_which_do_not_divide_are_named() {
         let plan = DdpoPlan { train_batch: 3, ..DdpoPlan::default() };
-        let message = plan.validate().unwrap_err().to_string();
+        let message = plan.validate(1).unwrap_err().to_string();
         assert_eq!(message, "samples per epoch is 256, wanted a multiple of 48, the samples of an update");
-        assert!(DdpoPlan { accumulation: 0, ..DdpoPlan::default() }.validate().is_err());
-        assert!(DdpoPlan { timestep_fraction: f64::NAN, ..DdpoPlan::default() }.validate().is_err());
+        let message = DdpoPlan::default().validate(2).unwrap_err().to_string();
+        assert_eq!(
+            message,
+            "samples per prompt is 1, wanted a multiple of 2, the samples which the objective compares"
+        );
+        assert!(DdpoPlan { accumulation: 0, ..DdpoPlan::default() }.validate(1).is_err());
+        assert!(DdpoPlan { timestep_fraction: f64::NAN, ..DdpoPlan::default() }.validate(1).is_err());
     }
 }

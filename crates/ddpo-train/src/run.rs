@@ -13,21 +13,21 @@ use crate::tracker::Broadcast;
 /// Something that learns in epochs and can be put back to where it was.
 ///
 /// ```text
-/// while learner.position() != the end {
+/// while let Some(work) = learner.position().next(epochs) {
 ///     keep(learner.snapshot()?);
-///     learner.advance(&mut observer)?;       // a pending evaluation, or an epoch
+///     learner.advance(work, &mut observer)?;
 /// }
 /// ```
 pub trait Learner {
     /// Where it is.
     fn position(&self) -> Position;
 
-    /// Does the next piece of work: the evaluation that is due, or else an epoch.
+    /// Does a piece of work.
     ///
     /// # Errors
     /// Any of this crate. The learner may then be in the middle of an epoch, from where only
     /// [`restore`](Self::restore) leads back.
-    fn advance(&mut self, observer: &mut Observer<'_>) -> Result<()>;
+    fn advance(&mut self, work: Work, observer: &mut Observer<'_>) -> Result<()>;
 
     /// Its whole state, at a boundary.
     ///
@@ -47,8 +47,8 @@ impl<L: Learner + ?Sized> Learner for &mut L {
         (**self).position()
     }
 
-    fn advance(&mut self, observer: &mut Observer<'_>) -> Result<()> {
-        (**self).advance(observer)
+    fn advance(&mut self, work: Work, observer: &mut Observer<'_>) -> Result<()> {
+        (**self).advance(work, observer)
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
@@ -65,8 +65,8 @@ impl<L: Learner + ?Sized> Learner for Box<L> {
         (**self).position()
     }
 
-    fn advance(&mut self, observer: &mut Observer<'_>) -> Result<()> {
-        (**self).advance(observer)
+    fn advance(&mut self, work: Work, observer: &mut Observer<'_>) -> Result<()> {
+        (**self).advance(work, observer)
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
@@ -78,6 +78,17 @@ impl<L: Learner + ?Sized> Learner for Box<L> {
     }
 }
 
+/// A piece of a run's work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// An epoch.
+    Epoch,
+    /// The evaluation that comes after every so many epochs.
+    Evaluation,
+    /// The evaluation of a last state that comes at another epoch. It is no part of what a longer run would have done.
+    LastEvaluation,
+}
+
 /// Where a learner is between two pieces of work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
@@ -85,10 +96,24 @@ pub struct Position {
     pub epochs_done: u64,
     /// Whether this state is to be evaluated before the next epoch.
     pub evaluation_due: bool,
+    /// Whether this state has been evaluated, or nothing ever is.
+    pub is_evaluated: bool,
     /// Whether this state has been evaluated and none was better.
     pub is_best: bool,
     /// Whether an evaluation has said to stop.
     pub is_halted: bool,
+}
+
+impl Position {
+    /// What a run of so many epochs does next; `None` at its end.
+    pub fn next(&self, epochs: u64) -> Option<Work> {
+        match (self.evaluation_due, self.epochs_done >= epochs || self.is_halted) {
+            (true, _) => Some(Work::Evaluation),
+            (false, false) => Some(Work::Epoch),
+            (false, true) if !self.is_evaluated => Some(Work::LastEvaluation),
+            (false, true) => None,
+        }
+    }
 }
 
 /// How a run ended.
@@ -152,7 +177,8 @@ impl<L: Learner, T: BorrowMut<Broadcast>> Run<L, T> {
         Ok(Self { saved, ..self })
     }
 
-    /// Runs until `epochs` are done, an evaluation says to stop, or the flag is set.
+    /// Runs until `epochs` are done, an evaluation says to stop, or the flag is set. A run that is not interrupted
+    /// ends with an evaluation of its last state.
     ///
     /// # Errors
     /// Those of [`step`](Self::step).
@@ -174,13 +200,15 @@ impl<L: Learner, T: BorrowMut<Broadcast>> Run<L, T> {
     /// What ended the run early, or [`Error::Checkpoint`] where its end could not be saved.
     pub fn step(&mut self, epochs: u64) -> Result<Option<Outcome>> {
         let position = self.learner.position();
-        let over = (position.epochs_done >= epochs || position.is_halted) && !position.evaluation_due;
+        let work = position.next(epochs);
+        let over = matches!(work, None | Some(Work::LastEvaluation));
         self.keep_boundary(position, over)?;
         if over {
-            return self.save_unsaved().map(|()| Some(Outcome::Finished));
+            self.save_unsaved()?;
         }
-        let work = self.learner.advance(&mut Observer::new(self.trackers.borrow_mut(), &self.stop));
-        match work {
+        let Some(work) = work else { return Ok(Some(Outcome::Finished)) };
+        match self.learner.advance(work, &mut Observer::new(self.trackers.borrow_mut(), &self.stop)) {
+            Ok(()) if over => self.close().map(|()| None),
             Ok(()) => Ok(None),
             Err(Error::Interrupted { .. }) => {
                 self.save_unsaved().map(|()| Some(Outcome::Interrupted { epochs_done: position.epochs_done }))
@@ -190,6 +218,14 @@ impl<L: Learner, T: BorrowMut<Broadcast>> Run<L, T> {
                 Err(error)
             }
         }
+    }
+
+    /// Keeps what the evaluation of the last state has recorded. The checkpoint stays the one before it: a run that goes on to more
+    /// epochs forgets this evaluation, and does what it would have done without an end here.
+    fn close(&mut self) -> Result<()> {
+        self.trackers.borrow_mut().sync()?;
+        self.saved = Some(self.learner.position());
+        Ok(())
     }
 
     /// What learns.

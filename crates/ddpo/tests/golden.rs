@@ -54,7 +54,7 @@ fn loss(pipeline: &Pipeline, policy: &DiffusionPolicy, golden: &Golden) -> Loss 
     let proposal = propose(&guided, &scheduler, &steps, &golden.latents("sample"), &condition).unwrap();
     let new = proposal.log_prob(&golden.latents("next"), Reduction::Mean).unwrap();
     let (old, advantage) = (golden.tensor("old_log_prob"), golden.tensor("advantage"));
-    let terms = LogProbTerms { new: &new, old: &old, advantage: &advantage };
+    let terms = LogProbTerms::new(&new, &old, &advantage);
     DdpoIs { clip_range: 10.0, advantage_clip: 5.0 }.loss(&terms).unwrap()
 }
 

@@ -5,8 +5,9 @@ mod common;
 use std::path::Path;
 
 use ddpo::config::{Layers, RunPlan};
+use ddpo::prompts::PromptSplit;
 use ddpo::train::{Event, Stage, StopFlag, Tracker};
-use ddpo::{LoadedModel, RunDirectory, Session, SessionBuilder, TrainOutcome};
+use ddpo::{LoadedModel, MeasureRequest, RunDirectory, Session, SessionBuilder, TrainOutcome};
 
 /// A plan of seconds, with sampling and training batches of different sizes.
 fn plan(model: &Path, changes: &[&str]) -> RunPlan {
@@ -87,6 +88,48 @@ fn check_same(a: &Path, b: &Path) {
     for file in [RunDirectory::LORA, "samples/epoch_0000.png", "samples/epoch_0004.png"] {
         assert!(std::fs::read(a.join(file)).unwrap() == std::fs::read(b.join(file)).unwrap(), "{file}");
     }
+}
+
+/// The same chains, the same sums: what `ddpo evaluate` says is what the run has recorded, to the last digit.
+#[test]
+fn a_measurement_is_the_runs_own_evaluation() {
+    let parent = tempfile::tempdir().unwrap();
+    let (model, path) = (common::tiny_model(parent.path()), parent.path().join("run"));
+    let plan = plan(&model, &["run.epochs=2", "eval.count=6"]);
+    quiet(&plan, &path, false).unwrap();
+    let text = std::fs::read_to_string(path.join("metrics.jsonl")).unwrap();
+    let record = text.lines().rfind(|line| line.contains("\"kind\":\"eval\"")).unwrap();
+
+    let loaded = LoadedModel::open(&plan.model, plan.device).unwrap();
+    let tuned = loaded.denoiser(&[ddpo::adapter::AdapterSource { path: path.clone(), strength: 1.0 }]).unwrap();
+    let base = loaded.denoiser(&[]).unwrap();
+    let (sample, eval) = (&plan.config.sample, &plan.config.eval);
+    let request = MeasureRequest {
+        prompts: PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref()).unwrap().evaluation,
+        count: eval.count,
+        rewards: plan.reward.iter().map(|term| term.reward.clone()).collect(),
+        steps: sample.steps,
+        scheduler: sample.scheduler,
+        eta: sample.eta,
+        guidance: sample.guidance,
+        negative_prompt: sample.negative_prompt.clone(),
+        seed: eval.seed,
+        batch_size: sample.batch_size,
+        size: [None, None],
+    };
+    let mut heard = Vec::new();
+    let on_step = &mut |done, total| heard.push((done, total));
+    let measured = ddpo::measure(&loaded, &*tuned, Some(&*base), &request, &StopFlag::new(), on_step).unwrap();
+    let rewards = measured.rewards.values().next().unwrap();
+    let mean = rewards.iter().map(|&reward| f64::from(reward)).sum::<f64>() / rewards.len() as f64;
+    let numbers = [("reward_mean", mean), ("kl_to_base", measured.kl_to_base), ("diversity", measured.diversity)];
+    for (name, value) in numbers {
+        assert!(value != 0.0);
+        let wanted = format!("\"{name}\":{}", serde_json::to_string(&value).unwrap());
+        assert!(record.contains(&wanted), "{wanted} in {record}");
+    }
+    // Two batches, four steps each for the chains and four for their divergence: the bar is full when all is done.
+    assert_eq!(heard, (1..=16).map(|done| (done, 16)).collect::<Vec<_>>());
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl Stacks {
     }
 
     /// The base, or what became of it.
-    pub fn denoiser(&self, loaded: &LoadedModel, is_tuned: bool) -> Result<Box<dyn Denoiser<4>>> {
+    pub fn denoiser(&self, loaded: &LoadedModel, is_tuned: bool) -> Result<Box<dyn Denoiser<4> + Send + Sync>> {
         let adapters = self.tuned.as_ref().filter(|_| is_tuned).unwrap_or(&self.base);
         Ok(loaded.denoiser(adapters)?)
     }

@@ -4,7 +4,7 @@ use burn::Tensor;
 
 use crate::{Condition, StepIndex};
 
-/// Some (chain, step) actions of a training set as tensors, a action a row.
+/// Some (chain, step) actions of a training set as tensors, an action a row.
 #[derive(Clone, Debug)]
 pub struct Minibatch<const D: usize> {
     /// The step of each row.

@@ -2,5 +2,6 @@
 
 pub(crate) mod minibatch;
 pub(crate) mod rollout;
+pub(crate) mod sampling;
 pub(crate) mod scored;
 pub(crate) mod training_set;

@@ -170,28 +170,6 @@ impl<const D: usize> Rollout<D> {
         ScoredRollout::new(self, rewards)
     }
 
-    /// The divergence of each chain under `policy` from what it would be under `reference`, in nats:
-    /// `Σ_t KL(π(·|x_t) ‖ π_ref(·|x_t))` along these states, whose expectation over chains is the divergence of whole chains.
-    ///
-    /// # Errors
-    /// Those of [`propose`].
-    pub fn kl(
-        &self,
-        policy: &dyn Denoiser<D>,
-        reference: &dyn Denoiser<D>,
-        scheduler: &dyn Scheduler,
-    ) -> Result<Vec<f32>> {
-        let mut total = vec![0.0; self.len()];
-        for &step in &self.steps {
-            let (steps, sample) = (vec![step; self.len()], self.state(step));
-            let ours = propose(policy, scheduler, &steps, sample, &self.condition)?;
-            let theirs = propose(reference, scheduler, &steps, sample, &self.condition)?;
-            let divergence = read(ours.kl(&theirs, Reduction::Sum)?)?;
-            total.iter_mut().zip(divergence).for_each(|(sum, kl)| *sum += kl);
-        }
-        Ok(total)
-    }
-
     /// The number of chains.
     pub fn len(&self) -> usize {
         self.samples.len()
@@ -225,11 +203,6 @@ impl<const D: usize> Rollout<D> {
     /// The states `[N, ..]` from noise to data, one more than there are steps.
     pub fn states(&self) -> &[Tensor<D>] {
         &self.states
-    }
-
-    /// The state `[N, ..]` before a step.
-    pub(super) fn state(&self, step: StepIndex) -> &Tensor<D> {
-        &self.states[step.0]
     }
 
     /// What the chains arrived at, `[N, ..]`.

@@ -54,36 +54,49 @@ impl<const D: usize> TrainingSet<D> {
         &self.advantages
     }
 
-    /// The chains in a random order, a new one for each pass over them.
-    pub fn row_order(&self, noise: Noise, pass: u64) -> Vec<usize> {
-        noise.at(self.address(Stream::SampleOrder, 0, pass)).permutation(self.len())
-    }
-
-    /// For each chain the steps to train on, in an order of its own: the first `fraction` of a random permutation of `steps`,
-    /// a new one for each pass. `steps` are those of [`steps`](Self::steps), or some of them.
+    /// The chains in a random order, a new one for each pass over them; every `unit` consecutive chains stay together, in
+    /// their order.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if the fraction leaves no step, or is more than 1.
+    /// [`Error::Parameter`] if the chains do not fill units.
+    pub fn row_order(&self, noise: Noise, pass: u64, unit: usize) -> Result<Vec<usize>> {
+        if unit == 0 || !self.len().is_multiple_of(unit) {
+            return Err(Error::parameter("chains", self.len(), format!("a multiple of {unit}, the chains of a unit")));
+        }
+        let order = noise.at(self.address(Stream::SampleOrder, 0, pass)).permutation(self.len() / unit);
+        Ok(order.into_iter().flat_map(|first| first * unit..(first + 1) * unit).collect())
+    }
+
+    /// For each chain the steps to train on, in an order that it shares with its unit alone: the first `fraction` of a random
+    /// permutation of `steps`, a new one for each pass. `steps` are those of [`steps`](Self::steps), or some of them.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if the fraction leaves no step, or is more than 1, or a unit has no chain.
     pub fn step_orders(
         &self,
         noise: Noise,
         pass: u64,
         steps: &[StepIndex],
         fraction: f64,
+        unit: usize,
     ) -> Result<Vec<Vec<StepIndex>>> {
+        if unit == 0 {
+            return Err(Error::parameter("chains of a unit", unit, "at least 1"));
+        }
         let kept = (steps.len() as f64 * fraction) as usize;
         if kept == 0 || fraction > 1.0 {
             let wanted = format!("at most 1 and enough for one of {} steps", steps.len());
             return Err(Error::parameter("timestep fraction", fraction, wanted));
         }
         let order = |row: usize| {
-            let permutation = noise.at(self.address(Stream::TimestepOrder, row, pass)).permutation(steps.len());
+            let first = row - row % unit;
+            let permutation = noise.at(self.address(Stream::TimestepOrder, first, pass)).permutation(steps.len());
             permutation.into_iter().take(kept).map(|i| steps[i]).collect()
         };
         Ok((0..self.len()).map(order).collect())
     }
 
-    /// The tensors of these actions, a action a row, in their order.
+    /// The tensors of these actions, an action a row, in their order.
     ///
     /// # Errors
     /// [`Error::Index`] for a row or a step past the end, [`Error::DeterministicStep`] for a step that drew nothing,
@@ -107,7 +120,7 @@ impl<const D: usize> TrainingSet<D> {
         })
     }
 
-    /// The place of a action's step among the steps that drew something.
+    /// The place of an action's step among the steps that drew something.
     fn column(&self, action: Action) -> Result<usize> {
         let steps = self.rollout.states().len() - 1;
         if action.row >= self.len() {

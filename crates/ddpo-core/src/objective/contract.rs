@@ -2,11 +2,10 @@
 
 use burn::Tensor;
 
-use super::Diagnostics;
-use crate::Result;
 use crate::error::check_shape;
+use crate::{Error, Result};
 
-/// What an objective may look at: one entry per (sample, step) pair of a minibatch, all `[B]` and f32.
+/// What an objective may look at: one entry per (sample, step) action of a minibatch, all `[B]` and f32.
 #[derive(Clone, Copy, Debug)]
 pub struct LogProbTerms<'a> {
     /// ℓ, the log-probability of the action under the policy as it is now; tracked.
@@ -15,15 +14,45 @@ pub struct LogProbTerms<'a> {
     pub old: &'a Tensor<1>,
     /// A, how much better than its peers the sample turned out.
     pub advantage: &'a Tensor<1>,
+    /// The same actions under the model that training started from, for objectives that [need](Needs) it.
+    pub reference: Option<ReferenceTerms<'a>>,
+    /// So many consecutive rows are a unit: samples of one prompt at the same step.
+    pub unit: usize,
 }
 
-/// A loss and what it looked like on the way.
+/// What the reference model says of a minibatch.
+#[derive(Clone, Copy, Debug)]
+pub struct ReferenceTerms<'a> {
+    /// ℓ_ref, the log-probability of the actions, `[B]`; not tracked.
+    pub log_prob: &'a Tensor<1>,
+    /// `KL(π_θ(·|x_t, c) ‖ π_ref(·|x_t, c))`, exact, `[B]`; tracked. It adds up over elements as log-probabilities do.
+    pub kl: &'a Tensor<1>,
+}
+
+/// What an objective needs besides log-probabilities and advantages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Needs {
+    /// [`ReferenceTerms`], which cost a second forward pass.
+    pub reference: bool,
+    /// Samples that are compared with each other and must not be separated: they share a prompt, are drawn one after the other
+    /// and come at the same steps. 1 for objectives of single samples, 2 for pairs.
+    pub unit: usize,
+}
+
+impl Default for Needs {
+    /// Single samples, and no reference.
+    fn default() -> Self {
+        Self { reference: false, unit: 1 }
+    }
+}
+
+/// A loss, on its device: an objective reads no number, since a device that is asked for one waits.
 #[derive(Clone, Debug)]
 pub struct Loss {
     /// The number to minimise, `[1]`, tracked.
     pub value: Tensor<1>,
-    /// How far the policy has moved.
-    pub diagnostics: Diagnostics,
+    /// The mean divergence from the reference `[1]`, of objectives that penalise it; not tracked.
+    pub kl_to_base: Option<Tensor<1>>,
 }
 
 /// A surrogate whose gradient improves the policy. A pure function.
@@ -31,18 +60,63 @@ pub struct Loss {
 /// ```text
 /// let new = propose(&guided, scheduler, &minibatch.steps, &minibatch.sample, &minibatch.condition)?
 ///     .log_prob(&minibatch.next, reduction)?;
-/// let terms = LogProbTerms { new: &new, old: &minibatch.old_log_prob, advantage: &minibatch.advantage };
+/// let terms = LogProbTerms::new(&new, &minibatch.old_log_prob, &minibatch.advantage);
 /// let gradients = objective.loss(&terms)?.value.backward();
 /// ```
 pub trait Objective: Send + Sync {
-    /// The loss of a minibatch: the mean over its pairs.
+    /// What [`loss`](Self::loss) needs to be given.
+    fn needs(&self) -> Needs {
+        Needs::default()
+    }
+
+    /// Ratios that differ from 1 by more than this are clipped. The default is of objectives that clip nothing, whose clip
+    /// fraction is then the share of ratios that are not 1.
+    fn clip_range(&self) -> f64 {
+        0.0
+    }
+
+    /// The loss of a minibatch: a mean over its actions.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) if the terms differ in length.
+    /// [`Error::Shape`] if the terms differ in length, [`Error::Parameter`] if there is no reference and it is needed.
     fn loss(&self, terms: &LogProbTerms<'_>) -> Result<Loss>;
 }
 
-impl LogProbTerms<'_> {
+impl<O: Objective + ?Sized> Objective for Box<O> {
+    fn needs(&self) -> Needs {
+        (**self).needs()
+    }
+
+    fn clip_range(&self) -> f64 {
+        (**self).clip_range()
+    }
+
+    fn loss(&self, terms: &LogProbTerms<'_>) -> Result<Loss> {
+        (**self).loss(terms)
+    }
+}
+
+impl Loss {
+    /// A loss without a penalty.
+    pub fn new(value: Tensor<1>) -> Self {
+        Self { value, kl_to_base: None }
+    }
+}
+
+impl<'a> LogProbTerms<'a> {
+    /// Terms of single samples without a reference.
+    pub fn new(new: &'a Tensor<1>, old: &'a Tensor<1>, advantage: &'a Tensor<1>) -> Self {
+        Self { new, old, advantage, reference: None, unit: 1 }
+    }
+
+    /// What the reference model says.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] where nobody has asked it.
+    pub fn needed_reference(&self) -> Result<ReferenceTerms<'a>> {
+        self.reference.ok_or_else(|| Error::parameter("reference log-probabilities", "none", "those of the minibatch"))
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         check_shape("loss: old log-probabilities", &self.old.dims(), &self.new.dims())?;
         check_shape("loss: advantages", &self.advantage.dims(), &self.new.dims())

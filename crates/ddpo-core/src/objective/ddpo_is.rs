@@ -1,6 +1,6 @@
 //! DDPO with importance sampling.
 
-use super::{Diagnostics, LogProbTerms, Loss, Objective};
+use super::{LogProbTerms, Loss, Objective};
 use crate::Result;
 
 /// DDPO-IS (Black et al., arXiv 2305.13301, section 4.3): the importance-weighted policy gradient
@@ -22,6 +22,10 @@ impl Default for DdpoIs {
 }
 
 impl Objective for DdpoIs {
+    fn clip_range(&self) -> f64 {
+        self.clip_range
+    }
+
     /// `mean(max(−A ρ, −A clip(ρ, 1 − c, 1 + c)))` with `ρ = exp(ℓ − ℓ_old)`.
     fn loss(&self, terms: &LogProbTerms<'_>) -> Result<Loss> {
         terms.check()?;
@@ -29,7 +33,6 @@ impl Objective for DdpoIs {
         let ratio = (terms.new.clone() - terms.old.clone()).exp();
         let unclipped = -advantage.clone() * ratio.clone();
         let clipped = -advantage * ratio.clamp(1.0 - self.clip_range, 1.0 + self.clip_range);
-        let value = unclipped.max_pair(clipped).mean();
-        Ok(Loss { value, diagnostics: Diagnostics::measure(terms, self.clip_range)? })
+        Ok(Loss::new(unclipped.max_pair(clipped).mean()))
     }
 }

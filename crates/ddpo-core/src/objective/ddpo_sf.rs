@@ -1,6 +1,6 @@
 //! DDPO with the score function.
 
-use super::{Diagnostics, LogProbTerms, Loss, Objective};
+use super::{LogProbTerms, Loss, Objective};
 use crate::Result;
 
 /// DDPO-SF (Black et al., arXiv 2305.13301, section 4.3): REINFORCE,
@@ -22,7 +22,6 @@ impl Objective for DdpoSf {
     fn loss(&self, terms: &LogProbTerms<'_>) -> Result<Loss> {
         terms.check()?;
         let advantage = terms.advantage.clone().clamp(-self.advantage_clip, self.advantage_clip);
-        let value = (-advantage * terms.new.clone()).mean();
-        Ok(Loss { value, diagnostics: Diagnostics::measure(terms, 0.0)? })
+        Ok(Loss::new((-advantage * terms.new.clone()).mean()))
     }
 }

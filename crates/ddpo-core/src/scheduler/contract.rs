@@ -60,6 +60,15 @@ pub fn transition<const D: usize>(
     Transition::new(mean, rows.iter().map(|c| c.std).collect())
 }
 
+/// The steps that a policy gradient can be computed of, and that start at `first_timestep` or at more noise; 0 for all.
+///
+/// # Errors
+/// Those of [`Scheduler::coefficients`].
+pub fn trained_steps(scheduler: &dyn Scheduler, first_timestep: f64) -> Result<Vec<StepIndex>> {
+    let is_trained = |step: &StepIndex| scheduler.timesteps()[step.0].0 >= first_timestep;
+    Ok(stochastic_steps(scheduler)?.into_iter().filter(is_trained).collect())
+}
+
 /// The steps that draw something, and so have a log-probability.
 ///
 /// # Errors

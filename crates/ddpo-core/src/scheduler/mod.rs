@@ -8,7 +8,7 @@ mod ddpm;
 mod euler_ancestral;
 
 pub use coefficients::Coefficients;
-pub use contract::{Scheduler, stochastic_steps, transition};
+pub use contract::{Scheduler, stochastic_steps, trained_steps, transition};
 pub use ddim::{Ddim, DdimConfig};
 pub use ddpm::{Ddpm, DdpmConfig};
 pub use euler_ancestral::{EulerAncestral, EulerAncestralConfig};

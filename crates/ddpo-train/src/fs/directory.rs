@@ -33,6 +33,14 @@ pub fn list_directory(path: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Removes the file `path`.
+///
+/// # Errors
+/// [`Error::Io`] with the path.
+pub fn remove_file(path: &Path) -> Result<()> {
+    std::fs::remove_file(path).map_err(|e| Error::io("remove", path, e))
+}
+
 /// Removes `path` and everything in it; a missing directory is fine.
 ///
 /// # Errors

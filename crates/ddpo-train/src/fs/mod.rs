@@ -8,6 +8,6 @@ mod lock;
 
 pub use append::LineFile;
 pub use atomic::{read, read_optional, write_atomic};
-pub use directory::{create_directory, list_directory, remove_directory, write_directory_atomic};
+pub use directory::{create_directory, list_directory, remove_directory, remove_file, write_directory_atomic};
 pub use hash::hash_ends;
 pub use lock::RunLock;

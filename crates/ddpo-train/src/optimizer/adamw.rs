@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use rayon::prelude::*;
 
 use super::gradient::GradientSum;
-use super::step::{Constants, Slot, composed, fused};
+use super::step::{Constants, ParameterState, composed, fused};
 use crate::error::{Error, Result};
 use crate::tensors::NamedTensor;
 
@@ -147,7 +147,7 @@ impl AdamW {
     }
 
     /// Joins values, gradients and moments, which leave `self` so that nothing else holds their memory.
-    fn slots(&mut self, values: Vec<Tensor<1>>, gradients: Vec<Tensor<1>>) -> Result<Vec<Slot>> {
+    fn slots(&mut self, values: Vec<Tensor<1>>, gradients: Vec<Tensor<1>>) -> Result<Vec<ParameterState>> {
         check_count("gradients of a step", gradients.len(), values.len())?;
         if self.time == 0 {
             self.moments = gradients.iter().map(MomentEstimates::zeros).collect();
@@ -158,9 +158,9 @@ impl AdamW {
         Ok(joined.map(|((value, gradient), m)| m.slot(value.inner(), gradient)).collect())
     }
 
-    fn advance(&mut self, slots: Vec<Slot>, constants: &Constants) -> Result<Vec<Tensor<1>>> {
+    fn advance(&mut self, slots: Vec<ParameterState>, constants: &Constants) -> Result<Vec<Tensor<1>>> {
         let on_host = slots.first().is_some_and(|slot| slot.value.device() == Device::flex());
-        let done: Vec<Slot> = if on_host {
+        let done: Vec<ParameterState> = if on_host {
             slots.into_par_iter().map(|slot| fused(slot, constants)).collect::<Result<_>>()?
         } else {
             slots.into_iter().map(|slot| composed(slot, constants)).collect()
@@ -176,11 +176,11 @@ impl MomentEstimates {
         Self { first: like.zeros_like(), second: like.zeros_like() }
     }
 
-    fn slot(self, value: Tensor<1>, gradient: Tensor<1>) -> Slot {
-        Slot { value, gradient, first: self.first, second: self.second }
+    fn slot(self, value: Tensor<1>, gradient: Tensor<1>) -> ParameterState {
+        ParameterState { value, gradient, first: self.first, second: self.second }
     }
 
-    fn split(slot: Slot) -> (Tensor<1>, Self) {
+    fn split(slot: ParameterState) -> (Tensor<1>, Self) {
         (slot.value, Self { first: slot.first, second: slot.second })
     }
 }

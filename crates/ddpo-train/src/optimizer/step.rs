@@ -34,7 +34,7 @@ pub(super) struct Constants {
 }
 
 /// A parameter on its way through a step; the moments are on the parameter's device, without autodiff.
-pub(super) struct Slot {
+pub(super) struct ParameterState {
     pub value: Tensor<1>,
     pub gradient: Tensor<1>,
     pub first: Tensor<1>,
@@ -42,7 +42,7 @@ pub(super) struct Slot {
 }
 
 /// The step in host memory, one pass; the moments are updated in place where nothing else holds them.
-pub(super) fn fused(slot: Slot, c: &Constants) -> Result<Slot> {
+pub(super) fn fused(slot: ParameterState, c: &Constants) -> Result<ParameterState> {
     let device = slot.value.device();
     let mut value = slot.value.try_into_data().map_err(Error::device)?;
     let gradient = slot.gradient.try_into_data().map_err(Error::device)?;
@@ -56,7 +56,7 @@ pub(super) fn fused(slot: Slot, c: &Constants) -> Result<Slot> {
     )
         .into_par_iter()
         .for_each(|(value, gradient, first, second)| fused_chunk(value, gradient, first, second, c));
-    Ok(Slot {
+    Ok(ParameterState {
         value: Tensor::from_data(value, &device),
         gradient: Tensor::from_data(gradient, &device),
         first: Tensor::from_data(first, &device),
@@ -78,14 +78,14 @@ fn fused_chunk(value: &mut [f32], gradient: &[f32], first: &mut [f32], second: &
 }
 
 /// The step in tensor operations, for every other device.
-pub(super) fn composed(slot: Slot, c: &Constants) -> Slot {
-    let Slot { value, gradient, first, second } = slot;
+pub(super) fn composed(slot: ParameterState, c: &Constants) -> ParameterState {
+    let ParameterState { value, gradient, first, second } = slot;
     let g = gradient.clone().mul_scalar(c.scale);
     let first = first.clone() + (g.clone() - first).mul_scalar(c.one_minus_beta_1);
     let second = second.mul_scalar(c.beta_2) + (g.clone() * g).mul_scalar(c.one_minus_beta_2);
     let denominator = second.clone().sqrt().div_scalar(c.bias_2_root).add_scalar(c.epsilon);
     let value = value.mul_scalar(c.keep) - (first.clone() / denominator).mul_scalar(c.step_size);
-    Slot { value, gradient, first, second }
+    ParameterState { value, gradient, first, second }
 }
 
 /// The f32 values of host data.
@@ -103,12 +103,12 @@ mod tests {
 
     use super::*;
 
-    fn slot() -> Slot {
+    fn slot() -> ParameterState {
         let make = |f: fn(f32) -> f32| {
             let values: Vec<f32> = (1..=1000).map(|i| f(i as f32)).collect();
             Tensor::from_data(TensorData::new(values, [1000]), &Device::flex())
         };
-        Slot {
+        ParameterState {
             value: make(|i| (i * 0.37).sin()),
             gradient: make(|i| (i * 0.91).cos()),
             first: make(|i| (i * 0.13).sin() * 0.1),

@@ -90,7 +90,7 @@ impl Member {
 mod tests {
     use super::*;
     use crate::Result;
-    use crate::events::{Record, UpdateRecord};
+    use crate::record::{Record, UpdateRecord};
     use crate::tracker::Memory;
 
     struct Broken;

@@ -70,7 +70,7 @@ fn quoted(field: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::{EvalRecord, Record};
+    use crate::record::{EvalRecord, Record};
 
     #[test]
     fn a_row_is_one_measurement_whatever_the_rewards_are_called() {

@@ -54,7 +54,7 @@ impl Tracker for JsonLines {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::{EvalRecord, Record};
+    use crate::record::{EvalRecord, Record};
 
     #[test]
     fn a_resumed_file_has_each_line_once() {

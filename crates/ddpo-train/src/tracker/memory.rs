@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Tracker;
 use crate::error::Result;
-use crate::events::{Event, Progress, Record};
+use crate::events::{Event, Progress};
+use crate::record::Record;
 
 /// Keeps records, progress and warnings; clones share them.
 #[derive(Clone, Debug, Default)]

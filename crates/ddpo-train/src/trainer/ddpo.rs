@@ -1,14 +1,15 @@
 //! Denoising diffusion policy optimization (Black et al., arXiv 2305.13301, section 4.3) in one screen.
 
-use ddpo_core::{Advantage, Objective, ScoredRollout, TrainingSet};
+use ddpo_core::{Advantage, Epoch, Objective, ScoredRollout, TrainingSet};
 
 use super::fork::ForkPolicy;
 use super::parts::DdpoParts;
+use super::policy_gradient::PolicyGradientLoss;
 use super::trainer_core::{TrainerCore, timed};
 use crate::error::Result;
-use crate::events::EpochRecord;
 use crate::observer::Observer;
 use crate::plan::DdpoPlan;
+use crate::record::EpochRecord;
 
 /// Trains a policy by DDPO, an epoch at a time.
 ///
@@ -28,9 +29,9 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     /// [`Error::Plan`](crate::Error::Plan) where the plan's numbers do not fit each other,
     /// [`Error::Threads`](crate::Error::Threads) where there are no threads for its lanes.
     pub fn new(plan: DdpoPlan, parts: DdpoParts<P, D>) -> Result<Self> {
-        plan.validate()?;
+        plan.validate(parts.objective.needs().unit)?;
         let DdpoParts { shared, objective, advantage } = parts;
-        let core = TrainerCore::new(plan.sampling(), shared, plan.adamw, plan.learning_rate)?;
+        let core = TrainerCore::new(plan.sampling, shared, plan.adamw, plan.learning_rate)?;
         Ok(Self { plan, core, objective, advantage })
     }
 
@@ -59,6 +60,13 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
         let mut advantages = self.advantage.advantages(scored.prompts(), scored.rewards())?;
         self.core.leave_out_samples(&mut advantages);
         Ok(scored.into_training_set(advantages)?)
+    }
+
+    /// The optimizer steps of an epoch.
+    fn update(&mut self, set: &TrainingSet<D>, epoch: Epoch, observer: &mut Observer<'_>) -> Result<()> {
+        let loss = PolicyGradientLoss { plan: &self.plan, objective: &*self.objective, set };
+        let steps = loss.steps(&*self.core.parts.scheduler, self.core.noise())?;
+        self.core.optimise(&loss, &steps, epoch, observer)
     }
 
     /// The policy as it is now.

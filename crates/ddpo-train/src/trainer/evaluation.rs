@@ -3,19 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use ddpo_core::{Domain, Epoch, Guided, Judge, Noise, PromptId, RgbImage, RolloutRequest, SampleId, rollout};
+use ddpo_core::{Domain, Epoch, Judge, Noise, PromptId, RgbImage, SampleId};
 
-use super::caching::CachingDenoiser;
 use super::early_stopping::StopRule;
 use super::fork::ForkPolicy;
 use super::trainer_core::TrainerCore;
 use crate::error::Result;
-use crate::events::{EvalRecord, Event, Progress, Record, Samples, Stage};
+use crate::events::{Event, Progress, Samples, Stage};
 use crate::histogram::Histogram;
-use crate::lanes::OnStep;
 use crate::observer::Observer;
+use crate::plan::check_positive;
 use crate::prompts::EncodedPrompts;
-use crate::stop::{StopFlag, Stoppable};
+use crate::record::{EvalRecord, Record};
+use crate::sampler::BatchSampler;
 
 /// What is evaluated, and when.
 pub struct Evaluation {
@@ -27,7 +27,7 @@ pub struct Evaluation {
     pub batch: usize,
     /// The seed, in a domain of its own: no training seed shares its noise.
     pub seed: u64,
-    /// Evaluate after every so many epochs, and before the first; at least 1.
+    /// Evaluate after every so many epochs, before the first, and at the end of a run; at least 1.
     pub every: u64,
     /// Rewards which are not optimised, recorded by name.
     pub held_out: Vec<Judge>,
@@ -50,7 +50,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     /// Whether the state the trainer is in is to be evaluated and has not been.
     pub(super) fn evaluation_due(&self) -> bool {
         let epochs = self.counters.epochs;
-        let due = |evaluation: &Evaluation| epochs.is_multiple_of(evaluation.every.max(1));
+        let due = |evaluation: &Evaluation| epochs.is_multiple_of(evaluation.every);
         self.parts.evaluation.as_ref().is_some_and(due) && self.counters.evaluated <= epochs
     }
 
@@ -91,7 +91,8 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let samples = Samples { epoch, images: &sampled.images, prompts: &prompts, rewards: &rewards };
         observer.event(&Event::Samples(samples));
         observer.record(&Record::Eval(record));
-        if let Some(reason) = halt {
+        // The evaluation of a last state that comes at no multiple of `every` ends nothing: the run is over.
+        if let Some(reason) = halt.filter(|_| epoch.is_multiple_of(evaluation.every)) {
             observer.event(&Event::Halted { epoch, reason });
         }
         self.counters.evaluated = epoch + 1;
@@ -105,18 +106,25 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         observer: &mut Observer<'_>,
     ) -> Result<Sampled> {
         let epoch = self.counters.epochs;
-        let (mut sampled, mut done) = (Sampled { images: Vec::new(), kl: Vec::new() }, 0);
-        let batches: Vec<&[PromptId]> = ids.chunks(evaluation.batch.max(1)).collect();
-        let total = batches.len() * 2 * self.parts.scheduler.timesteps().len();
-        let stop = observer.stop();
-        let outcome = self.lanes.each(
-            batches.into_iter().enumerate().collect(),
-            |_, (batch, prompts), on_step| self.sample_evaluation_batch(evaluation, batch, prompts, stop, on_step),
-            &mut || {
-                done += 1;
-                observer.progress(Progress { stage: Stage::Evaluating, epoch, done, total });
-            },
-            |batch: Sampled| {
+        let chains: Vec<_> = (0..).map(SampleId).zip(ids.iter().copied()).collect();
+        let noise = Noise::new(evaluation.seed, Domain::Evaluation);
+        let base = || self.parts.policy.reference();
+        let sampler = BatchSampler {
+            // The same noise in every evaluation: what changes in the pictures is the policy.
+            sampling: self.sampling(&evaluation.prompts, noise, Epoch(0)),
+            model: &|| self.parts.policy.sampler(),
+            reference: Some(&base),
+            prompts: &evaluation.prompts,
+            batch: evaluation.batch,
+            lanes: &self.lanes,
+            stop: observer.stop(),
+        };
+        let mut sampled = Sampled { images: Vec::new(), kl: Vec::new() };
+        let outcome = sampler.each(
+            &chains,
+            |rollout, kl| Ok(Sampled { images: self.parts.decoder.decode(rollout.last_state())?, kl }),
+            &mut |done, total| observer.progress(Progress { stage: Stage::Evaluating, epoch, done, total }),
+            |batch| {
                 sampled.images.extend(batch.images);
                 sampled.kl.extend(batch.kl);
                 Ok(())
@@ -126,44 +134,21 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         outcome.map_err(|error| observer.check(epoch).err().unwrap_or(error))?;
         Ok(sampled)
     }
-
-    fn sample_evaluation_batch(
-        &self,
-        evaluation: &Evaluation,
-        batch: usize,
-        prompts: &[PromptId],
-        stop: &StopFlag,
-        on_step: OnStep<'_>,
-    ) -> Result<Sampled> {
-        let (plan, parts) = (&self.plan, &self.parts);
-        let unconditional = evaluation.prompts.unconditional();
-        let (policy, base) = (parts.policy.sampler(), parts.policy.reference());
-        let policy = Stoppable { inner: &*policy, stop };
-        let base = Stoppable { inner: &*base, stop };
-        let policy = Guided::new(&policy, unconditional.clone(), plan.sample_guidance)?;
-        let base = Guided::new(&base, unconditional.clone(), plan.sample_guidance)?;
-        let policy = CachingDenoiser::new(&policy);
-
-        let first = (batch * evaluation.batch.max(1)) as u64;
-        let samples: Vec<SampleId> = (first..first + prompts.len() as u64).map(SampleId).collect();
-        let request = RolloutRequest {
-            shape: parts.shape,
-            samples: &samples,
-            prompts,
-            condition: &evaluation.prompts.condition(prompts)?,
-            noise: Noise::new(evaluation.seed, Domain::Evaluation),
-            // The same noise in every evaluation: what changes in the pictures is the policy.
-            epoch: Epoch(0),
-            reduction: plan.reduction,
-            device: &parts.device,
-        };
-        let rollout = rollout(&policy, &*parts.scheduler, &request, &mut |_| on_step())?;
-        let kl = policy.kl(&rollout, &base, &*parts.scheduler, on_step)?;
-        Ok(Sampled { images: parts.decoder.decode(rollout.last_state())?, kl })
-    }
 }
 
 impl Evaluation {
+    /// Checks the numbers.
+    ///
+    /// # Errors
+    /// [`Error::Plan`](crate::Error::Plan) naming the one that is 0.
+    pub(super) fn validate(&self) -> Result<()> {
+        check_positive(&[
+            ("samples of an evaluation", self.count),
+            ("batch size of an evaluation", self.batch),
+            ("epochs from evaluation to evaluation", self.every as usize),
+        ])
+    }
+
     /// The prompt of each sample.
     fn prompt_ids(&self) -> Vec<PromptId> {
         (0..self.count).map(|i| PromptId((i % self.prompts.count()) as u64)).collect()

@@ -1,19 +1,18 @@
 //! The trainers, and what they share: sampling, scoring, evaluation, the optimizer's step, the state.
 
-mod caching;
 mod ddpo;
 mod early_stopping;
 mod evaluation;
-mod failed;
 mod fork;
+mod optimise;
 mod parts;
+mod policy_gradient;
 mod regression;
 mod rwr;
 mod sample;
 mod score;
 mod state;
 mod trainer_core;
-mod update;
 
 pub use ddpo::DdpoTrainer;
 pub use early_stopping::StopRule;

@@ -1,17 +1,15 @@
-//! The regression of a round: gradients of the weighted denoising error, and the optimizer's steps.
+//! The loss of a regression: the weighted denoising error of a round's pictures.
 
 use burn::tensor::{Int, Tensor, TensorData};
-use ddpo_core::{Address, Epoch, Guided, Noise, PromptId, SampleId, Stream, denoising_error};
+use ddpo_core::{Address, Epoch, Guided, Noise, NoiseSchedule, PromptId, SampleId, Stream, denoising_error};
 
-use super::failed::Failed;
 use super::fork::ForkPolicy;
-use super::rwr::RwrTrainer;
-use super::trainer_core::{read, total};
-use crate::error::{Error, Location, Result};
-use crate::events::{Progress, Record, RegressionRecord, Stage};
-use crate::non_finite::{BatchMembers, NonFiniteBatch};
-use crate::observer::Observer;
-use crate::optimizer::{GradientSum, gradients_of};
+use super::optimise::{BatchLoss, Pass, Reading};
+use super::trainer_core::TrainerCore;
+use crate::error::{Location, Result};
+use crate::non_finite::NonFiniteBatch;
+use crate::plan::RwrPlan;
+use crate::record::{Record, RegressionRecord};
 
 /// What a round regresses on: clean states `[N, ..]` with the prompt and the weight of each, N at least 1.
 pub(super) struct RegressionSet<const D: usize> {
@@ -23,200 +21,116 @@ pub(super) struct RegressionSet<const D: usize> {
     pub weights: Vec<f32>,
 }
 
-/// What one forward and backward pass leaves.
-struct Pass {
-    rows: f64,
-    loss: f64,
-    error: f64,
-    gradients: Vec<Tensor<1>>,
+/// The weighted denoising error on a regression set.
+pub(super) struct RegressionLoss<'a, const D: usize> {
+    pub plan: &'a RwrPlan,
+    pub schedule: &'a NoiseSchedule,
+    pub set: &'a RegressionSet<D>,
+    pub round: Epoch,
 }
 
 /// One row of an optimizer step.
 #[derive(Clone, Copy)]
-struct Slot {
-    /// The place within the step, which names the row's noise and timestep.
+pub(super) struct RegressionRow {
+    /// The optimizer step of the round, and the place within it: they name the row's noise and timestep.
+    update: u64,
     place: u64,
     /// The row of the set.
     row: usize,
 }
 
-impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
-    /// The optimizer steps of a round; without a set there is nothing to learn, and there are none.
-    pub(super) fn regress(
-        &mut self,
-        set: Option<&RegressionSet<D>>,
-        round: Epoch,
-        observer: &mut Observer<'_>,
-    ) -> Result<()> {
-        let Some(set) = set else { return Ok(()) };
-        for update in 0..self.plan.updates_per_round as u64 {
-            self.regression_step(set, round, update, observer)?;
-        }
-        Ok(())
-    }
-
-    /// One step of the optimizer against the mean gradient over the update's rows, unless a number of them is not finite
-    /// and the plan says to leave the step out.
-    fn regression_step(
-        &mut self,
-        set: &RegressionSet<D>,
-        round: Epoch,
-        update: u64,
-        observer: &mut Observer<'_>,
-    ) -> Result<()> {
-        let slots = self.slots(set, round, update);
-        let outcome = self.mean_error_gradient(set, &slots, round, update, observer).and_then(|(gradients, means)| {
-            let (step, grad_norm) = self.core.step(gradients, round)?;
-            Ok(RegressionRecord { step, grad_norm, ..means })
-        });
-        match outcome {
-            Ok(record) => observer.record(&Record::Regression(record)),
-            Err(failed) if failed.is_non_finite() => {
-                let rows = failed.piece.and_then(|piece| slots.chunks(self.plan.train_batch).nth(piece));
-                let batch_record = self.batch_record(&failed.error, set, rows.unwrap_or(&slots), round)?;
-                self.core.leave_out_update(failed.error, &batch_record, observer)?;
-            }
-            Err(failed) => return Err(failed.error),
-        }
-        Ok(())
-    }
-
-    /// The gradient over the update's rows, summed in their order, and a record of all but the optimizer's part.
-    fn mean_error_gradient(
-        &self,
-        set: &RegressionSet<D>,
-        slots: &[Slot],
-        round: Epoch,
-        update: u64,
-        observer: &mut Observer<'_>,
-    ) -> Result<(GradientSum, RegressionRecord), Failed> {
-        let (mut gradients, mut loss, mut error) = (GradientSum::new(), 0.0, 0.0);
-        let policies = self.core.policies()?;
-        let total = self.plan.updates_per_round * self.plan.accumulation;
-        let mut done = update as usize * self.plan.accumulation;
-        self.core.lanes.each(
-            slots.chunks(self.plan.train_batch).enumerate().collect(),
-            |lane, (piece, slots): (usize, &[Slot]), _| {
-                let pass = self.pass(&policies[lane], set, slots, round, update);
-                pass.map_err(|error| Failed { piece: Some(piece), error })
-            },
-            &mut || {},
-            |pass: Pass| {
-                loss += pass.rows * pass.loss;
-                error += pass.rows * pass.error;
-                gradients.add_tensors(pass.gradients, pass.rows)?;
-                done += 1;
-                observer.progress(Progress { stage: Stage::Training, epoch: round.0, done, total });
-                Ok(observer.check(round.0)?)
-            },
-        )?;
-        let rows = slots.len() as f64;
-        let record = RegressionRecord {
-            epoch: round.0,
-            loss: loss / rows,
-            denoising_error: error / rows,
-            effective_samples: set.effective_samples(),
-            ..RegressionRecord::default()
-        };
-        Ok((gradients, record))
-    }
-
-    /// The gradient of the weighted error's sum over some rows of an update.
-    fn pass(&self, policy: &P, set: &RegressionSet<D>, slots: &[Slot], round: Epoch, update: u64) -> Result<Pass> {
-        let rows = slots.len() as f64;
-        let errors = self.errors(policy, set, slots, round, update)?;
-        let weighted = (errors.clone() * self.weights(set, slots)).mean();
-        self.check(&errors, set, slots, round)?;
-        let (loss, error) = (total(&weighted)?, total(&errors.mean())?);
-        let gradients = gradients_of(&policy.parameters(), weighted.mul_scalar(rows).backward())?;
-        Ok(Pass { rows, loss, error, gradients })
+impl<const D: usize> RegressionLoss<'_, D> {
+    /// The rows of each pass of each optimizer step of the round.
+    pub fn steps(&self, noise: Noise) -> Vec<Vec<Vec<RegressionRow>>> {
+        let passes = |update| self.rows(noise, update).chunks(self.plan.train_batch).map(<[_]>::to_vec).collect();
+        (0..self.plan.updates_per_round as u64).map(passes).collect()
     }
 
     /// The rows of an update: the set in a random order, a new one for each pass over it, cut into updates.
-    fn slots(&self, set: &RegressionSet<D>, round: Epoch, update: u64) -> Vec<Slot> {
-        let (count, size) = (set.weights.len() as u64, (self.plan.train_batch * self.plan.accumulation) as u64);
+    fn rows(&self, noise: Noise, update: u64) -> Vec<RegressionRow> {
+        let count = self.set.weights.len() as u64;
+        let size = (self.plan.train_batch * self.plan.accumulation) as u64;
         let order = |pass| {
-            let address = Address { stream: Stream::SampleOrder, epoch: round, sample: SampleId(0), step: pass };
-            self.core.noise().at(address).permutation(count as usize)
+            let address = Address { stream: Stream::SampleOrder, epoch: self.round, sample: SampleId(0), step: pass };
+            noise.at(address).permutation(count as usize)
         };
         let first = update * size;
         let passes = first / count..=(first + size - 1) / count;
         let rows = passes.flat_map(order).skip((first % count) as usize);
-        (0..size).zip(rows).map(|(place, row)| Slot { place, row }).collect()
+        (0..size).zip(rows).map(|(place, row)| RegressionRow { update, place, row }).collect()
     }
 
     /// The denoising error of each row at a timestep and with a noise of its own, through the guided policy; `[B]`.
-    fn errors(
+    fn errors<P: ForkPolicy<D>>(
         &self,
+        core: &TrainerCore<P, D>,
         policy: &P,
-        set: &RegressionSet<D>,
-        slots: &[Slot],
-        round: Epoch,
-        update: u64,
+        rows: &[RegressionRow],
     ) -> Result<Tensor<1>> {
-        let parts = &self.core.parts;
+        let (parts, noise) = (&core.parts, core.noise());
         let guided = Guided::new(policy, parts.prompts.unconditional().clone(), self.plan.train_guidance)?;
-        let (noise, samples): (Noise, Vec<SampleId>) =
-            (self.core.noise(), slots.iter().map(|slot| SampleId(slot.place)).collect());
-        let address = |stream| Address { stream, epoch: round, sample: SampleId(0), step: update };
+        let update = rows.first().map_or(0, |row| row.update);
+        let address = |stream| Address { stream, epoch: self.round, sample: SampleId(0), step: update };
+        let samples: Vec<SampleId> = rows.iter().map(|row| SampleId(row.place)).collect();
         let timestep = |&sample: &SampleId| {
             let address = Address { sample, ..address(Stream::DenoisingTimestep) };
             noise.at(address).index(self.schedule.train_steps())
         };
         let timesteps: Vec<usize> = samples.iter().map(timestep).collect();
         let epsilon = noise.normal_batch(address(Stream::DenoisingNoise), &samples, parts.shape, &parts.device);
-        let prompts: Vec<PromptId> = slots.iter().map(|slot| set.prompts[slot.row]).collect();
+        let prompts: Vec<PromptId> = rows.iter().map(|row| self.set.prompts[row.row]).collect();
         let condition = parts.prompts.condition(&prompts)?;
-        let clean = set.rows(slots);
-        Ok(denoising_error(&guided, &self.schedule, &clean, &epsilon, &timesteps, &condition)?)
+        Ok(denoising_error(&guided, self.schedule, &self.set.states_of(rows), &epsilon, &timesteps, &condition)?)
+    }
+}
+
+impl<P: ForkPolicy<D>, const D: usize> BatchLoss<P, D> for RegressionLoss<'_, D> {
+    type Row = RegressionRow;
+
+    fn pass(&self, core: &TrainerCore<P, D>, policy: &P, rows: &[RegressionRow]) -> Result<Pass> {
+        let errors = self.errors(core, policy, rows)?;
+        let weights = Tensor::from_data(TensorData::new(self.set.weights_of(rows), [rows.len()]), &core.parts.device);
+        let weighted = (errors.clone() * weights).mean();
+        Pass::backward(policy, rows.len(), weighted, &errors, [errors.clone().mean().inner()])
     }
 
-    fn weights(&self, set: &RegressionSet<D>, slots: &[Slot]) -> Tensor<1> {
-        let weights: Vec<f32> = slots.iter().map(|slot| set.weights[slot.row]).collect();
-        Tensor::from_data(TensorData::new(weights, [slots.len()]), &self.core.parts.device)
+    fn record(&self, epoch: Epoch, step: u64, grad_norm: f64, passes: &[Reading]) -> Record {
+        let rows: f64 = passes.iter().map(|pass| pass.rows).sum();
+        let error = |pass: &Reading| pass.others.first().and_then(|error| error.first()).map_or(0.0, |&x| f64::from(x));
+        Record::Regression(RegressionRecord {
+            epoch: epoch.0,
+            step,
+            loss: passes.iter().map(|pass| pass.rows * pass.loss).sum::<f64>() / rows,
+            denoising_error: passes.iter().map(|pass| pass.rows * error(pass)).sum::<f64>() / rows,
+            effective_samples: self.set.effective_samples(),
+            grad_norm,
+        })
     }
 
-    /// Every row's error must be finite; the first which is not is named.
-    fn check(&self, errors: &Tensor<1>, set: &RegressionSet<D>, slots: &[Slot], round: Epoch) -> Result<()> {
-        let errors = read(errors)?;
-        let Some(i) = errors.iter().position(|error| !error.is_finite()) else { return Ok(()) };
-        let row = slots[i].row;
-        let location = Location {
-            sample: Some(set.samples[row]),
-            step: None,
-            update: Some(self.core.counters.updates + 1),
-            prompt: self.core.parts.prompts.texts(&set.prompts[row..=row]).pop(),
-        };
-        Err(Error::NonFinite { what: "the loss", value: errors[i].into(), epoch: round.0, location })
+    fn location(&self, core: &TrainerCore<P, D>, row: RegressionRow) -> Location {
+        let prompt = core.parts.prompts.texts(&self.set.prompts[row.row..=row.row]).pop();
+        Location { sample: Some(self.set.samples[row.row]), prompt, ..Location::default() }
     }
 
-    fn batch_record(
+    fn describe(
         &self,
-        error: &Error,
-        set: &RegressionSet<D>,
-        slots: &[Slot],
-        round: Epoch,
+        _: &TrainerCore<P, D>,
+        rows: &[RegressionRow],
+        record: NonFiniteBatch,
     ) -> Result<NonFiniteBatch> {
-        let rows = || slots.iter().map(|slot| slot.row);
-        let prompts: Vec<PromptId> = rows().map(|row| set.prompts[row]).collect();
-        let weights: Vec<f32> = rows().map(|row| set.weights[row]).collect();
-        let members = BatchMembers {
-            error: error.to_string(),
-            epoch: round.0,
-            update: Some(self.core.counters.updates + 1),
-            samples: rows().map(|row| set.samples[row]).collect(),
-            steps: Vec::new(),
-            prompts: self.core.parts.prompts.texts(&prompts),
-        };
-        Ok(NonFiniteBatch::new(members).with("clean", &set.rows(slots)).with_values("weight", &weights))
+        Ok(record.with("clean", &self.set.states_of(rows)).with_values("weight", &self.set.weights_of(rows)))
     }
 }
 
 impl<const D: usize> RegressionSet<D> {
-    fn rows(&self, slots: &[Slot]) -> Tensor<D> {
-        let rows: Vec<i64> = slots.iter().map(|slot| slot.row as i64).collect();
-        let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [slots.len()]), &self.states.device());
-        self.states.clone().select(0, rows)
+    fn states_of(&self, rows: &[RegressionRow]) -> Tensor<D> {
+        let indices: Vec<i64> = rows.iter().map(|row| row.row as i64).collect();
+        let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [rows.len()]), &self.states.device());
+        self.states.clone().select(0, indices)
+    }
+
+    fn weights_of(&self, rows: &[RegressionRow]) -> Vec<f32> {
+        rows.iter().map(|row| self.weights[row.row]).collect()
     }
 
     /// (Σw)²/Σw² (Kish): N for equal weights, 1 where one sample has them all.

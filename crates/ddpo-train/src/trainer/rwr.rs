@@ -1,15 +1,15 @@
 //! Reward-weighted regression (Black et al., arXiv 2305.13301, section 4.2) in one screen.
 
-use ddpo_core::{NoiseSchedule, PromptId, RgbImage, ScoredRollout, Weighting};
+use ddpo_core::{Epoch, NoiseSchedule, PromptId, RgbImage, ScoredRollout, Weighting};
 
 use super::fork::ForkPolicy;
 use super::parts::{Encoder, RwrParts};
-use super::regression::RegressionSet;
+use super::regression::{RegressionLoss, RegressionSet};
 use super::trainer_core::{TrainerCore, timed};
 use crate::error::Result;
-use crate::events::EpochRecord;
 use crate::observer::Observer;
 use crate::plan::RwrPlan;
+use crate::record::EpochRecord;
 
 /// Trains a policy by reward-weighted regression, a round at a time.
 ///
@@ -65,6 +65,14 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
         let prompts: Vec<PromptId> = rows.iter().map(|&row| scored.prompts()[row]).collect();
         let weights = rows.iter().map(|&row| weights[row]).collect();
         Ok(Some(RegressionSet { states: self.encoder.encode(&images)?, samples: rows, prompts, weights }))
+    }
+
+    /// The optimizer steps of a round; without a set there is nothing to learn, and there are none.
+    fn regress(&mut self, set: Option<&RegressionSet<D>>, round: Epoch, observer: &mut Observer<'_>) -> Result<()> {
+        let Some(set) = set else { return Ok(()) };
+        let loss = RegressionLoss { plan: &self.plan, schedule: &self.schedule, set, round };
+        let steps = loss.steps(self.core.noise());
+        self.core.optimise(&loss, &steps, round, observer)
     }
 
     /// The policy as it is now.

@@ -1,28 +1,37 @@
 //! Sampling: chains under the policy as it is, and the pictures they end in.
 
-use ddpo_core::{
-    Address, Domain, Epoch, Guided, Noise, PromptId, RgbImage, Rollout, RolloutRequest, SampleId, Stream, rollout,
-};
+use ddpo_core::{Address, Domain, Epoch, Noise, PromptId, RgbImage, Rollout, SampleId, Sampling, Stream};
 
 use super::fork::ForkPolicy;
 use super::trainer_core::TrainerCore;
 use crate::error::Result;
 use crate::events::{Progress, Stage};
-use crate::lanes::OnStep;
 use crate::observer::Observer;
-use crate::stop::{StopFlag, Stoppable};
+use crate::prompts::EncodedPrompts;
+use crate::sampler::BatchSampler;
 
 impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     /// An epoch's chains, in batches, with the picture of each.
     pub(super) fn sample(&self, epoch: Epoch, observer: &mut Observer<'_>) -> Result<(Rollout<D>, Vec<RgbImage>)> {
-        let total = self.plan.batches_per_epoch * self.parts.scheduler.timesteps().len();
-        let (mut rollouts, mut images, mut done) = (Vec::new(), Vec::new(), 0);
-        let stop = observer.stop();
-        let outcome = self.lanes.each(
-            (0..self.plan.batches_per_epoch).collect(),
-            |_, batch, on_step| self.sample_batch(epoch, batch, stop, on_step),
-            &mut || {
-                done += 1;
+        let samples = (0..self.plan.samples_per_epoch() as u64).map(SampleId);
+        let chains: Vec<_> = samples.map(|sample| (sample, self.prompt_of(epoch, sample))).collect();
+        let sampler = BatchSampler {
+            sampling: self.sampling(&self.parts.prompts, self.noise(), epoch),
+            model: &|| self.parts.policy.sampler(),
+            reference: None,
+            prompts: &self.parts.prompts,
+            batch: self.plan.sample_batch,
+            lanes: &self.lanes,
+            stop: observer.stop(),
+        };
+        let (mut rollouts, mut images) = (Vec::new(), Vec::new());
+        let outcome = sampler.each(
+            &chains,
+            |rollout, _| {
+                let pictures = self.parts.decoder.decode(rollout.last_state())?;
+                Ok((rollout, pictures))
+            },
+            &mut |done, total| {
                 observer.progress(Progress { stage: Stage::Sampling, epoch: epoch.0, done, total });
             },
             |(rollout, pictures)| {
@@ -36,33 +45,18 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         Ok((Rollout::concat(rollouts)?, images))
     }
 
-    fn sample_batch(
-        &self,
-        epoch: Epoch,
-        batch: usize,
-        stop: &StopFlag,
-        on_step: OnStep<'_>,
-    ) -> Result<(Rollout<D>, Vec<RgbImage>)> {
-        let (plan, parts) = (&self.plan, &self.parts);
-        let first = batch * plan.sample_batch;
-        let samples: Vec<SampleId> = (first..first + plan.sample_batch).map(|id| SampleId(id as u64)).collect();
-        let prompts: Vec<PromptId> = samples.iter().map(|&sample| self.prompt_of(epoch, sample)).collect();
-        let sampler = parts.policy.sampler();
-        let stoppable = Stoppable { inner: &*sampler, stop };
-        let guided = Guided::new(&stoppable, parts.prompts.unconditional().clone(), plan.sample_guidance)?;
-        let request = RolloutRequest {
-            shape: parts.shape,
-            samples: &samples,
-            prompts: &prompts,
-            condition: &parts.prompts.condition(&prompts)?,
-            noise: self.noise(),
+    /// How chains of these prompts are sampled.
+    pub(super) fn sampling<'a>(&'a self, prompts: &'a EncodedPrompts, noise: Noise, epoch: Epoch) -> Sampling<'a, D> {
+        Sampling {
+            scheduler: &*self.parts.scheduler,
+            guidance: self.plan.sample_guidance,
+            unconditional: prompts.unconditional(),
+            shape: self.parts.shape,
+            noise,
             epoch,
-            reduction: plan.reduction,
-            device: &parts.device,
-        };
-        let rollout = rollout(&guided, &*parts.scheduler, &request, &mut |_| on_step())?;
-        let pictures = parts.decoder.decode(rollout.last_state())?;
-        Ok((rollout, pictures))
+            reduction: self.plan.reduction,
+            device: &self.parts.device,
+        }
     }
 
     /// The prompt of a sample: uniform, drawn once for each group of samples which share it.

@@ -12,22 +12,25 @@ use crate::checkpoint::Snapshot;
 use crate::error::{Error, Result};
 use crate::observer::Observer;
 use crate::optimizer::AdamW;
-use crate::run::{Learner, Position};
+use crate::run::{Learner, Position, Work};
 use crate::tensors::NamedTensor;
 
 /// What the names of remembered rewards begin with; the prompt's number follows.
 const REMEMBERED: &str = "advantage/";
 
 /// The latest rewards of each prompt, which advantages or weights are measured against.
-type Memory = Vec<(PromptId, Vec<f32>)>;
+type RewardHistory = Vec<(PromptId, Vec<f32>)>;
 
 impl<P: ForkPolicy<D>, const D: usize> Learner for DdpoTrainer<P, D> {
     fn position(&self) -> Position {
         self.core.position()
     }
 
-    fn advance(&mut self, observer: &mut Observer<'_>) -> Result<()> {
-        if self.core.evaluation_due() { self.core.evaluate(observer) } else { self.epoch(observer) }
+    fn advance(&mut self, work: Work, observer: &mut Observer<'_>) -> Result<()> {
+        match work {
+            Work::Epoch => self.epoch(observer),
+            Work::Evaluation | Work::LastEvaluation => self.core.evaluate(observer),
+        }
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
@@ -44,8 +47,11 @@ impl<P: ForkPolicy<D>, const D: usize> Learner for RwrTrainer<P, D> {
         self.core.position()
     }
 
-    fn advance(&mut self, observer: &mut Observer<'_>) -> Result<()> {
-        if self.core.evaluation_due() { self.core.evaluate(observer) } else { self.round(observer) }
+    fn advance(&mut self, work: Work, observer: &mut Observer<'_>) -> Result<()> {
+        match work {
+            Work::Epoch => self.round(observer),
+            Work::Evaluation | Work::LastEvaluation => self.core.evaluate(observer),
+        }
     }
 
     fn snapshot(&self) -> Result<Snapshot> {
@@ -64,12 +70,13 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         Position {
             epochs_done,
             evaluation_due: self.evaluation_due(),
+            is_evaluated: evaluated || self.parts.evaluation.is_none(),
             is_best: evaluated && self.early_stopping.is_best(epochs_done),
             is_halted: self.early_stopping.is_halted(),
         }
     }
 
-    fn snapshot(&self, memory: Memory) -> Result<Snapshot> {
+    fn snapshot(&self, memory: RewardHistory) -> Result<Snapshot> {
         let parameters = self.parts.policy.parameters();
         let names: Vec<String> = parameters.iter().map(|parameter| parameter.name.clone()).collect();
         let mut tensors = Vec::with_capacity(3 * names.len());
@@ -89,7 +96,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     fn restore(
         &mut self,
         snapshot: &Snapshot,
-        restore_memory: impl FnOnce(Memory) -> ddpo_core::Result<()>,
+        restore_memory: impl FnOnce(RewardHistory) -> ddpo_core::Result<()>,
     ) -> Result<()> {
         let parameters: Vec<(String, usize)> =
             self.parts.policy.parameters().into_iter().map(|p| (p.name, p.value.dims()[0])).collect();
@@ -137,8 +144,8 @@ fn parameter_name(name: &str) -> String {
 }
 
 /// The remembered rewards, in the order of prompts.
-fn remembered(snapshot: &Snapshot) -> Result<Memory> {
-    let mut state = Memory::new();
+fn remembered(snapshot: &Snapshot) -> Result<RewardHistory> {
+    let mut state = RewardHistory::new();
     for tensor in &snapshot.tensors {
         let Some(id) = tensor.name.strip_prefix(REMEMBERED) else { continue };
         let id = id.parse().map_err(|_| Error::Parameter {

@@ -9,13 +9,12 @@ use super::early_stopping::EarlyStopping;
 use super::fork::ForkPolicy;
 use super::parts::Parts;
 use crate::error::{Error, Location, Result};
-use crate::events::{EpochRecord, Event, Record};
 use crate::histogram::Histogram;
 use crate::lanes::Lanes;
-use crate::non_finite::NonFiniteBatch;
 use crate::observer::Observer;
 use crate::optimizer::{AdamW, AdamWConfig, GradientSum};
-use crate::plan::{NonFinitePolicy, SamplePlan};
+use crate::plan::SamplePlan;
+use crate::record::{EpochRecord, Record};
 
 /// What all trainers share. Sampling, scoring, evaluation and the snapshot of it are in files of their own.
 pub(super) struct TrainerCore<P, const D: usize> {
@@ -52,11 +51,12 @@ pub(super) struct Counters {
 }
 
 impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
-    /// A trainer_core in which nothing has been done yet.
+    /// A trainer in which nothing has been done yet.
     ///
     /// # Errors
-    /// [`Error::Threads`] where there are no threads for its lanes.
+    /// [`Error::Plan`] for an impossible evaluation, [`Error::Threads`] where there are no threads for its lanes.
     pub fn new(plan: SamplePlan, parts: Parts<P, D>, adamw: AdamWConfig, learning_rate: f64) -> Result<Self> {
+        parts.evaluation.as_ref().map_or(Ok(()), |evaluation| evaluation.validate())?;
         let (counters, early_stopping, lanes) =
             (Counters::default(), EarlyStopping::default(), Lanes::new(parts.lanes)?);
         let (optimizer, left_out) = (AdamW::new(adamw), LeftOut::default());
@@ -99,23 +99,6 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         Ok((step, update.grad_norm))
     }
 
-    /// Takes note of an optimizer step which did not happen because a number is not finite; where the plan says so, that
-    /// ends the run.
-    pub fn leave_out_update(
-        &mut self,
-        error: Error,
-        batch_record: &NonFiniteBatch,
-        observer: &mut Observer<'_>,
-    ) -> Result<()> {
-        observer.event(&Event::NonFinite(batch_record));
-        if self.plan.non_finite == NonFinitePolicy::Fail {
-            return Err(error);
-        }
-        observer.event(&Event::Warning(&error));
-        self.left_out.updates += 1;
-        Ok(())
-    }
-
     /// Gives no weight to the samples whose reward is not finite.
     pub fn leave_out_samples(&self, weights: &mut [f32]) {
         for &sample in &self.left_out.samples {
@@ -141,11 +124,6 @@ fn locate(error: Error, epoch: Epoch, update: u64) -> Error {
         }
         other => other,
     }
-}
-
-/// The value of a tensor of one element.
-pub(super) fn total(tensor: &Tensor<1>) -> Result<f64> {
-    Ok(read(tensor)?.iter().map(|&x| f64::from(x)).sum())
 }
 
 /// The values of a tensor.

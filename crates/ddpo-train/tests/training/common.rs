@@ -8,7 +8,7 @@ use ddpo_core::{Condition, Judge, Objective, Policy, Reward, RewardBatch, RgbIma
 use ddpo_testing::{MeanBrightness, ToyPolicy, ToyPolicyConfig, stable_diffusion_schedule};
 use ddpo_train::{
     AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, EvalRecord, Evaluation, Memory, Parts,
-    Record, RwrParts, RwrPlan, RwrTrainer, StopRule, UpdateRecord,
+    Record, RwrParts, RwrPlan, RwrTrainer, SamplePlan, StopRule, UpdateRecord,
 };
 
 pub type Trainer = DdpoTrainer<ToyPolicy, 4>;
@@ -16,10 +16,7 @@ pub type Trainer = DdpoTrainer<ToyPolicy, 4>;
 /// Batches of different sizes in sampling and training, several updates and two inner epochs.
 pub fn plan() -> DdpoPlan {
     DdpoPlan {
-        seed: 7,
-        sample_batch: 6,
-        batches_per_epoch: 4,
-        sample_guidance: 2.0,
+        sampling: sampling(),
         train_guidance: 2.0,
         train_batch: 4,
         accumulation: 3,
@@ -29,6 +26,11 @@ pub fn plan() -> DdpoPlan {
         adamw: AdamWConfig::default(),
         ..DdpoPlan::default()
     }
+}
+
+/// Two dozen samples an epoch.
+pub fn sampling() -> SamplePlan {
+    SamplePlan { seed: 7, sample_batch: 6, batches_per_epoch: 4, sample_guidance: 2.0, ..SamplePlan::default() }
 }
 
 pub fn trainer(plan: DdpoPlan) -> Trainer {
@@ -61,7 +63,7 @@ pub fn parts(reward: Box<dyn Reward>) -> Parts<ToyPolicy, 4> {
 /// Reward-weighted regression with the same sampling, in passes of different sizes.
 pub fn rwr_plan() -> RwrPlan {
     RwrPlan {
-        sampling: plan().sampling(),
+        sampling: sampling(),
         updates_per_round: 4,
         train_batch: 5,
         accumulation: 2,

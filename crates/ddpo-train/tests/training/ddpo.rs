@@ -2,14 +2,14 @@
 
 use std::sync::{Arc, Mutex};
 
-use crate::common::{Signed, bits, listening, parts, plan, timeless, trainer, trainer_with, updates};
+use crate::common::{Signed, bits, listening, parts, plan, sampling, timeless, trainer, trainer_with, updates};
 use ddpo_core::advantage::BatchAdvantage;
-use ddpo_core::objective::{DdpoIs, DdpoSf};
+use ddpo_core::objective::{DdpoIs, DdpoSf, KlPenalised};
 use ddpo_core::{LogProbTerms, Loss, Objective, Result, Reward, RewardBatch};
 use ddpo_testing::{MeanBrightness, ScriptedReward};
 use ddpo_train::{
-    DdpoParts, DdpoPlan, DdpoTrainer, Error, EvalRecord, Evaluation, Observer, Parts, Record, Run, Stage, StopFlag,
-    StopRule,
+    DdpoParts, DdpoPlan, DdpoTrainer, Error, EvalRecord, Evaluation, Observer, Parts, Record, Run, SamplePlan, Stage,
+    StopFlag, StopRule,
 };
 
 fn run(trainer: &mut crate::common::Trainer, epochs: u64) -> Vec<Record> {
@@ -24,8 +24,8 @@ fn evals(records: &[Record]) -> Vec<EvalRecord> {
 
 #[test]
 fn the_first_ratio_of_every_epoch_is_exactly_one_whatever_the_batches() {
-    for (train_batch, accumulation, fold) in [(4, 3, 1), (1, 12, 1), (12, 1, 4), (6, 2, 3)] {
-        let plan = DdpoPlan { train_batch, accumulation, timesteps_per_forward: fold, ..plan() };
+    for (train_batch, accumulation) in [(4, 3), (1, 12), (12, 1), (6, 2)] {
+        let plan = DdpoPlan { train_batch, accumulation, ..plan() };
         let records = updates(&run(&mut trainer(plan), 3));
         assert_eq!(records.len(), 3 * 4);
         for (i, update) in records.iter().enumerate() {
@@ -37,29 +37,14 @@ fn the_first_ratio_of_every_epoch_is_exactly_one_whatever_the_batches() {
     }
 }
 
-#[test]
-fn folding_timesteps_gives_the_same_mean_gradient() {
-    let norm = |fold| {
-        let plan = DdpoPlan { timesteps_per_forward: fold, ..plan() };
-        updates(&run(&mut trainer(plan), 1))[0].clone()
-    };
-    // Three does not divide four: the last forward pass has fewer rows, and they must not weigh more.
-    for fold in [2, 3, 4] {
-        let (one, folded) = (norm(1), norm(fold));
-        assert!((one.grad_norm - folded.grad_norm).abs() < 1e-5 * one.grad_norm, "{one:?} {folded:?}");
-        assert!((one.loss - folded.loss).abs() < 1e-6, "{one:?} {folded:?}");
-    }
-}
-
 /// How much the held-out brightness rises in 40 epochs toward brightness or darkness.
 fn rise(sign: f32, accumulation: usize, objective: Box<dyn Objective>) -> f64 {
     let plan = DdpoPlan {
         learning_rate: 3e-3,
-        sample_batch: 32,
+        sampling: SamplePlan { sample_batch: 32, ..sampling() },
         train_batch: 16,
         accumulation,
         inner_epochs: 1,
-        timesteps_per_forward: 4,
         ..plan()
     };
     let records = run(&mut trainer_with(plan, Box::new(Signed(sign)), objective), 40);
@@ -122,7 +107,11 @@ fn only_steps_from_the_first_timestep_on_are_trained_on() {
 
 #[test]
 fn the_same_plan_gives_the_same_bits_and_another_seed_does_not() {
-    let (mut a, mut b, mut c) = (trainer(plan()), trainer(plan()), trainer(DdpoPlan { seed: 8, ..plan() }));
+    let (mut a, mut b, mut c) = (
+        trainer(plan()),
+        trainer(plan()),
+        trainer(DdpoPlan { sampling: SamplePlan { seed: 8, ..sampling() }, ..plan() }),
+    );
     let (first, second) = (timeless(run(&mut a, 2)), timeless(run(&mut b, 2)));
     run(&mut c, 2);
     assert_eq!(first, second);
@@ -200,8 +189,12 @@ fn a_gradient_which_is_not_finite_is_named_and_changes_nothing() {
 #[test]
 fn the_penalty_holds_the_policy_near_the_base_model() {
     let divergence = |kl_weight| {
-        let plan = DdpoPlan { kl_weight, inner_epochs: 1, ..plan() };
-        let records = run(&mut trainer(plan), 6);
+        let plan = DdpoPlan { inner_epochs: 1, ..plan() };
+        let objective: Box<dyn Objective> = match kl_weight > 0.0 {
+            true => Box::new(KlPenalised::new(DdpoIs::default(), kl_weight).unwrap()),
+            false => Box::new(DdpoIs::default()),
+        };
+        let records = run(&mut trainer_with(plan, Box::new(MeanBrightness), objective), 6);
         let updates = updates(&records);
         assert!(updates.iter().all(|update| update.kl_to_base.is_some() == (kl_weight > 0.0)));
         (evals(&records)[6].kl_to_base, updates)

@@ -9,10 +9,10 @@ use ddpo_core::{Grouping, LogProbTerms, Loss, Objective, Reward, RewardBatch, We
 use ddpo_testing::MeanBrightness;
 use ddpo_train::{
     Batches, Broadcast, DdpoPlan, EpochRecord, Error, Learner, Memory, NonFinitePolicy, Observer, Record, RwrPlan,
-    StopFlag,
+    SamplePlan, StopFlag, Work,
 };
 
-use crate::common::{bits, plan, rwr_plan, rwr_trainer, trainer, trainer_with, updates};
+use crate::common::{bits, plan, rwr_plan, rwr_trainer, sampling, trainer, trainer_with, updates};
 
 /// What becomes of the n-th loss.
 #[derive(Clone, Copy)]
@@ -75,13 +75,14 @@ fn epoch(learner: &mut impl Learner) -> (Result<(), Error>, Memory, Vec<String>)
     let stop = StopFlag::new();
     // The evaluation of the base model comes first.
     let mut observer = Observer::new(&mut trackers, &stop);
-    let outcome = learner.advance(&mut observer).and_then(|()| learner.advance(&mut observer));
+    let outcome =
+        learner.advance(Work::Evaluation, &mut observer).and_then(|()| learner.advance(Work::Epoch, &mut observer));
     let files = ddpo_train::fs::list_directory(&directory.path().join(Batches::NAME)).unwrap();
     (outcome, memory, files)
 }
 
 fn skipping() -> DdpoPlan {
-    DdpoPlan { non_finite: NonFinitePolicy::Skip, ..plan() }
+    DdpoPlan { sampling: SamplePlan { non_finite: NonFinitePolicy::Skip, ..sampling() }, ..plan() }
 }
 
 fn record(memory: &Memory) -> EpochRecord {

@@ -2,13 +2,15 @@
 
 use std::path::Path;
 
-use crate::common::{Trainer, bits, listening, plan, rwr_plan, rwr_trainer, timeless, trainer};
+use crate::common::{Trainer, bits, listening, parts, plan, rwr_plan, rwr_trainer, timeless, trainer};
+use ddpo_core::advantage::PerPromptAdvantage;
+use ddpo_core::objective::DdpoIs;
 use ddpo_core::weighting::{SoftmaxWeights, SparseWeights};
 use ddpo_core::{Grouping, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{
-    Broadcast, CheckpointStore, Checkpoints, Event, Identity, JsonLines, Learner, Outcome, Record, Result, Run,
-    RwrTrainer, StopFlag, Tracker,
+    Broadcast, CheckpointStore, Checkpoints, DdpoParts, DdpoTrainer, Evaluation, Event, Identity, JsonLines, Learner,
+    Outcome, Record, Result, Run, RwrTrainer, StopFlag, Tracker,
 };
 
 const EPOCHS: u64 = 4;
@@ -111,6 +113,40 @@ fn two_epochs_and_two_more_are_four() {
     run(directory.path(), 2, 1, None);
     let (_, bits) = run(directory.path(), EPOCHS, 1, None);
     assert_eq!((bits, metrics(directory.path()), state(directory.path())), reference());
+}
+
+/// A trainer that evaluates after every second epoch.
+fn every_second() -> Trainer {
+    let mut shared = parts(Box::new(MeanBrightness));
+    shared.evaluation = shared.evaluation.map(|evaluation| Evaluation { every: 2, ..evaluation });
+    let (objective, advantage) = (Box::new(DdpoIs::default()), Box::new(PerPromptAdvantage::new(8, 2).unwrap()));
+    DdpoTrainer::new(plan(), DdpoParts { shared, objective, advantage }).unwrap()
+}
+
+/// The epochs that were evaluated.
+fn evaluated(directory: &Path) -> Vec<u64> {
+    let lines: Vec<serde_json::Value> =
+        metrics(directory).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let evals = lines.iter().filter(|line| line["kind"] == "eval");
+    evals.map(|line| line["epoch"].as_u64().unwrap()).collect()
+}
+
+/// The evaluation of a last state is no part of a longer run, which forgets it: not a byte says that a run once ended there.
+#[test]
+fn the_last_state_is_evaluated_and_a_longer_run_forgets_it() {
+    let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_, wanted) = run_with(every_second(), whole.path(), EPOCHS, 1, None);
+    assert_eq!(evaluated(whole.path()), [0, 2, 4]);
+    run_with(every_second(), parts.path(), 3, 1, None);
+    let lines = metrics(parts.path());
+    assert_eq!(evaluated(parts.path()), [0, 2, 3]);
+    // A finished run that is resumed does the same again.
+    let (outcome, _) = run_with(every_second(), parts.path(), 3, 1, None);
+    assert_eq!((outcome, metrics(parts.path())), (Outcome::Finished, lines));
+    let (_, found) = run_with(every_second(), parts.path(), EPOCHS, 1, None);
+    assert_eq!(found, wanted);
+    assert_eq!(metrics(parts.path()), metrics(whole.path()));
+    assert!(state(parts.path()) == state(whole.path()));
 }
 
 /// The weightings of RWR and of its sparse form; the latter has a memory.

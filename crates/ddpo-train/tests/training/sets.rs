@@ -4,9 +4,9 @@ use ddpo_core::advantage::BatchAdvantage;
 use ddpo_core::objective::DdpoIs;
 use ddpo_core::{Grouping, Judge, Result, Reward, RewardBatch, SetReward};
 use ddpo_testing::MeanBrightness;
-use ddpo_train::{DdpoParts, DdpoPlan, DdpoTrainer, Record, Run, StopFlag};
+use ddpo_train::{DdpoParts, DdpoPlan, DdpoTrainer, Record, Run, SamplePlan, StopFlag};
 
-use crate::common::{listening, parts, plan, timeless};
+use crate::common::{listening, parts, plan, sampling, timeless};
 
 /// How much brighter an image is than the mean of its set, as many times as the set has images.
 struct Brighter;
@@ -31,7 +31,10 @@ fn records(over: Grouping, sample_batch: usize) -> Vec<Record> {
     evaluation.batch = sample_batch;
     evaluation.held_out = vec![Judge::Set { reward: Box::new(Brighter), over: Grouping::Epoch }];
     let (objective, advantage) = (Box::new(DdpoIs::default()), Box::new(BatchAdvantage));
-    let plan = DdpoPlan { sample_batch, batches_per_epoch: 24 / sample_batch, ..plan() };
+    let plan = DdpoPlan {
+        sampling: SamplePlan { sample_batch, batches_per_epoch: 24 / sample_batch, ..sampling() },
+        ..plan()
+    };
     let mut trainer = DdpoTrainer::new(plan, DdpoParts { shared, objective, advantage }).unwrap();
     let (mut trackers, memory) = listening();
     Run::new(&mut trainer, &mut trackers, StopFlag::new()).run(2).unwrap();

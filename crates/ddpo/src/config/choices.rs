@@ -55,13 +55,6 @@ choices! {
     }
 }
 
-impl Algorithm {
-    /// Whether it regresses on weighted samples; else it follows a policy gradient.
-    pub fn is_regression(self) -> bool {
-        matches!(self, Self::Rwr | Self::RwrSparse)
-    }
-}
-
 choices! {
     /// Which parameters are trained.
     Parameters {

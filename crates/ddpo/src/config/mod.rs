@@ -1,5 +1,6 @@
 //! The configuration of a run: what a user writes ([`RunConfig`]) and what is run ([`RunPlan`]).
 
+mod algorithm;
 mod choices;
 mod difference;
 mod document;
@@ -15,6 +16,7 @@ mod rewards;
 mod run;
 mod unknown;
 
+pub use algorithm::{AdvantagePlan, AlgorithmPlan, ObjectivePlan, PolicyGradientPlan};
 pub use choices::{
     AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, Reduction,
     SchedulerKind,
@@ -23,7 +25,7 @@ pub use difference::{Difference, command, differences};
 pub use document::document;
 pub use kind::ModelKind;
 pub use layers::Layers;
-pub use plan::{AdvantagePlan, RunPlan};
+pub use plan::RunPlan;
 pub use presets::{PRESETS, Preset};
 pub use reference::{default_of, reference};
 pub use regression::{RegressionPlan, WeightPlan};

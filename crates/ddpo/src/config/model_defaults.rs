@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn the_papers_epoch_is_the_default_of_stable_diffusion() {
         let plan = RunPlan::new(config(&["model.path=org/model"])).unwrap();
-        assert_eq!((plan.samples_per_epoch, plan.updates_per_epoch, plan.images_per_update()), (256, 4, 64));
+        assert_eq!((plan.samples_per_epoch, plan.updates_per_epoch(), plan.images_per_update()), (256, 4, 64));
     }
 
     #[test]

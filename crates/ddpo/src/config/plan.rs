@@ -10,8 +10,8 @@ use crate::error::{Error, Result};
 use crate::model::ModelSource;
 use crate::prompts::PromptSource;
 
-use super::choices::{AdvantageKind, Algorithm, Dtype, EvalPrompts, Parameters, PromptKind, SchedulerKind};
-use super::regression::RegressionPlan;
+use super::algorithm::{AdvantagePlan, AlgorithmPlan};
+use super::choices::{Dtype, EvalPrompts, Parameters, PromptKind, SchedulerKind};
 use super::rewards::RewardTerm;
 use super::run::{EvalOptions, PromptOptions, RunConfig, SampleOptions, TrainOptions};
 
@@ -37,35 +37,12 @@ pub struct RunPlan {
     pub eval_prompts: Option<PromptSource>,
     /// The adapters below the trained one, the lowest first.
     pub frozen: Vec<AdapterSource>,
-    /// How rewards become advantages.
-    pub advantage: AdvantagePlan,
-    /// How samples are regressed on; `None`: the algorithm is a policy gradient.
-    pub regression: Option<RegressionPlan>,
+    /// What the samples are learnt from by.
+    pub algorithm: AlgorithmPlan,
     /// Images an epoch: batch size times batches.
     pub samples_per_epoch: usize,
-    /// Training batches whose gradients make one update.
-    pub accumulation: usize,
-    /// Optimizer steps an epoch, over all inner epochs; of a regression, those of a round.
-    pub updates_per_epoch: usize,
-}
-
-/// How rewards become advantages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AdvantagePlan {
-    /// Running statistics of each prompt.
-    PerPrompt {
-        /// How many of a prompt's last rewards are remembered.
-        buffer_size: usize,
-        /// With fewer, the batch's statistics are used.
-        min_count: usize,
-    },
-    /// Statistics of the whole batch.
-    Batch,
-    /// Statistics of each group of samples of one prompt.
-    Group {
-        /// Samples a prompt.
-        size: usize,
-    },
+    /// Consecutive samples that share a prompt.
+    pub samples_per_prompt: usize,
 }
 
 impl RunPlan {
@@ -92,11 +69,7 @@ impl RunPlan {
         check_timestep_fraction(&config)?;
         check_eval(&config.eval)?;
         let samples_per_epoch = samples_per_epoch(&config.sample)?;
-        let regression = RegressionPlan::new(&config)?;
-        let (accumulation, updates_per_epoch) = match &regression {
-            Some(regression) => (regression.passes, regression.updates_per_round),
-            None => policy_updates(&config.train, samples_per_epoch)?,
-        };
+        let advantage = AdvantagePlan::new(&config, samples_per_epoch)?;
         Ok(Self {
             model: ModelSource::parse(&config.model.path, config.model.revision.as_deref())?
                 .with_config(config.model.config.as_deref())?,
@@ -106,11 +79,9 @@ impl RunPlan {
             prompts: prompt_source(&config.prompts)?,
             eval_prompts: eval_source(&config.eval.prompts)?,
             frozen: frozen(&config)?,
-            advantage: advantage(&config, samples_per_epoch)?,
+            algorithm: AlgorithmPlan::new(&config, advantage, samples_per_epoch)?,
             samples_per_epoch,
-            accumulation,
-            updates_per_epoch,
-            regression,
+            samples_per_prompt: advantage.samples_per_prompt(),
             config,
         })
     }
@@ -119,7 +90,18 @@ impl RunPlan {
 impl RunPlan {
     /// Images whose gradients make one update.
     pub fn images_per_update(&self) -> usize {
-        self.regression.map_or(self.config.train.batch_size, |regression| regression.batch) * self.accumulation
+        match &self.algorithm {
+            AlgorithmPlan::PolicyGradient(plan) => plan.batch * plan.accumulation,
+            AlgorithmPlan::Regression(plan) => plan.batch * plan.passes,
+        }
+    }
+
+    /// Optimizer steps an epoch, over all inner epochs; of a regression, those of a round.
+    pub fn updates_per_epoch(&self) -> usize {
+        match &self.algorithm {
+            AlgorithmPlan::PolicyGradient(plan) => plan.updates_per_epoch,
+            AlgorithmPlan::Regression(plan) => plan.updates_per_round,
+        }
     }
 }
 
@@ -208,48 +190,6 @@ fn check_eval(eval: &EvalOptions) -> Result<()> {
     if eval.every > 0 { at_least_one("eval.count", eval.count) } else { Ok(()) }
 }
 
-/// The batches of an update and the updates of an epoch.
-fn policy_updates(train: &TrainOptions, samples: usize) -> Result<(usize, usize)> {
-    let accumulation = accumulation(train, samples)?;
-    Ok((accumulation, samples / (train.batch_size * accumulation) * train.inner_epochs))
-}
-
-/// The given accumulation, or the algorithm's own; checks that updates come out even.
-fn accumulation(train: &TrainOptions, samples: usize) -> Result<usize> {
-    if !samples.is_multiple_of(train.batch_size) {
-        return Err(invalid(
-            "train.batch-size",
-            train.batch_size,
-            format_args!(
-                "a divisor of {samples}, the samples of an epoch (sample.batch-size x sample.batches-per-epoch)"
-            ),
-        ));
-    }
-    let batches = samples / train.batch_size;
-    let single_update = train.algorithm == Algorithm::DdpoSf;
-    let accumulation = train.accumulation.unwrap_or(if single_update { batches } else { 1 });
-    at_least_one("train.accumulation", accumulation)?;
-    if single_update && (accumulation != batches || train.inner_epochs != 1) {
-        let found = format!("{accumulation} with inner-epochs {}", train.inner_epochs);
-        return Err(invalid(
-            "train.accumulation",
-            found,
-            format_args!("{batches} with inner-epochs 1: `ddpo-sf` makes one update an epoch, on fresh samples"),
-        ));
-    }
-    if !batches.is_multiple_of(accumulation) {
-        return Err(invalid(
-            "train.accumulation",
-            accumulation,
-            format_args!(
-                "a divisor of {batches}, the training batches of an epoch ({samples} samples in batches of {})",
-                train.batch_size
-            ),
-        ));
-    }
-    Ok(accumulation)
-}
-
 fn check_timestep_fraction(config: &RunConfig) -> Result<()> {
     let (steps, fraction) = (config.sample.steps as f64, config.train.timestep_fraction);
     match fraction > 0.0 && fraction <= 1.0 && (steps * fraction) as usize > 0 {
@@ -257,35 +197,6 @@ fn check_timestep_fraction(config: &RunConfig) -> Result<()> {
         false => {
             let expected = format!("at most 1 and at least {:.3}, one of {steps} steps", 1.0 / steps);
             Err(invalid("train.timestep-fraction", fraction, expected))
-        }
-    }
-}
-
-fn advantage(config: &RunConfig, samples: usize) -> Result<AdvantagePlan> {
-    let options = &config.advantage;
-    match options.kind {
-        AdvantageKind::Batch => Ok(AdvantagePlan::Batch),
-        AdvantageKind::PerPrompt => {
-            at_least_one("advantage.min-count", options.min_count)?;
-            if options.buffer_size < options.min_count {
-                return Err(invalid(
-                    "advantage.buffer-size",
-                    options.buffer_size,
-                    format_args!("at least {}, the min-count", options.min_count),
-                ));
-            }
-            Ok(AdvantagePlan::PerPrompt { buffer_size: options.buffer_size, min_count: options.min_count })
-        }
-        AdvantageKind::Group => {
-            let size = options.group_size.unwrap_or(8);
-            if size < 2 || !samples.is_multiple_of(size) {
-                return Err(invalid(
-                    "advantage.group-size",
-                    size,
-                    format_args!("at least 2 and a divisor of {samples}, the samples of an epoch"),
-                ));
-            }
-            Ok(AdvantagePlan::Group { size })
         }
     }
 }

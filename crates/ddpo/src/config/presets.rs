@@ -198,7 +198,7 @@ mod tests {
             ("prompt-image-alignment", 288, 2),
         ] {
             let plan = plan(name, &["reward=jpeg-compressibility"]).unwrap();
-            assert_eq!((plan.samples_per_epoch, plan.updates_per_epoch), (samples, updates), "{name}");
+            assert_eq!((plan.samples_per_epoch, plan.updates_per_epoch()), (samples, updates), "{name}");
         }
     }
 

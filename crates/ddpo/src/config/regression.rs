@@ -2,9 +2,8 @@
 
 use crate::error::Result;
 
-use super::choices::Algorithm;
 use super::plan::{at_least_one, at_most, invalid, within};
-use super::run::RunConfig;
+use super::run::{RunConfig, RwrOptions};
 
 /// The numbers of reward-weighted regression that follow from a configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,18 +42,12 @@ pub enum WeightPlan {
 }
 
 impl RegressionPlan {
-    /// The plan of a configuration whose algorithm is a regression; `None` for policy gradients.
+    /// The plan of a configuration whose algorithm is a regression with these weights.
     ///
     /// # Errors
     /// Names the first option that does not fit.
-    pub(super) fn new(config: &RunConfig) -> Result<Option<Self>> {
+    pub(super) fn new(config: &RunConfig, weights: WeightPlan) -> Result<Self> {
         let options = &config.rwr;
-        // Also where nothing uses them: what is no number does not equal itself, and no configuration would equal its file.
-        within("rwr.beta", options.beta, 0.0, f64::MAX)?;
-        within("rwr.percentile", options.percentile, 0.0, 100.0)?;
-        if !config.train.algorithm.is_regression() {
-            return Ok(None);
-        }
         at_least_one("rwr.updates-per-round", options.updates_per_round)?;
         at_least_one("rwr.batch-size", options.batch_size)?;
         at_most("rwr.batch-size", options.batch_size, 1 << 20)?;
@@ -72,20 +65,26 @@ impl RegressionPlan {
             let expected = "0 with a regression, which draws timesteps of its own";
             return Err(invalid("train.first-timestep", config.train.first_timestep, expected));
         }
-        Ok(Some(Self {
-            weights: weights(config)?,
-            updates_per_round: options.updates_per_round,
-            batch,
-            passes: options.batch_size / batch,
-        }))
+        let (updates_per_round, passes) = (options.updates_per_round, options.batch_size / batch);
+        Ok(Self { weights, updates_per_round, batch, passes })
     }
 }
 
-fn weights(config: &RunConfig) -> Result<WeightPlan> {
+/// Checks the ranges also where nothing uses them: what is no number does not equal itself, and no configuration would equal
+/// its file.
+pub(super) fn check_ranges(options: &RwrOptions) -> Result<()> {
+    within("rwr.beta", options.beta, 0.0, f64::MAX)?;
+    within("rwr.percentile", options.percentile, 0.0, 100.0)
+}
+
+/// The weights of dense regression; the paper compares over the round.
+pub(super) fn softmax(config: &RunConfig) -> WeightPlan {
+    WeightPlan::Softmax { beta: config.rwr.beta, per_prompt: config.rwr.per_prompt.unwrap_or(false) }
+}
+
+/// The weights of sparse regression; the paper compares within the prompt.
+pub(super) fn sparse(config: &RunConfig) -> Result<WeightPlan> {
     let options = &config.rwr;
-    if config.train.algorithm == Algorithm::Rwr {
-        return Ok(WeightPlan::Softmax { beta: options.beta, per_prompt: options.per_prompt.unwrap_or(false) });
-    }
     at_least_one("rwr.min-count", options.min_count)?;
     if options.buffer_size < options.min_count {
         let expected = format!("at least {}, the min-count", options.min_count);
@@ -103,7 +102,7 @@ fn weights(config: &RunConfig) -> Result<WeightPlan> {
 mod tests {
     use super::*;
     use crate::RunPlan;
-    use crate::config::Layers;
+    use crate::config::{AlgorithmPlan, Layers};
 
     fn plan(changes: &[&str]) -> Result<RunPlan> {
         let mut layers = Layers::default();
@@ -111,21 +110,28 @@ mod tests {
         RunPlan::new(layers.resolve().unwrap())
     }
 
+    fn regression(plan: &RunPlan) -> RegressionPlan {
+        match plan.algorithm {
+            AlgorithmPlan::Regression(regression) => regression,
+            AlgorithmPlan::PolicyGradient(_) => panic!("{plan:?}"),
+        }
+    }
+
     #[test]
     fn the_paper_weighs_by_softmax_over_the_round_and_by_percentile_of_the_prompt() {
-        let weights = |algorithm: &str| plan(&[&format!("train.algorithm={algorithm}")]).unwrap().regression.unwrap();
+        let weights = |algorithm: &str| regression(&plan(&[&format!("train.algorithm={algorithm}")]).unwrap());
         assert_eq!(weights("rwr").weights, WeightPlan::Softmax { beta: 0.2, per_prompt: false });
         let sparse = WeightPlan::Sparse { percentile: 90.0, per_prompt: true, buffer_size: 32, min_count: 8 };
         assert_eq!(weights("rwr-sparse").weights, sparse);
-        assert_eq!(plan(&[]).unwrap().regression, None);
+        assert!(matches!(plan(&[]).unwrap().algorithm, AlgorithmPlan::PolicyGradient(_)));
     }
 
     #[test]
     fn large_batches_go_in_passes() {
         let plan = plan(&["train.algorithm=rwr", "rwr.batch-size=128", "train.batch-size=32"]).unwrap();
-        let regression = plan.regression.unwrap();
+        let regression = regression(&plan);
         assert_eq!((regression.batch, regression.passes), (32, 4));
-        assert_eq!((plan.updates_per_epoch, plan.accumulation), (10, 4));
+        assert_eq!((plan.updates_per_epoch(), plan.images_per_update()), (10, 128));
     }
 
     #[test]

@@ -51,7 +51,7 @@ pub fn fidelity_request(config: &RunConfig) -> SampleRequest {
 /// A folder without labels or of another picture size; what sampling refuses.
 pub fn fidelity(
     loaded: &LoadedModel,
-    model: &dyn Denoiser<4>,
+    model: &(dyn Denoiser<4> + Sync),
     folder: &ImageFolder,
     request: SampleRequest,
     stop: &StopFlag,

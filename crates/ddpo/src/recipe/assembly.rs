@@ -1,15 +1,16 @@
 //! The assembly: a plan's numbers and parts as the trainers take them.
 
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use ddpo_core::advantage::{BatchAdvantage, GroupAdvantage, PerPromptAdvantage};
-use ddpo_core::objective::{DdpoIs, DdpoSf};
+use ddpo_core::objective::{DdpoIs, DdpoSf, KlPenalised};
 use ddpo_core::{Advantage, Judge, Objective, RgbImage};
 use ddpo_models::DiffusionPolicy;
 use ddpo_rewards::mean_pairwise_distance;
-use ddpo_train::{AdamWConfig, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Parts, StopRule};
+use ddpo_train::{
+    AdamWConfig, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Parts, SamplePlan, StopRule,
+};
 
-use crate::config::{AdvantagePlan, Algorithm, NonFinitePolicy, Reduction, RunPlan};
-use crate::device::DeviceName;
+use crate::config::{AdvantagePlan, NonFinitePolicy, ObjectivePlan, PolicyGradientPlan, Reduction, RunPlan};
 use crate::error::Result;
 use crate::prompts::PromptSplit;
 
@@ -19,10 +20,11 @@ use super::rewards::Rewards;
 /// The trainer of a policy gradient.
 pub(super) fn policy_gradient(
     plan: &RunPlan,
+    gradient: &PolicyGradientPlan,
     shared: Parts<DiffusionPolicy, 4>,
 ) -> Result<DdpoTrainer<DiffusionPolicy, 4>> {
-    let parts = DdpoParts { shared, objective: objective(plan), advantage: advantage(plan)? };
-    Ok(DdpoTrainer::new(numbers(plan), parts)?)
+    let (objective, advantage) = (objective(plan, gradient.objective)?, advantage(gradient.advantage)?);
+    Ok(DdpoTrainer::new(ddpo_plan(plan, gradient), DdpoParts { shared, objective, advantage })?)
 }
 
 /// The model, and what judges it.
@@ -43,19 +45,20 @@ pub(super) fn parts(
         device: loaded.device().clone(),
         evaluation: evaluation(plan, loaded, &prompts.evaluation, rewards.held_out)?,
         decoder: Box::new(decoder(loaded.clone())),
-        lanes: lanes(plan, loaded, shape),
+        lanes: lanes(loaded, config.train.batch_size.max(config.sample.batch_size), shape),
     })
 }
 
-/// How much is worked on at once: a piece a core while the activations of a micro-batch are small, because barriers would cost
+/// How much is worked on at once: a piece a core while the activations of `rows` latents are small, because barriers would cost
 /// more than the memory; one piece by all cores where they are not.
-pub(super) fn lanes(plan: &RunPlan, loaded: &LoadedModel, [_, height, width, _]: [usize; 4]) -> usize {
+pub(super) fn lanes(loaded: &LoadedModel, rows: usize, [_, height, width, _]: [usize; 4]) -> usize {
     /// Values of the first layer's output over a micro-batch, from where on barriers are a small part of the time.
     const LARGE: usize = 1 << 20;
     let channels = loaded.pipeline().unet.config().blocks.first().map_or(0, |block| block.channels);
-    let rows = 2 * plan.config.train.batch_size.max(plan.config.sample.batch_size);
-    let large = rows * height * width * channels > LARGE;
-    if large || plan.device != DeviceName::Cpu { 1 } else { crate::device::threads() }
+    // Guidance doubles the rows.
+    let large = rows.saturating_mul(2 * height * width * channels) > LARGE;
+    let on_cpu = *loaded.device() == Device::flex();
+    if large || !on_cpu { 1 } else { crate::device::threads() }
 }
 
 /// Pictures of latents.
@@ -64,37 +67,34 @@ fn decoder(loaded: LoadedModel) -> impl Fn(&Tensor<4>) -> ddpo_core::Result<Vec<
 }
 
 /// The trainer's numbers.
-pub(super) fn numbers(plan: &RunPlan) -> DdpoPlan {
-    let (sample, train) = (&plan.config.sample, &plan.config.train);
+fn ddpo_plan(plan: &RunPlan, gradient: &PolicyGradientPlan) -> DdpoPlan {
+    let train = &plan.config.train;
     DdpoPlan {
-        seed: plan.config.run.seed,
-        sample_batch: sample.batch_size,
-        batches_per_epoch: sample.batches_per_epoch,
-        samples_per_prompt: match plan.advantage {
-            AdvantagePlan::Group { size } => size,
-            _ => 1,
-        },
-        sample_guidance: sample.guidance,
-        train_batch: train.batch_size,
-        timesteps_per_forward: 1,
-        accumulation: plan.accumulation,
+        sampling: sample_plan(plan),
+        train_batch: gradient.batch,
+        accumulation: gradient.accumulation,
         inner_epochs: train.inner_epochs,
         first_timestep: train.first_timestep as f64,
         timestep_fraction: train.timestep_fraction,
-        train_guidance: if train.guidance { sample.guidance } else { 1.0 },
+        train_guidance: train_guidance(plan),
         learning_rate: train.learning_rate,
-        adamw: AdamWConfig {
-            beta_1: train.adam_beta1,
-            beta_2: train.adam_beta2,
-            epsilon: train.adam_epsilon,
-            weight_decay: train.weight_decay,
-            max_norm: Some(train.max_grad_norm),
-        },
+        adamw: adamw(plan),
+    }
+}
+
+/// How samples are made, in every algorithm.
+pub(super) fn sample_plan(plan: &RunPlan) -> SamplePlan {
+    let (sample, train) = (&plan.config.sample, &plan.config.train);
+    SamplePlan {
+        seed: plan.config.run.seed,
+        sample_batch: sample.batch_size,
+        batches_per_epoch: sample.batches_per_epoch,
+        samples_per_prompt: plan.samples_per_prompt,
+        sample_guidance: sample.guidance,
         reduction: match train.log_prob_reduction {
             Reduction::Mean => ddpo_core::Reduction::Mean,
             Reduction::Sum => ddpo_core::Reduction::Sum,
         },
-        kl_weight: train.kl_weight,
         non_finite: match train.non_finite {
             NonFinitePolicy::Fail => ddpo_train::NonFinitePolicy::Fail,
             NonFinitePolicy::Skip => ddpo_train::NonFinitePolicy::Skip,
@@ -102,17 +102,39 @@ pub(super) fn numbers(plan: &RunPlan) -> DdpoPlan {
     }
 }
 
-fn objective(plan: &RunPlan) -> Box<dyn Objective> {
+/// The weight of guidance in training.
+pub(super) fn train_guidance(plan: &RunPlan) -> f64 {
+    if plan.config.train.guidance { plan.config.sample.guidance } else { 1.0 }
+}
+
+/// The optimizer's numbers.
+pub(super) fn adamw(plan: &RunPlan) -> AdamWConfig {
     let train = &plan.config.train;
-    match train.algorithm {
-        Algorithm::DdpoSf => Box::new(DdpoSf { advantage_clip: train.advantage_clip }),
-        // A plan of a regression has another trainer.
-        _ => Box::new(DdpoIs { clip_range: train.clip_range, advantage_clip: train.advantage_clip }),
+    AdamWConfig {
+        beta_1: train.adam_beta1,
+        beta_2: train.adam_beta2,
+        epsilon: train.adam_epsilon,
+        weight_decay: train.weight_decay,
+        max_norm: Some(train.max_grad_norm),
     }
 }
 
-fn advantage(plan: &RunPlan) -> Result<Box<dyn Advantage>> {
-    Ok(match plan.advantage {
+fn objective(plan: &RunPlan, objective: ObjectivePlan) -> Result<Box<dyn Objective>> {
+    let train = &plan.config.train;
+    let (clip_range, advantage_clip) = (train.clip_range, train.advantage_clip);
+    let objective: Box<dyn Objective> = match objective {
+        ObjectivePlan::ImportanceSampling => Box::new(DdpoIs { clip_range, advantage_clip }),
+        ObjectivePlan::ScoreFunction => Box::new(DdpoSf { advantage_clip }),
+    };
+    // Without a weight the base model would be asked for nothing.
+    match train.kl_weight > 0.0 {
+        true => Ok(Box::new(KlPenalised::new(objective, train.kl_weight)?)),
+        false => Ok(objective),
+    }
+}
+
+fn advantage(plan: AdvantagePlan) -> Result<Box<dyn Advantage>> {
+    Ok(match plan {
         AdvantagePlan::PerPrompt { buffer_size, min_count } => {
             Box::new(PerPromptAdvantage::new(buffer_size, min_count)?)
         }

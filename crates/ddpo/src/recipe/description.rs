@@ -38,7 +38,7 @@ pub(super) fn describe(
         evaluation_seed: config.eval.seed,
         epochs: config.run.epochs as u64,
         images_per_epoch: plan.samples_per_epoch as u64,
-        updates_per_epoch: plan.updates_per_epoch as u64,
+        updates_per_epoch: plan.updates_per_epoch() as u64,
         chain: ChainRecord {
             scheduler: config.sample.scheduler.to_string(),
             steps: config.sample.steps as u64,

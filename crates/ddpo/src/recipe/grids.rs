@@ -26,6 +26,19 @@ impl SampleGrids {
         Self { directory: run.join("samples"), waiting: Vec::new() }
     }
 
+    /// Grids of a run that goes on from a checkpoint which knows of evaluations before the epoch `end` only: those of a last
+    /// state that was evaluated out of turn go, as a run that never ended there has none.
+    pub fn resume(run: &Path, end: u64) -> ddpo_train::Result<Self> {
+        let grids = Self::new(run);
+        for name in ddpo_train::fs::list_directory(&grids.directory)? {
+            let epoch = name.strip_prefix("epoch_").and_then(|rest| rest.strip_suffix(".png")?.parse::<u64>().ok());
+            if epoch.is_some_and(|epoch| epoch >= end) {
+                ddpo_train::fs::remove_file(&grids.directory.join(&name))?;
+            }
+        }
+        Ok(grids)
+    }
+
     /// Writes what waits, oldest first; what is left after a failure waits for the next call.
     fn write(&mut self) -> ddpo_train::Result<()> {
         while let Some((name, bytes)) = self.waiting.first() {

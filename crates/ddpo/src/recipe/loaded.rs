@@ -3,19 +3,19 @@
 use std::path::Path;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use ddpo_core::scheduler::trained_steps;
 use ddpo_core::{Condition, Denoiser, RgbImage, Scheduler};
 use ddpo_models::{DiffusionPolicy, Lora, LoraConfig, Pipeline, Sampler, UnetDenoiser};
 use ddpo_nn::{FileDtype, ModelFiles};
 
 use crate::adapter::AdapterSource;
-use crate::config::{Parameters, RunPlan, SchedulerKind};
+use crate::config::{AlgorithmPlan, Parameters, RunPlan, SchedulerKind, TrainOptions};
 use crate::device::DeviceName;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::model::{ModelSource, is_pickled};
 use crate::single_file;
 
-use super::assembly::numbers;
 use super::directory::Product;
 use super::stack::products;
 
@@ -170,19 +170,10 @@ impl LoadedModel {
         let sample = &plan.config.sample;
         self.latent_shape([sample.height, sample.width])?;
         let scheduler = self.scheduler(sample.scheduler, sample.steps, sample.eta)?;
-        if plan.regression.is_some() {
-            return Ok(());
-        }
-        let train = &plan.config.train;
-        let timesteps: Vec<f64> = scheduler.timesteps().iter().map(|timestep| timestep.0).collect();
-        let trained = numbers(plan).trained_steps(&*scheduler)?.len();
-        match (trained as f64 * train.timestep_fraction) as usize {
-            0 => Err(Error::InvalidOption {
-                key: "train.first-timestep",
-                found: format!("{}, which leaves {trained} of the steps at {timesteps:?}", train.first_timestep),
-                expected: format!("enough steps for a share of {} to be one", train.timestep_fraction),
-            }),
-            _ => Ok(()),
+        match &plan.algorithm {
+            AlgorithmPlan::PolicyGradient(_) => check_trained_steps(&*scheduler, &plan.config.train),
+            // Its timesteps are drawn from all that the model was trained with.
+            AlgorithmPlan::Regression(_) => Ok(()),
         }
     }
 
@@ -192,7 +183,7 @@ impl LoadedModel {
     /// # Errors
     ///
     /// Fails when an adapter cannot be read or belongs to another model.
-    pub fn denoiser(&self, adapters: &[AdapterSource]) -> Result<Box<dyn Denoiser<4>>> {
+    pub fn denoiser(&self, adapters: &[AdapterSource]) -> Result<Box<dyn Denoiser<4> + Send + Sync>> {
         Ok(Box::new(self.stacked(adapters)?))
     }
 
@@ -253,6 +244,19 @@ impl LoadedModel {
 fn not_first(path: &Path, strength: f64) -> Error {
     let found = format!("the whole model {} at strength {strength}, or above an adapter", path.display());
     Error::InvalidOption { key: "--lora", found, expected: "a whole model first and at strength 1".into() }
+}
+
+fn check_trained_steps(scheduler: &dyn Scheduler, train: &TrainOptions) -> Result<()> {
+    let timesteps: Vec<f64> = scheduler.timesteps().iter().map(|timestep| timestep.0).collect();
+    let trained = trained_steps(scheduler, train.first_timestep as f64)?.len();
+    if (trained as f64 * train.timestep_fraction) as usize > 0 {
+        return Ok(());
+    }
+    Err(Error::InvalidOption {
+        key: "train.first-timestep",
+        found: format!("{}, which leaves {trained} of the steps at {timesteps:?}", train.first_timestep),
+        expected: format!("enough steps for a share of {} to be one", train.timestep_fraction),
+    })
 }
 
 /// The values of a tensor in row-major order.

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ddpo_core::{
-    Denoiser, Domain, Epoch, Guided, Noise, PromptId, Reduction, RewardBatch, RgbImage, RolloutRequest, SampleId,
-    rollout,
+    Denoiser, Domain, Epoch, Noise, PromptId, Reduction, RewardBatch, RgbImage, Rollout, SampleId, Sampling,
 };
 use ddpo_rewards::{RewardContext, RewardPlan, mean_pairwise_distance, score_checked};
-use ddpo_train::StopFlag;
+use ddpo_train::{BatchSampler, EncodedPrompts, Lanes, OpenModel, StopFlag};
 
 use crate::config::SchedulerKind;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
+use super::assembly::lanes;
 use super::loaded::{LoadedModel, to_pictures};
+use super::sample::stopped_or;
 
 /// What to measure, and how.
 #[derive(Clone, Debug)]
@@ -64,8 +65,8 @@ pub struct Measurement {
 /// Fails when the model or a reward fails, or `stop` is set.
 pub fn measure(
     loaded: &LoadedModel,
-    model: &dyn Denoiser<4>,
-    base: Option<&dyn Denoiser<4>>,
+    model: &(dyn Denoiser<4> + Sync),
+    base: Option<&(dyn Denoiser<4> + Send + Sync)>,
     request: &MeasureRequest,
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
@@ -74,39 +75,42 @@ pub fn measure(
     let judges = request.rewards.iter().map(|reward| reward.open(&context)).collect::<Result<Vec<_>, _>>()?;
     let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
     let unconditional = loaded.encode_negative(&request.negative_prompt)?;
-    let guided = Guided::new(model, unconditional.clone(), request.guidance)?;
-    let base = base.map(|base| Guided::new(base, unconditional.clone(), request.guidance)).transpose()?;
     let conditions = loaded.encode(&request.prompts)?;
-    let shape = loaded.latent_shape(request.size)?;
-    let rows: Vec<usize> = (0..request.count).collect();
-    let batch_size = request.batch_size.max(1);
-    let total = rows.len().div_ceil(batch_size) * scheduler.timesteps().len();
-    let (mut images, mut divergences, mut done) = (Vec::new(), Vec::new(), 0);
-    for rows in rows.chunks(batch_size) {
-        let prompts: Vec<usize> = rows.iter().map(|row| row % request.prompts.len()).collect();
-        let request = RolloutRequest {
+    let encoded = EncodedPrompts::new(request.prompts.clone(), conditions, unconditional.clone())?;
+    let (shape, batch_size) = (loaded.latent_shape(request.size)?, request.batch_size.max(1));
+    let ids: Vec<PromptId> = (0..request.count).map(|row| PromptId((row % encoded.count()) as u64)).collect();
+    let chains: Vec<_> = (0..).map(SampleId).zip(ids.iter().copied()).collect();
+    let open_base = base.map(|base| move || -> Box<dyn Denoiser<4> + '_> { Box::new(base) });
+    let sampler = BatchSampler {
+        sampling: Sampling {
+            scheduler: &*scheduler,
+            guidance: request.guidance,
+            unconditional: &unconditional,
             shape,
-            samples: &rows.iter().map(|row| SampleId(*row as u64)).collect::<Vec<_>>(),
-            prompts: &prompts.iter().map(|prompt| PromptId(*prompt as u64)).collect::<Vec<_>>(),
-            condition: &conditions.select(&prompts)?,
             noise: Noise::new(request.seed, Domain::Evaluation),
             epoch: Epoch(0),
             reduction: Reduction::Mean,
             device: loaded.device(),
-        };
-        let rollout = rollout(&guided, &*scheduler, &request, &mut |_| {
-            done += 1;
-            on_step(done, total);
-        })?;
-        if let Some(base) = &base {
-            divergences.extend(rollout.kl(&guided, base, &*scheduler)?.into_iter().map(f64::from));
-        }
-        images.extend(to_pictures(&loaded.decode(rollout.last_state())?)?);
-        if stop.is_set() {
-            return Err(Error::Stopped);
-        }
-    }
-    let prompts: Vec<String> = rows.iter().map(|row| request.prompts[row % request.prompts.len()].clone()).collect();
+        },
+        model: &|| Box::new(model),
+        reference: open_base.as_ref().map(|open| open as OpenModel<'_, 4>),
+        prompts: &encoded,
+        batch: batch_size,
+        lanes: &Lanes::new(lanes(loaded, batch_size, shape))?,
+        stop,
+    };
+    let (mut images, mut divergences) = (Vec::new(), Vec::new());
+    let decode = |rollout: Rollout<4>, divergence: Vec<f64>| -> ddpo_train::Result<(Vec<RgbImage>, Vec<f64>)> {
+        let values = loaded.decode(rollout.last_state()).and_then(|values| to_pictures(&values));
+        Ok((values.map_err(ddpo_core::Error::model)?, divergence))
+    };
+    let outcome = sampler.each(&chains, decode, on_step, |(pictures, divergence)| {
+        images.extend(pictures);
+        divergences.extend(divergence);
+        Ok(())
+    });
+    outcome.map_err(|error| stopped_or(stop, error))?;
+    let prompts = encoded.texts(&ids);
     let all = RewardBatch { images: &images, prompts: &prompts };
     let mut rewards = BTreeMap::new();
     for judge in &judges {

@@ -8,7 +8,7 @@ use ddpo_train::{
     RunRecord, RwrTrainer, Snapshot, StopFlag, TensorBoard,
 };
 
-use crate::config::RunPlan;
+use crate::config::{AlgorithmPlan, RunPlan};
 use crate::error::Result;
 use crate::prompts::PromptSplit;
 
@@ -56,9 +56,9 @@ pub(super) fn prepare(
 ) -> Result<Prepared> {
     let shared = parts(plan, loaded, prompts, rewards)?;
     let record = describe(plan, &plan.model.fingerprint()?, prompts, &shared);
-    let trainer: Box<dyn Trained> = match &plan.regression {
-        None => Box::new(policy_gradient(plan, shared)?),
-        Some(regression) => Box::new(super::rwr::trainer(plan, regression, loaded, shared)?),
+    let trainer: Box<dyn Trained> = match &plan.algorithm {
+        AlgorithmPlan::PolicyGradient(gradient) => Box::new(policy_gradient(plan, gradient, shared)?),
+        AlgorithmPlan::Regression(regression) => Box::new(super::rwr::trainer(plan, regression, loaded, shared)?),
     };
     Ok(Prepared { trainer, record })
 }
@@ -120,7 +120,11 @@ fn file_trackers(plan: &RunPlan, path: &Path, snapshot: Option<&Snapshot>, track
         Some(length) => JsonLines::resume(path, length)?,
         None => JsonLines::create(path)?,
     };
-    let mut trackers = trackers.with(jsonl).with(SampleGrids::new(path)).with(Batches::new(path));
+    let grids = match snapshot {
+        Some(snapshot) => SampleGrids::resume(path, snapshot.counter("evaluated"))?,
+        None => SampleGrids::new(path),
+    };
+    let mut trackers = trackers.with(jsonl).with(grids).with(Batches::new(path));
     if plan.config.track.csv {
         trackers = trackers.with(match length(Csv::NAME) {
             Some(length) => Csv::resume(path, length)?,

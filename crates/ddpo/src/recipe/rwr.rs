@@ -3,12 +3,12 @@
 use ddpo_core::weighting::{SoftmaxWeights, SparseWeights};
 use ddpo_core::{Grouping, RgbImage, Weighting};
 use ddpo_models::DiffusionPolicy;
-use ddpo_train::{DdpoPlan, Parts, RwrParts, RwrPlan, RwrTrainer};
+use ddpo_train::{Parts, RwrParts, RwrPlan, RwrTrainer};
 
 use crate::config::{RegressionPlan, RunPlan, WeightPlan};
 use crate::error::Result;
 
-use super::assembly::numbers;
+use super::assembly::{adamw, sample_plan, train_guidance};
 use super::loaded::LoadedModel;
 
 /// The trainer of a plan.
@@ -29,15 +29,14 @@ pub(super) fn trainer(
 }
 
 fn rwr_plan(plan: &RunPlan, regression: &RegressionPlan) -> RwrPlan {
-    let numbers: DdpoPlan = numbers(plan);
     RwrPlan {
-        sampling: numbers.sampling(),
+        sampling: sample_plan(plan),
         updates_per_round: regression.updates_per_round,
         train_batch: regression.batch,
         accumulation: regression.passes,
-        train_guidance: numbers.train_guidance,
-        learning_rate: numbers.learning_rate,
-        adamw: numbers.adamw,
+        train_guidance: train_guidance(plan),
+        learning_rate: plan.config.train.learning_rate,
+        adamw: adamw(plan),
     }
 }
 

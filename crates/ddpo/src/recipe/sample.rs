@@ -2,14 +2,14 @@
 
 use burn::tensor::Tensor;
 use ddpo_core::{
-    Condition, Denoiser, Domain, Epoch, Guided, Noise, PromptId, Reduction, RgbImage, Rollout, RolloutRequest,
-    SampleId, rollout,
+    Condition, Denoiser, Domain, Epoch, Noise, PromptId, Reduction, RgbImage, Rollout, SampleId, Sampling,
 };
-use ddpo_train::StopFlag;
+use ddpo_train::{BatchSampler, EncodedPrompts, Lanes, StopFlag};
 
 use crate::config::SchedulerKind;
 use crate::error::{Error, Result};
 
+use super::assembly::lanes;
 use super::loaded::{LoadedModel, to_pictures};
 
 /// What to draw, and how.
@@ -61,47 +61,60 @@ pub struct Sampled {
 /// Fails on an impossible size or number of steps, and when the model fails.
 pub fn sample(
     loaded: &LoadedModel,
-    model: &dyn Denoiser<4>,
+    model: &(dyn Denoiser<4> + Sync),
     request: &SampleRequest,
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Sampled> {
     let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
     let unconditional = loaded.encode_negative(&request.negative_prompt)?;
-    let guided = Guided::new(model, unconditional.clone(), request.guidance)?;
-    let conditions = loaded.encode(&request.prompts)?;
+    let prompts =
+        EncodedPrompts::new(request.prompts.clone(), loaded.encode(&request.prompts)?, unconditional.clone())?;
     let shape = loaded.latent_shape(request.size)?;
-    let rows: Vec<(usize, usize)> =
-        (0..request.prompts.len()).flat_map(|prompt| (0..request.count).map(move |k| (prompt, k))).collect();
-    let batches = rows.len().div_ceil(request.batch_size.max(1));
-    let (mut rollouts, mut values) = (Vec::new(), Vec::new());
-    for (batch, rows) in rows.chunks(request.batch_size.max(1)).enumerate() {
-        let request = RolloutRequest {
+    let numbers = 0..request.count as u64;
+    let of_prompt = |prompt| numbers.clone().map(move |number| (SampleId(number), PromptId(prompt)));
+    let chains: Vec<_> = (0..request.prompts.len() as u64).flat_map(of_prompt).collect();
+    let sampler = BatchSampler {
+        sampling: Sampling {
+            scheduler: &*scheduler,
+            guidance: request.guidance,
+            unconditional: &unconditional,
             shape,
-            samples: &rows.iter().map(|row| SampleId(row.1 as u64)).collect::<Vec<_>>(),
-            prompts: &rows.iter().map(|row| PromptId(row.0 as u64)).collect::<Vec<_>>(),
-            condition: &conditions.select(&rows.iter().map(|row| row.0).collect::<Vec<_>>())?,
             noise: Noise::new(request.seed, Domain::Sampling),
             epoch: Epoch(0),
             reduction: Reduction::Mean,
             device: loaded.device(),
-        };
-        let steps = scheduler.timesteps().len();
-        let rollout =
-            rollout(&guided, &*scheduler, &request, &mut |step| on_step(batch * steps + step.0 + 1, batches * steps))?;
-        values.push(loaded.decode(rollout.last_state())?);
+        },
+        model: &|| Box::new(model),
+        reference: None,
+        prompts: &prompts,
+        batch: request.batch_size.max(1),
+        lanes: &Lanes::new(lanes(loaded, request.batch_size, shape))?,
+        stop,
+    };
+    let (mut rollouts, mut values) = (Vec::new(), Vec::new());
+    let decode = |rollout: Rollout<4>, _: Vec<f64>| -> ddpo_train::Result<(Rollout<4>, Tensor<4>)> {
+        let values = loaded.decode(rollout.last_state()).map_err(ddpo_core::Error::model)?;
+        Ok((rollout, values))
+    };
+    let outcome = sampler.each(&chains, decode, on_step, |(rollout, batch)| {
         rollouts.push(rollout);
-        if stop.is_set() {
-            return Err(Error::Stopped);
-        }
-    }
+        values.push(batch);
+        Ok(())
+    });
+    outcome.map_err(|error| stopped_or(stop, error))?;
     let values = Tensor::cat(values, 0);
     Ok(Sampled {
-        prompts: rows.iter().map(|row| request.prompts[row.0].clone()).collect(),
+        prompts: prompts.texts(&chains.iter().map(|chain| chain.1).collect::<Vec<_>>()),
         images: to_pictures(&values)?,
         values,
         rollout: Rollout::concat(rollouts)?,
         timesteps: scheduler.timesteps().iter().map(|timestep| timestep.0).collect(),
         unconditional,
     })
+}
+
+/// A set flag explains any failure of the model: it is what made it refuse.
+pub(super) fn stopped_or(stop: &StopFlag, error: ddpo_train::Error) -> Error {
+    if stop.is_set() { Error::Stopped } else { error.into() }
 }

@@ -223,7 +223,7 @@ impl Session {
         SessionBuilder::new(plan, path, true)
     }
 
-    /// Does the next step: the evaluation that is due, or else an epoch. `None` once there is nothing left to do, or the run
+    /// Does the next step: the evaluation that is due, or else an epoch; at the end the evaluation of the last state. `None` once there is nothing left to do, or the run
     /// was interrupted.
     ///
     /// # Errors
@@ -264,7 +264,10 @@ impl Session {
         let path = self.directory.path();
         let mut trainer = self.run.into_learner();
         let product = write_product(&self.plan, &self.loaded, trainer.policy(), path)?;
-        if let Some(best) = self.store.best()? {
+        // No checkpoint knows of the evaluation of a last state that came at an epoch of its own.
+        if self.plan.config.checkpoint.best && trainer.position().is_best {
+            write_product(&self.plan, &self.loaded, trainer.policy(), &path.join(RunDirectory::BEST))?;
+        } else if let Some(best) = self.store.best()? {
             trainer.restore(&best.snapshot)?;
             write_product(&self.plan, &self.loaded, trainer.policy(), &path.join(RunDirectory::BEST))?;
         }
