@@ -128,8 +128,11 @@ fn a_measurement_is_the_runs_own_evaluation() {
         let wanted = format!("\"{name}\":{}", serde_json::to_string(&value).unwrap());
         assert!(record.contains(&wanted), "{wanted} in {record}");
     }
-    // Two batches, four steps each for the chains and four for their divergence: the bar is full when all is done.
-    assert_eq!(heard, (1..=16).map(|done| (done, 16)).collect::<Vec<_>>());
+    // Two batches, four steps each for the chains and as many as draw something for their divergence: the bar is full when all
+    // is done.
+    let total = heard[0].1;
+    assert!(total > 8);
+    assert_eq!(heard, (1..=total).map(|done| (done, total)).collect::<Vec<_>>());
 }
 
 #[test]
