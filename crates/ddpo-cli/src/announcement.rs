@@ -73,7 +73,7 @@ fn epoch(plan: &RunPlan) -> String {
         counted(plan.samples_per_epoch, "image"),
         counted(sample.steps, "step"),
         sample.guidance,
-        counted(plan.updates_per_epoch, "update"),
+        counted(plan.updates_per_epoch(), "update"),
         counted(plan.images_per_update(), "image"),
     )
 }

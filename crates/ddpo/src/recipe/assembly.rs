@@ -45,8 +45,13 @@ pub(super) fn parts(
         device: loaded.device().clone(),
         evaluation: evaluation(plan, loaded, &prompts.evaluation, rewards.held_out)?,
         decoder: Box::new(decoder(loaded.clone())),
-        lanes: lanes(loaded, config.train.batch_size.max(config.sample.batch_size), shape),
+        lanes: run_lanes(plan, loaded, shape),
     })
+}
+
+/// How much a run works on at once.
+pub(super) fn run_lanes(plan: &RunPlan, loaded: &LoadedModel, shape: [usize; 4]) -> usize {
+    lanes(loaded, plan.config.train.batch_size.max(plan.config.sample.batch_size), shape)
 }
 
 /// How much is worked on at once: a piece a core while the activations of `rows` latents are small, because barriers would cost

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use ddpo_models::Cost;
 use ddpo_rewards::PosteriorOptions;
 
-use crate::config::{Parameters, RewardEntry, RunConfig, RunPlan};
+use crate::config::{AlgorithmPlan, Parameters, RewardEntry, RunConfig, RunPlan};
 use crate::error::Result;
 
-use super::assembly::lanes;
+use super::assembly::run_lanes;
 use super::loaded::LoadedModel;
 
 /// What forward passes reach of the rate of nothing but multiply-adds, a convolution counted as the direct sum; the shares
@@ -161,10 +161,11 @@ impl<'a> Work<'a> {
         let samples = plan.samples_per_epoch as f64;
         let rows = |guided: bool| if guided && config.sample.guidance != 1.0 { 2.0 } else { 1.0 };
         let rows = [rows(true), rows(config.train.guidance)];
-        let trained = if config.train.algorithm.is_regression() {
-            config.rwr.updates_per_round as f64 * config.rwr.batch_size as f64
-        } else {
-            samples * trained_steps(config, loaded)? * config.train.inner_epochs as f64
+        let trained = match &plan.algorithm {
+            AlgorithmPlan::PolicyGradient(_) => {
+                samples * trained_steps(config, loaded)? * config.train.inner_epochs as f64
+            }
+            AlgorithmPlan::Regression(_) => (plan.updates_per_epoch() * plan.images_per_update()) as f64,
         };
         let vae = pipeline.vae.config();
         let decoded = (height * width * vae.downscale().pow(2) * vae.block_out_channels[0]) as f64;
@@ -178,7 +179,7 @@ impl<'a> Work<'a> {
             rows,
             sampled_passes: samples * config.sample.steps as f64 * rows[0],
             trained_passes: trained * rows[1],
-            lanes: lanes(plan, loaded, shape) as f64,
+            lanes: run_lanes(plan, loaded, shape) as f64,
             latent: (height * width * channels) as f64,
             decoded: (config.sample.batch_size as f64).min((DECODED_VALUES / decoded).max(1.0).floor()),
             parameters: [of_unet, of_unet + others],
