@@ -48,9 +48,25 @@ impl SelectedImages<'_> {
 /// What the policy is to maximise, an image at a time: a value must not depend on the other images of the batch, which is
 /// there for speed alone. What compares images with each other is a [`SetReward`].
 ///
-/// ```text
-/// let rewards = reward.score(&RewardBatch { images: &images, prompts: &prompts })?;
-/// let scored = rollout.score(rewards)?;
+/// ```
+/// use ddpo_core::{Reward, RewardBatch, RgbImage};
+///
+/// /// How wide a picture is.
+/// struct Width;
+///
+/// impl Reward for Width {
+///     fn name(&self) -> &str {
+///         "width"
+///     }
+///
+///     fn score(&self, batch: &RewardBatch<'_>) -> ddpo_core::Result<Vec<f32>> {
+///         Ok(batch.images.iter().map(|image| image.width() as f32).collect())
+///     }
+/// }
+///
+/// let images = [RgbImage::new(2, 1, vec![0; 6])?];
+/// assert_eq!(Width.score(&RewardBatch { images: &images, prompts: &["a cat".to_owned()] })?, [2.0]);
+/// # Ok::<(), ddpo_core::Error>(())
 /// ```
 pub trait Reward: Send + Sync {
     /// The name, as it appears in metrics.
@@ -71,10 +87,27 @@ pub trait Reward: Send + Sync {
 /// A reward of images as members of a set, such as their distance from each other. It always sees whole sets, which a
 /// [`Judge`] forms, so that no value depends on the size of a batch.
 ///
-/// ```text
-/// for rows in judge.batches(&prompts, batch_size) {
-///     let values = judge.score_batch(&all.select(&rows).as_batch())?;
+/// ```
+/// use ddpo_core::{Grouping, Judge, RewardBatch, RgbImage, SetReward};
+///
+/// /// How many images a set has.
+/// struct Members;
+///
+/// impl SetReward for Members {
+///     fn name(&self) -> &str {
+///         "members"
+///     }
+///
+///     fn score(&self, set: &RewardBatch<'_>) -> ddpo_core::Result<Vec<f32>> {
+///         Ok(vec![set.images.len() as f32; set.images.len()])
+///     }
 /// }
+///
+/// let judge = Judge::Set { reward: Box::new(Members), over: Grouping::Prompt };
+/// let (images, prompts) = (vec![RgbImage::new(1, 1, vec![0; 3])?; 3], ["cat", "dog", "cat"].map(String::from));
+/// // However small the batches, sets are whole.
+/// assert_eq!(judge.score(&RewardBatch { images: &images, prompts: &prompts }, 1)?, [2.0, 1.0, 2.0]);
+/// # Ok::<(), ddpo_core::Error>(())
 /// ```
 pub trait SetReward: Send + Sync {
     /// The name, as it appears in metrics.

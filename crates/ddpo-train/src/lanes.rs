@@ -16,8 +16,12 @@ use crate::error::{Error, Result};
 /// How many there are never changes a result: a piece does not know who does it, and results are taken in the order of the
 /// pieces.
 ///
-/// ```text
-/// lanes.each(batches, |_, batch, on_step| gradient_of(batch), &mut || {}, |gradient| sum.add(gradient))?;
+/// ```
+/// let (lanes, mut squares) = (ddpo_train::Lanes::new(2)?, Vec::new());
+/// let square = |_, x: i32, _: ddpo_train::OnStep<'_>| Ok::<_, ddpo_train::Error>(x * x);
+/// lanes.each(vec![1, 2, 3], square, &mut || {}, |square| Ok(squares.push(square)))?;
+/// assert_eq!(squares, [1, 4, 9]);
+/// # Ok::<(), ddpo_train::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct Lanes {

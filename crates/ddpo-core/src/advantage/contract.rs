@@ -9,9 +9,12 @@ pub type AdvantageState = Vec<(PromptId, Vec<f32>)>;
 
 /// Normalises rewards, so that learning rates do not depend on their scale and some samples are always worse than others.
 ///
-/// ```text
-/// let advantages = estimator.advantages(scored.prompts(), scored.rewards())?;
-/// let training_set = scored.into_training_set(advantages)?;
+/// ```
+/// # use ddpo_core::advantage::BatchAdvantage;
+/// # use ddpo_core::{Advantage, PromptId};
+/// let advantages = BatchAdvantage.advantages(&[PromptId(0), PromptId(1)], &[1.0, 3.0])?;
+/// assert_eq!(advantages, [-1.0, 1.0]);
+/// # Ok::<(), ddpo_core::Error>(())
 /// ```
 pub trait Advantage: Send + Sync {
     /// One advantage per reward, in order. Each reward belongs to the prompt at its position.

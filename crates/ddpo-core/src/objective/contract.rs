@@ -57,11 +57,18 @@ pub struct Loss {
 
 /// A surrogate whose gradient improves the policy. A pure function.
 ///
-/// ```text
-/// let new = propose(&guided, scheduler, &minibatch.steps, &minibatch.sample, &minibatch.condition)?
-///     .log_prob(&minibatch.next, reduction)?;
-/// let terms = LogProbTerms::new(&new, &minibatch.old_log_prob, &minibatch.advantage);
-/// let gradients = objective.loss(&terms)?.value.backward();
+/// ```
+/// # use burn::tensor::{Device, Tensor};
+/// # use ddpo_core::objective::DdpoIs;
+/// # use ddpo_core::{LogProbTerms, Objective};
+/// # let device = Device::flex();
+/// // Two actions whose probability has not changed since they were drawn; the first turned out well.
+/// let new = Tensor::<1>::from_data([-1.0_f32, -1.0], &device).autodiff().require_grad();
+/// let (old, advantage) = (new.clone().inner(), Tensor::from_data([1.0_f32, -1.0], &device));
+/// let loss = DdpoIs::default().loss(&LogProbTerms::new(&new, &old, &advantage))?;
+/// let gradient = new.grad(&loss.value.backward()).unwrap();
+/// assert_eq!(gradient.try_into_vec_as::<f32>().unwrap(), [-0.5, 0.5]);
+/// # Ok::<(), ddpo_core::Error>(())
 /// ```
 pub trait Objective: Send + Sync {
     /// What [`loss`](Self::loss) needs to be given.

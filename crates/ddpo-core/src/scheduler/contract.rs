@@ -11,11 +11,23 @@ use crate::{Clipping, Prediction, Result, StepIndex, Timestep, Transition};
 
 /// A sampler: the timesteps it visits and the Gaussian of each step. Immutable and without randomness.
 ///
-/// ```text
-/// let rows: Vec<StepIndex> = ..;                                        // every row at its own step
-/// let prediction = denoiser.predict(&sample, &timesteps_of(rows), &condition)?;
-/// let next = transition(scheduler, &rows, &sample, &prediction)?;       // a distribution
-/// let sample = next.sample(noise)?;  let log_prob = next.log_prob(&sample, Reduction::Mean)?;
+/// ```
+/// # use burn::tensor::{Device, Tensor};
+/// # use ddpo_core::scheduler::{Ddim, DdimConfig, transition};
+/// # use ddpo_core::{Condition, Denoiser, PredictionKind, Reduction, Scheduler, StepIndex};
+/// # use ddpo_testing::{GaussianDenoiser, stable_diffusion_schedule};
+/// # let (device, schedule) = (Device::flex(), stable_diffusion_schedule());
+/// # let scheduler = Ddim::new(&schedule, DdimConfig { steps: 10, ..DdimConfig::default() })?;
+/// # let denoiser = GaussianDenoiser { mean: 0.0, std: 1.0, kind: PredictionKind::Epsilon, schedule };
+/// # let (sample, noise) = (Tensor::<2>::ones([2, 4], &device), Tensor::zeros([2, 4], &device));
+/// let rows = [StepIndex(0), StepIndex(7)]; // every row at its own step
+/// let timesteps = rows.map(|row| scheduler.timesteps()[row.0]);
+/// let prediction = denoiser.predict(&sample, &timesteps, &Condition::none(2, &device))?;
+/// let next = transition(&scheduler, &rows, &sample, &prediction)?; // a distribution
+/// let drawn = next.sample(noise)?;
+/// let log_prob = next.log_prob(&drawn, Reduction::Mean)?;
+/// assert_eq!(log_prob.dims(), [2]);
+/// # Ok::<(), ddpo_core::Error>(())
 /// ```
 pub trait Scheduler: Debug + Send + Sync {
     /// The timesteps, strictly decreasing.

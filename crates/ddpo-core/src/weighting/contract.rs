@@ -9,9 +9,13 @@ pub type WeightingState = Vec<(PromptId, Vec<f32>)>;
 
 /// Turns rewards into the weights of a regression, none of them negative; a sample of weight 0 is not trained on.
 ///
-/// ```text
-/// let weights = weighting.weights(scored.prompts(), scored.rewards())?;
-/// loss = mean(weights * denoising_error(..)?)
+/// ```
+/// # use ddpo_core::weighting::SoftmaxWeights;
+/// # use ddpo_core::{Grouping, PromptId, Weighting};
+/// let mut weighting = SoftmaxWeights::new(0.2, Grouping::Epoch)?;
+/// let weights = weighting.weights(&[PromptId(0), PromptId(1)], &[5.0, 5.0])?;
+/// assert_eq!(weights, [1.0, 1.0]); // the mean of an epoch is 1
+/// # Ok::<(), ddpo_core::Error>(())
 /// ```
 pub trait Weighting: Send + Sync {
     /// One weight per reward, in order. Each reward belongs to the prompt at its position.
