@@ -41,10 +41,12 @@ def gaussian(kind, scheduler, index, output, x, eta):
 
 
 def recompute(model, trace, lora=None, clip_skip=None):
-    """The largest differences: of embeddings, log-probabilities and images."""
+    """`lora` is a file, or what puts an adapter on a pipeline. The largest differences: of embeddings, log-probabilities and images."""
     t, request = read(trace)
     pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None, requires_safety_checker=False)
-    if lora:
+    if callable(lora):
+        lora(pipe)
+    elif lora:
         pipe.load_lora_weights(os.path.dirname(os.path.abspath(lora)), weight_name=os.path.basename(lora))
     kind, eta, guidance = request["scheduler"], request["eta"], request["guidance"]
     scheduler = CLASSES[kind].from_config(pipe.scheduler.config)

@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.abspath("crates/ddpo-models/fixtures"))
 import make_single_file
 from random_pipeline import make
+from adapter_forms import forms
 from recompute import check
 
 LONG = "an astronaut, " * 30
@@ -97,6 +98,10 @@ def main(program, out):
         sample(program, out, model, trace, "--lora", adapter)
         print(f"{kind}, an adapter of PEFT's: ", end="")
         good &= check(model, trace, adapter)
+        for name, path, load in forms(model, f"{out}/{kind}-forms"):
+            sample(program, out, model, trace, "--lora", path)
+            print(f"{kind}, {name}: ", end="")
+            good &= check(model, trace, load)
         for form in ("diffusers", "kohya"):
             run = f"{out}/{kind}-{form}"
             train(program, model, run, "--lora-format", form)

@@ -153,6 +153,9 @@ pub struct Sample {
     /// the run's, else 0]
     #[arg(long, value_name = "N")]
     pub clip_skip: Option<usize>,
+    /// How prompts are read
+    #[arg(long, value_name = "S", help = or_run_default(&values::prompt_syntaxes().list("How prompts are read"), "sample.prompt-syntax"), value_parser = values::prompt_syntaxes(), hide_possible_values = true)]
+    pub prompt_syntax: Option<String>,
     /// Image height in pixels [default: the run's, else the model's own]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub height: Option<usize>,
@@ -203,6 +206,9 @@ pub struct Evaluate {
     /// Classifier-free guidance; 1 switches it off
     #[arg(long, value_name = "G", help = or_run_default(GUIDANCE, "sample.guidance"))]
     pub guidance: Option<f64>,
+    /// How prompts are read
+    #[arg(long, value_name = "S", help = or_run_default(&values::prompt_syntaxes().list("How prompts are read"), "sample.prompt-syntax"), value_parser = values::prompt_syntaxes(), hide_possible_values = true)]
+    pub prompt_syntax: Option<String>,
     /// An image folder with labels: also tell how often the picture nearest to a sample has the label it was drawn for
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub labels: Option<PathBuf>,

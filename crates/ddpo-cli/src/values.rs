@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command};
-use ddpo::config::{AdapterFormat, Algorithm, PRESETS, PromptKind, SchedulerKind, default_of};
+use ddpo::config::{AdapterFormat, Algorithm, PRESETS, PromptKind, PromptSyntax, SchedulerKind, default_of};
 use ddpo::model::ModelSource;
 use ddpo::rewards::USAGES;
 
@@ -81,6 +81,11 @@ pub fn prompts() -> Known {
 /// The names after `--scheduler`.
 pub fn schedulers() -> Known {
     Known::of(SchedulerKind::NAMES.iter().copied())
+}
+
+/// The names after `--prompt-syntax`.
+pub fn prompt_syntaxes() -> Known {
+    Known::of(PromptSyntax::NAMES.iter().copied())
 }
 
 /// The names after `--lora-format`.

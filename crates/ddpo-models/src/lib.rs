@@ -17,11 +17,12 @@ mod scheduler;
 mod single_file;
 mod unet;
 mod vae;
+mod weighted;
 
 pub use cost::Cost;
 pub use ddpo_nn::{Error, Result};
 pub use denoiser::UnetDenoiser;
-pub use lora::{Lora, LoraConfig, LoraFormat};
+pub use lora::{Adapter, KohyaDetails, Lora, LoraConfig, LoraFormat};
 pub use pipeline::Pipeline;
 pub use policy::DiffusionPolicy;
 pub use required::{RequiredFiles, required_configuration, required_files};

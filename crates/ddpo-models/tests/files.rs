@@ -77,8 +77,8 @@ fn a_saved_pipeline_loads_with_the_same_weights() {
         let adapter = Lora::init(original.unet.specs(), &config, 3, &Device::default()).unwrap();
         let ones = adapter.parameters().into_iter().map(|p| p.value.add_scalar(0.1)).collect();
         let adapter = adapter.with_values(ones).unwrap();
-        adapter.save(&folder.join(Lora::FILE_NAME), LoraFormat::Diffusers).unwrap();
-        adapter.save(&folder.join("kohya.safetensors"), LoraFormat::Kohya).unwrap();
+        adapter.save(&folder.join(Lora::FILE_NAME), &LoraFormat::Diffusers).unwrap();
+        adapter.save(&folder.join("kohya.safetensors"), &LoraFormat::Kohya(Default::default())).unwrap();
     }
 }
 

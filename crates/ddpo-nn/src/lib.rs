@@ -63,8 +63,8 @@ pub use layers::{
     Resnet, ResnetShape, SelfAttention2d, Transformer, TransformerShape, downsample, upsample_to,
 };
 pub use params::{Init, Layout, LowRankTerm, ParamId, ParamScope, ParamSpec, Specs, Weights, leaf, read_back, vector};
-pub use text::{TextEncoder, TextEncoderConfig, TextOutput};
-pub use tokenizer::{Encoded, Tokenizer};
+pub use text::{PromptPart, TextEncoder, TextEncoderConfig, TextOutput, parse_weights};
+pub use tokenizer::{Encoded, PromptPiece, Tokenizer};
 
 /// The transformers release whose formats are written.
 const TRANSFORMERS_VERSION: &str = "4.57.6";

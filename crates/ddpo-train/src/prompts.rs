@@ -1,5 +1,7 @@
 //! Prompts with what the model is conditioned on for each, encoded once.
 
+use std::collections::BTreeMap;
+
 use ddpo_core::{Condition, PromptId};
 
 use crate::error::{Error, Result};
@@ -8,6 +10,8 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug)]
 pub struct EncodedPrompts {
     texts: Vec<String>,
+    /// For each place in the list, the first place of its text.
+    firsts: Vec<u64>,
     condition: Condition,
     unconditional: Condition,
 }
@@ -30,12 +34,19 @@ impl EncodedPrompts {
                 return Err(Error::Count { what, found, wanted });
             }
         }
-        Ok(Self { texts, condition, unconditional })
+        let mut places: BTreeMap<&str, u64> = BTreeMap::new();
+        let firsts = texts.iter().zip(0..).map(|(text, place)| *places.entry(text).or_insert(place)).collect();
+        Ok(Self { firsts, texts, condition, unconditional })
     }
 
     /// The number of prompts, at least 1.
     pub fn count(&self) -> usize {
         self.texts.len()
+    }
+
+    /// The prompt at a place of the list. A text that is listed several times is one prompt, which is drawn that much more often.
+    pub fn at(&self, place: usize) -> PromptId {
+        PromptId(self.firsts.get(place).copied().unwrap_or(place as u64))
     }
 
     /// The encoded empty or negative prompt, one row.
@@ -55,5 +66,21 @@ impl EncodedPrompts {
     pub fn condition(&self, prompts: &[PromptId]) -> Result<Condition> {
         let rows: Vec<usize> = prompts.iter().map(|id| id.0 as usize).collect();
         Ok(self.condition.select(&rows)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tensor};
+
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_listed_twice_is_one_prompt() {
+        let texts = ["cat", "dog", "cat", "cat", "dog"].map(String::from).to_vec();
+        let states = |rows: usize| Condition::new(Tensor::<3>::zeros([rows, 1, 1], &Device::default()));
+        let prompts = EncodedPrompts::new(texts, states(5), states(1)).unwrap();
+        let places: Vec<u64> = (0..5).map(|place| prompts.at(place).0).collect();
+        assert_eq!((places, prompts.count()), (vec![0, 1, 0, 0, 1], 5));
     }
 }

@@ -188,6 +188,20 @@ pub enum Error {
         /// The directory.
         path: PathBuf,
     },
+    /// A folder, or a repository of the hub, without an adapter.
+    #[error("`{origin}` holds no adapter: wanted pytorch_lora_weights.safetensors, adapter_model.safetensors, or another file.safetensors")]
+    NoAdapter {
+        /// The folder or repository.
+        origin: String,
+    },
+    /// A folder, or a repository of the hub, with more adapters than one.
+    #[error("`{origin}` holds several adapters: {}; wanted one, or a file's name behind the folder", found.join(", "))]
+    SeveralAdapters {
+        /// The folder or repository.
+        origin: String,
+        /// The files.
+        found: Vec<String>,
+    },
     /// A file that cannot be put together.
     #[error("cannot encode {}: {reason}", path.display())]
     Encoding {

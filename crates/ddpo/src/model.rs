@@ -284,7 +284,7 @@ impl fmt::Display for ModelSource {
 }
 
 /// `organisation/name`, both of the letters the hub allows.
-fn is_hub_id(text: &str) -> bool {
+pub(crate) fn is_hub_id(text: &str) -> bool {
     let is_name = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphanumeric())
             && part.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))

@@ -136,3 +136,73 @@ fn what_cannot_be_stacked_is_refused() {
         "invalid `lora.frozen`: found a.safetensors, expected none where train.parameters is \"full\""
     );
 }
+
+#[test]
+fn a_folder_stands_for_the_adapter_in_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let (model, first) = first_run(parent.path());
+    let folder = parent.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let error = Product::find(&folder).unwrap_err().to_string();
+    assert!(error.contains("pytorch_lora_weights.safetensors"), "{error}");
+    std::fs::copy(first.join(RunDirectory::LORA), folder.join("style.safetensors")).unwrap();
+    let wanted = drawn(&model, &[source(first.to_str().unwrap())]);
+    assert_eq!(drawn(&model, &[source(folder.to_str().unwrap())]), wanted);
+    // What is gone on from may be a folder as well.
+    let path = parent.path().join("on");
+    let from = format!("lora.path={}", folder.display());
+    train(&plan(&model, &[], &[&from, "run.epochs=1"]), &path, false).unwrap();
+    std::fs::copy(folder.join("style.safetensors"), folder.join("other.safetensors")).unwrap();
+    let error = Product::find(&folder).unwrap_err().to_string();
+    assert!(error.contains("other.safetensors") && error.contains("style.safetensors"), "{error}");
+}
+
+#[test]
+fn kohyas_form_has_the_runs_name_and_a_run_that_goes_on_keeps_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let (model, path) = (common::tiny_model(parent.path()), parent.path().join("style-001"));
+    train(&plan(&model, &[], &["lora.format=kohya", "run.epochs=1"]), &path, false).unwrap();
+    let named = || std::fs::read(path.join("style-001.safetensors")).unwrap();
+    let header = String::from_utf8_lossy(&named()).into_owned();
+    for text in ["lora_unet_", "\"ss_v2\":\"False\"", "\"ss_output_name\":\"style-001\"", "ss_base_model_version"] {
+        assert!(header.contains(text), "{text}");
+    }
+    assert!(named() == product(&path));
+    let before = named();
+    train(&plan(&model, &[], &["lora.format=kohya"]), &path, true).unwrap();
+    assert!(named() == product(&path) && named() != before);
+}
+
+#[test]
+fn a_list_that_repeats_a_prompt_has_one_memory_for_it() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let run = |name: &str, values: &str| {
+        let path = parent.path().join(name);
+        let values = format!("prompts.values={values}");
+        let changes =
+            ["prompts.kind=list", &values, "eval.prompts=[\"dog\"]", "advantage.kind=per-prompt", "advantage.min-count=8"];
+        train(&plan(&model, &[], &changes), &path, false).unwrap();
+        product(&path)
+    };
+    assert!(run("one", "[\"cat\"]") == run("four", "[\"cat\", \"cat\", \"cat\", \"cat\"]"));
+}
+
+#[test]
+fn prompts_with_weights_are_read_where_that_is_asked_for() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let loaded = LoadedModel::open(&plan(&model, &[], &[]).model, ddpo::device::DeviceName::Cpu).unwrap();
+    let reading = loaded.reading(ddpo::config::PromptSyntax::A1111);
+    let values = |loaded: &LoadedModel, prompt: &str| {
+        loaded.encode(&[prompt.to_owned()]).unwrap().states.into_data().try_into_vec::<f32>().unwrap()
+    };
+    assert_eq!(values(&loaded, "a cat"), values(&reading, "a cat"));
+    assert_ne!(values(&loaded, "(a cat:1.5)"), values(&reading, "(a cat:1.5)"));
+    // The negative prompt has as many pieces as the longest prompt.
+    let long = "a cat ".repeat(200);
+    let (prompts, negative) = reading.encode_guided(&[long.clone()], "").unwrap();
+    assert_eq!(prompts.states.dims(), negative.states.dims());
+    assert!(prompts.states.dims()[1] > loaded.encode(&[long.clone()]).unwrap().states.dims()[1]);
+    assert_eq!((loaded.truncations([&long]).unwrap().len(), reading.truncations([&long]).unwrap().len()), (1, 0));
+}

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ddpo::device::DeviceName;
 use ddpo::hub::{Hub, HubEvent, HubModel, HubSettings};
 use ddpo::model::ModelSource;
-use ddpo::{Error, LoadedModel};
+use ddpo::{Error, LoadedModel, Product};
 use hub_server::{Behaviour, COMMIT, Connection, HubServer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -266,4 +266,48 @@ fn a_model_comes_encrypted_from_a_trusted_server_only() {
     let snapshot = fetch(Some(fixtures.join("authority.pem"))).unwrap();
     same_files(&snapshot, &place.model);
     assert!(!place.server.requests().is_empty());
+}
+
+/// A repository of adapters: one file, or two of them.
+fn adapters(names: &[&str]) -> (tempfile::TempDir, HubServer) {
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("repository");
+    for name in names.iter().chain(&["README.md"]) {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, name.as_bytes()).unwrap();
+    }
+    let server = HubServer::start(&root, Behaviour::default());
+    (directory, server)
+}
+
+#[test]
+fn an_adapter_is_fetched_with_its_settings_and_nothing_else() {
+    let find = |names: &[&str], path: &str| {
+        let (directory, server) = adapters(names);
+        let cache = directory.path().join("hub");
+        let (endpoint, timeout) = (server.endpoint.clone(), std::time::Duration::from_secs(10));
+        let settings = HubSettings { endpoint, cache, token: None, offline: false, certificates: None, timeout };
+        let found = Product::find_in(Path::new(path), &Hub::new(settings.clone()));
+        // What is in the cache serves without the hub.
+        let again = Product::find_in(Path::new(path), &Hub::new(HubSettings { offline: true, ..settings }));
+        let shown = |found: ddpo::Result<Product>| match found {
+            Ok(product) => {
+                let text = product.to_string();
+                text.split_once(&format!("{COMMIT}")).unwrap().1.trim_start_matches('/').to_owned()
+            }
+            Err(error) => error.to_string(),
+        };
+        (shown(found), shown(again), server.requests())
+    };
+    let peft = ["adapter_model.safetensors", "adapter_config.json", "x.bin"];
+    let (found, again, requests) = find(&peft, "org/tiny");
+    assert_eq!((found.as_str(), again.as_str()), ("adapter_model.safetensors", "adapter_model.safetensors"));
+    assert!(requests.iter().any(|request| request.contains("adapter_config.json")), "{requests:?}");
+    assert!(!requests.iter().any(|request| request.contains("README") || request.contains("x.bin")), "{requests:?}");
+    let two = ["a.safetensors", "b.safetensors"];
+    assert!(find(&two, "org/tiny").0.contains("holds several adapters: a.safetensors, b.safetensors"));
+    assert_eq!(find(&two, "org/tiny/b.safetensors").0, "b.safetensors");
+    assert!(find(&two, "org/tiny/c.safetensors").0.contains("`org/tiny/c.safetensors` holds no adapter"));
+    assert_eq!(find(&["unet/adapter_model.safetensors"], "org/tiny").0, "");
 }

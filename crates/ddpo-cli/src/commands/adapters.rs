@@ -4,7 +4,6 @@ use anyhow::Result;
 use ddpo::LoadedModel;
 use ddpo::adapter::AdapterSource;
 use ddpo::config::RunConfig;
-use ddpo::core::Denoiser;
 
 use crate::args::Evaluate;
 
@@ -36,8 +35,8 @@ impl Stacks {
     }
 
     /// The base, or what became of it.
-    pub fn denoiser(&self, loaded: &LoadedModel, is_tuned: bool) -> Result<Box<dyn Denoiser<4> + Send + Sync>> {
+    pub fn model(&self, loaded: &LoadedModel, is_tuned: bool) -> Result<LoadedModel> {
         let adapters = self.tuned.as_ref().filter(|_| is_tuned).unwrap_or(&self.base);
-        Ok(loaded.denoiser(adapters)?)
+        Ok(loaded.adapted(adapters)?)
     }
 }

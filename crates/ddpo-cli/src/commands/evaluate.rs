@@ -19,7 +19,7 @@ use crate::progress::{line, open_model, stage_bar};
 
 use super::adapters::Stacks;
 use super::labels::Labels;
-use super::sample::base_config;
+use super::sample::{base_config, prompt_syntax};
 
 /// Measures the model, and with a run or an adapter also what it has become.
 pub fn run(args: &Evaluate) -> Result<()> {
@@ -34,8 +34,10 @@ pub fn run(args: &Evaluate) -> Result<()> {
     let of_run = config.model.config.as_deref().filter(|_| args.model.is_none());
     let source = ModelSource::parse(&config.model.path, config.model.revision.as_deref())?
         .with_config(args.model_config.as_deref().or(of_run))?;
-    let loaded =
-        open_model(&source, config.model.variant.as_deref(), device)?.with_clip_skip(config.sample.clip_skip)?;
+    let syntax = prompt_syntax(args.prompt_syntax.as_deref(), &config)?;
+    let loaded = open_model(&source, config.model.variant.as_deref(), device)?
+        .with_clip_skip(config.sample.clip_skip)?
+        .reading(syntax);
     let stacks = Stacks::new(args, &config)?;
     let stop = stop_on_signal("stopping after this batch")?;
     let base = measure(&loaded, &stacks, false, &request, &stop)?;
@@ -110,8 +112,9 @@ fn measure(
     request: &MeasureRequest,
     stop: &StopFlag,
 ) -> Result<Measurement> {
-    let model = stacks.denoiser(loaded, is_tuned)?;
-    let base = is_tuned.then(|| stacks.denoiser(loaded, false)).transpose()?;
+    let loaded = &stacks.model(loaded, is_tuned)?;
+    let model = loaded.denoiser(&[])?;
+    let base = is_tuned.then(|| stacks.model(&loaded.base(), false)?.denoiser(&[]).map_err(anyhow::Error::from)).transpose()?;
     let bar = stage_bar(if is_tuned { "tuned" } else { "base" }, 1);
     let measurement = ddpo::measure(loaded, &*model, base.as_deref(), request, stop, &mut |done, total| {
         bar.set_length(total as u64);

@@ -52,7 +52,8 @@ fn draw(
     config: &RunConfig,
     stop: &StopFlag,
 ) -> Result<(Vec<LabelScore>, Sampled)> {
-    let model = stacks.denoiser(loaded, is_tuned)?;
+    let loaded = &stacks.model(loaded, is_tuned)?;
+    let model = loaded.denoiser(&[])?;
     let bar = stage_bar(if is_tuned { "labels, tuned" } else { "labels, base" }, 1);
     let drawn = fidelity(loaded, &*model, folder, fidelity_request(config), stop, &mut |done, of| {
         bar.set_length(of as u64);

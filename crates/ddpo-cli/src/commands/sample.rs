@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use ddpo::config::{Layers, RunConfig, SchedulerKind};
+use ddpo::config::{Layers, PromptSyntax, RunConfig, SchedulerKind};
 use ddpo::device::DeviceName;
 use ddpo::images::{grid, write_png};
 use ddpo::model::ModelSource;
@@ -25,7 +25,8 @@ pub fn run(args: &Sample) -> Result<()> {
     PromptSource::list("--prompt", &args.prompt)?;
     let adapters = parse(&args.lora)?;
     // The first run among the adapters gives the defaults.
-    let run = adapters.iter().map(|adapter| adapter.path.as_path()).find(|path| path.is_dir());
+    let is_run = |path: &&Path| RunDirectory::of_product(path).join(RunDirectory::CONFIG).is_file();
+    let run = adapters.iter().map(|adapter| adapter.path.as_path()).find(is_run);
     let config = base_config(run, args.model.as_deref())?;
     let request = request(args, &config)?;
     let model = args.model.as_deref().unwrap_or(&config.model.path);
@@ -35,8 +36,10 @@ pub fn run(args: &Sample) -> Result<()> {
     let of_run = config.model.config.as_deref().filter(|_| args.model.is_none());
     let source = ModelSource::parse(model, revision)?.with_config(args.model_config.as_deref().or(of_run))?;
     let loaded = open_model(&source, args.variant.as_deref().or(config.model.variant.as_deref()), device)?
-        .with_clip_skip(args.clip_skip.or(config.sample.clip_skip))?;
-    let denoiser = loaded.denoiser(&adapters)?;
+        .with_clip_skip(args.clip_skip.or(config.sample.clip_skip))?
+        .reading(prompt_syntax(args.prompt_syntax.as_deref(), &config)?)
+        .adapted(&adapters)?;
+    let denoiser = loaded.denoiser(&[])?;
     warn_of_truncations(&loaded, request.prompts.iter().chain([&request.negative_prompt]))?;
     let stop = stop_on_signal("stopping after this batch")?;
     let bar = stage_bar("sampling", 1);
@@ -85,6 +88,15 @@ fn request(args: &Sample, config: &RunConfig) -> Result<SampleRequest> {
         batch_size: args.batch_size.unwrap_or(config.sample.batch_size),
         size: [args.height.or(config.sample.height), args.width.or(config.sample.width)],
     })
+}
+
+/// The syntax of prompts that is asked for, else the configuration's.
+pub fn prompt_syntax(name: Option<&str>, config: &RunConfig) -> Result<PromptSyntax> {
+    let Some(name) = name else { return Ok(config.sample.prompt_syntax) };
+    let known = || PromptSyntax::NAMES.iter().map(|name| (*name).to_owned()).collect();
+    let unknown =
+        || ddpo::Error::UnknownName { what: "prompt syntax", found: name.to_owned(), nearest: None, known: known() };
+    Ok(PromptSyntax::from_name(name).ok_or_else(unknown)?)
 }
 
 fn scheduler(args: &Sample, config: &RunConfig) -> Result<SchedulerKind> {

@@ -51,7 +51,8 @@ pub fn run(args: &Train) -> Result<ExitCode> {
         line(&going_on(session.epochs_done(), plan.config.run.epochs as u64));
     }
     let negative = &plan.config.sample.negative_prompt;
-    warn_of_truncations(session.model(), prompts.training.iter().chain(&prompts.evaluation).chain([negative]))?;
+    let reading = session.model().reading(plan.config.sample.prompt_syntax);
+    warn_of_truncations(&reading, prompts.training.iter().chain(&prompts.evaluation).chain([negative]))?;
     match session.run()? {
         TrainOutcome::Finished { product, report } => {
             summarise(&path)?;

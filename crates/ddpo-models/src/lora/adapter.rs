@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor};
 use ddpo_core::Parameter;
 use ddpo_nn::{Error, Init, Layout, LowRankTerm, ParamId, ParamSpec, Result, Specs, Weights, leaf, vector};
 
-use super::names::module;
+use super::names::{module, readable_module};
 
 /// Which layers an adapter changes, and how much room it has.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,9 +25,10 @@ impl Default for LoraConfig {
     }
 }
 
-/// A low-rank adapter of a UNet: for each layer `W` `[K, N]` it has factors `A` `[K, rank]` and `B` `[rank, N]`.
+/// A low-rank adapter of a UNet, or of a text encoder: for each layer `W` `[K, N]` it has factors `A` `[K, rank]` and `B` `[rank, N]`.
 ///
-/// The layer then computes `x W + b + ((x A) B) alpha / rank`; `A B` is never formed, except by [`Lora::merge`].
+/// The layer then computes `x W + b + ((x A) B) alpha / rank`; `A B` is never formed, except by [`Lora::merge`], and for convolutions,
+/// which an adapter from a file may have and which are not trained.
 #[derive(Clone, Debug)]
 pub struct Lora {
     pub(super) specs: Specs,
@@ -136,7 +137,13 @@ impl Lora {
     /// If the weights are of another model.
     pub fn attach(&self, weights: &Weights) -> Result<Weights> {
         self.check(weights)?;
-        Ok(weights.with_terms(self.layers.iter().map(|layer| (layer.id, layer.term(&self.specs)))))
+        let (linear, convolutions): (Vec<_>, Vec<_>) =
+            self.layers.iter().partition(|layer| module(&self.specs[layer.id.0]).is_some());
+        let weights = weights.with_terms(linear.into_iter().map(|layer| (layer.id, layer.term(&self.specs))));
+        match convolutions.as_slice() {
+            [] => Ok(weights),
+            layers => Ok(weights.replaced(layers.iter().map(|layer| layer.merged(&self.specs, &weights)).collect())),
+        }
     }
 
     /// Constant weights in which this adapter has been added to the matrices: `W + A B alpha / rank`. Other adapters stay on top.
@@ -146,14 +153,13 @@ impl Lora {
     /// If the weights are of another model.
     pub fn merge(&self, weights: &Weights) -> Result<Weights> {
         self.check(weights)?;
-        let merged = |layer: &Layer| {
-            let [inputs, outputs] = self.specs[layer.id.0].matrix_shape();
-            let down = layer.down.clone().inner().reshape([inputs, layer.rank]);
-            let up = layer.up.clone().inner().reshape([layer.rank, outputs]);
-            let change: Tensor<1> = down.matmul(up).mul_scalar(layer.scale()).flatten(0, 1);
-            (layer.id, weights.vector(layer.id).inner() + change)
-        };
-        Ok(weights.replaced(self.layers.iter().map(merged).collect()))
+        Ok(weights.replaced(self.layers.iter().map(|layer| layer.merged(&self.specs, weights)).collect()))
+    }
+
+    /// The names of the layers in the files of diffusers.
+    pub(super) fn layer_names(&self) -> Vec<String> {
+        let name = |layer: &Layer| readable_module(&self.specs[layer.id.0]).unwrap_or_default().to_owned();
+        self.layers.iter().map(name).collect()
     }
 
     fn map(&self, change: impl Fn(Tensor<1>) -> Tensor<1>) -> Self {
@@ -195,6 +201,15 @@ impl Layer {
             Parameter { name: name("lora_A"), shape: vec![inputs, self.rank], value: self.down.clone() },
             Parameter { name: name("lora_B"), shape: vec![self.rank, outputs], value: self.up.clone() },
         ]
+    }
+
+    /// The layer's matrix with the term added, constant.
+    fn merged(&self, specs: &Specs, weights: &Weights) -> (ParamId, Tensor<1>) {
+        let [inputs, outputs] = specs[self.id.0].matrix_shape();
+        let down = self.down.clone().inner().reshape([inputs, self.rank]);
+        let up = self.up.clone().inner().reshape([self.rank, outputs]);
+        let change: Tensor<1> = down.matmul(up).mul_scalar(self.scale()).flatten(0, 1);
+        (self.id, weights.vector(self.id).inner() + change)
     }
 
     fn term(&self, specs: &Specs) -> LowRankTerm {

@@ -1,42 +1,71 @@
-//! Adapters from files: diffusers' and PEFT's names, and kohya's.
+//! Adapters from files, whoever wrote them: every tensor finds its layer, or the file is refused.
 
 use std::{collections::BTreeMap, path::Path};
 
 use burn::tensor::Device;
-use ddpo_nn::{Bytes, Error, ParamId, ParamSpec, Result, Specs, TensorFile, map, vector};
-use serde_json::Value;
+use ddpo_nn::{Bytes, Error, ParamId, Result, Specs, TensorFile};
+use serde_json::{Map, Value};
 
 use super::{
-    Lora,
-    adapter::Layer,
-    names::{Part, kohya, module, split},
+    Adapter, Component, Lora,
+    layers::{Found, read_layer},
+    names::{Name, Part, other_kind, readable_module, split},
+    settings::Settings,
+    whole::open,
 };
+use crate::pipeline::Pipeline;
 
 /// What is wrong with a file that is no adapter.
 const NO_ADAPTER: &str =
     "no adapter tensors found, wanted `unet.<layer>.lora_A.weight` or `lora_unet_<layer>.lora_down.weight`";
 
-/// The tensors of one layer, by name in the file.
-#[derive(Default)]
-struct LayerTensors {
-    down: Option<String>,
-    up: Option<String>,
-    alpha: Option<String>,
+/// One file of an adapter.
+pub(super) struct Source {
+    pub(super) file: TensorFile,
+    /// The content of PEFT's settings.
+    pub(super) config: Option<Vec<u8>>,
+}
+
+/// The networks whose layers an adapter may have.
+pub(super) struct Networks<'a> {
+    unet: &'a Specs,
+    text_encoder: Option<&'a Specs>,
+}
+
+impl<'a> Networks<'a> {
+    pub(super) fn of(pipeline: &'a Pipeline) -> Self {
+        Self { unet: pipeline.unet.specs(), text_encoder: Some(pipeline.text_encoder.specs()) }
+    }
+
+    fn specs(&self, component: Component) -> Option<&'a Specs> {
+        match component {
+            Component::Unet => Some(self.unet),
+            Component::TextEncoder => self.text_encoder,
+        }
+    }
+
+    /// The layers by every name that files have for them.
+    fn names(&self) -> BTreeMap<(Component, String), ParamId> {
+        let mut names = BTreeMap::new();
+        for component in [Component::Unet, Component::TextEncoder] {
+            let specs = self.specs(component).into_iter().flat_map(|specs| specs.iter().enumerate());
+            for (id, module) in specs.filter_map(|(id, spec)| Some((ParamId(id), readable_module(spec)?))) {
+                names.insert((component, module.to_owned()), id);
+                names.insert((component, module.replace('.', "_")), id);
+            }
+        }
+        names
+    }
 }
 
 impl Lora {
-    /// Reads a safetensors file in the form of diffusers or PEFT (`unet.<layer>.lora_A.weight`) or of kohya
-    /// (`lora_unet_<layer>.lora_down.weight`), with each layer's rank and alpha.
+    /// Reads an adapter of a UNet, as [`Adapter::load`] does, that can be trained.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, a tensor that belongs to no linear layer of the model, or a shape that does not fit.
+    /// Those of [`Adapter::load`], and if it has layers that are not trained.
     pub fn load(path: &Path, specs: &Specs, device: &Device) -> Result<Self> {
-        let name = path.display().to_string();
-        if matches!(path.extension().and_then(|extension| extension.to_str()), Some("bin" | "pt" | "ckpt" | "pth")) {
-            return Err(Error::Pickle { name });
-        }
-        Self::from_file(&TensorFile::open(&name, vec![map(path)?])?, specs, device)
+        read(&[open(path)?], &Networks { unet: specs, text_encoder: None }, device)?.trainable()
     }
 
     /// Reads the content of such a file, called `name` in errors.
@@ -45,95 +74,126 @@ impl Lora {
     ///
     /// Those of [`Lora::load`].
     pub fn from_bytes(name: &str, content: Vec<u8>, specs: &Specs, device: &Device) -> Result<Self> {
-        Self::from_file(&TensorFile::open(name, vec![Bytes::Shared(content.into())])?, specs, device)
+        let source = Source { file: TensorFile::open(name, vec![Bytes::Shared(content.into())])?, config: None };
+        read(&[source], &Networks { unet: specs, text_encoder: None }, device)?.trainable()
     }
+}
 
-    fn from_file(file: &TensorFile, specs: &Specs, device: &Device) -> Result<Self> {
-        let mut layers = Vec::new();
-        for (id, found) in assign(file, specs)? {
-            layers.push(read_layer(file, specs, id, &found, device)?);
+/// The adapter that these files hold together.
+pub(super) fn read(sources: &[Source], networks: &Networks<'_>, device: &Device) -> Result<Adapter> {
+    let mut layers: BTreeMap<(Component, ParamId), _> = BTreeMap::new();
+    for source in sources {
+        let file = &source.file;
+        for ((component, id), found) in assign(file, networks)? {
+            let Some(specs) = networks.specs(component) else { continue };
+            let settings = settings(source, component)?;
+            let layer = read_layer(file, &specs[id.0], id, &found, settings.as_ref(), device)?;
+            if layers.insert((component, id), layer).is_some() {
+                let reason = format!("layer `{}` is in another file of the adapter as well", specs[id.0].name);
+                return Err(damaged(file, reason));
+            }
         }
-        if layers.is_empty() {
-            return Err(Error::Tensors { name: file.name().to_owned(), reason: NO_ADAPTER.to_owned() });
-        }
-        Ok(Self { specs: specs.clone(), layers })
     }
+    let mut of = |wanted: Component| {
+        let specs = networks.specs(wanted)?.clone();
+        let own: Vec<_> = layers.extract_if(.., |(component, _), _| *component == wanted).map(|(_, layer)| layer).collect();
+        (!own.is_empty()).then_some(Lora { specs, layers: own })
+    };
+    Ok(Adapter { unet: of(Component::Unet), text_encoder: of(Component::TextEncoder) })
 }
 
 /// Every tensor of the file at its layer.
-fn assign(file: &TensorFile, specs: &Specs) -> Result<BTreeMap<ParamId, LayerTensors>> {
-    let modules = || specs.iter().enumerate().filter_map(|(id, spec)| Some((ParamId(id), module(spec)?)));
-    let mut known: BTreeMap<String, ParamId> = modules().map(|(id, module)| (module.to_owned(), id)).collect();
-    known.extend(modules().map(|(id, module)| (kohya(module), id)));
-    let mut layers: BTreeMap<ParamId, LayerTensors> = BTreeMap::new();
+fn assign(file: &TensorFile, networks: &Networks<'_>) -> Result<BTreeMap<(Component, ParamId), Found>> {
+    let known = networks.names();
+    let mut layers: BTreeMap<(Component, ParamId), Found> = BTreeMap::new();
     let mut unknown = Vec::new();
-    for name in file.names() {
-        let place = split(name).and_then(|(layer, part)| Some((*known.get(layer)?, part)));
-        let Some((id, part)) = place else {
-            unknown.push(name);
+    for tensor in file.names() {
+        let name = split(tensor);
+        if let Some(name) = &name {
+            check_text_width(file, tensor, name, networks)?;
+        }
+        let Some((place, part)) = name.as_ref().and_then(|name| Some((find(name, &known)?, name.part))) else {
+            unknown.push(tensor);
             continue;
         };
-        let found = layers.entry(id).or_default();
-        let slot = match part {
-            Part::Down => &mut found.down,
-            Part::Up => &mut found.up,
-            Part::Alpha => &mut found.alpha,
-        };
-        *slot = Some(name.to_owned());
-    }
-    let Some(first) = unknown.first() else { return Ok(layers) };
-    let reason = match unknown.len() {
-        // None of an adapter's: the weights of a model, say.
-        count if layers.is_empty() => format!("{NO_ADAPTER}; the first of its {count} tensors is `{first}`"),
-        count => {
-            format!("{count} tensors found that belong to no linear layer of the unet, the first of them `{first}`")
+        if let Some(other) = layers.entry(place).or_default().insert(part, tensor.to_owned()) {
+            let reason = format!("`{other}` and `{tensor}` are the same part of one layer, wanted one adapter in a file");
+            return Err(damaged(file, reason));
         }
-    };
-    Err(Error::Tensors { name: file.name().to_owned(), reason })
-}
-
-fn read_layer(file: &TensorFile, specs: &Specs, id: ParamId, found: &LayerTensors, device: &Device) -> Result<Layer> {
-    let spec = &specs[id.0];
-    let [inputs, outputs] = spec.matrix_shape();
-    let lacks = |part: &str| Error::MissingTensors {
-        name: file.name().to_owned(),
-        count: 1,
-        first: format!("{part} of {}", spec.name),
-    };
-    let down = found.down.as_deref().ok_or_else(|| lacks("lora_A"))?;
-    let up = found.up.as_deref().ok_or_else(|| lacks("lora_B"))?;
-    let rank = file.shape(down)?.first().copied().unwrap_or(0);
-    if rank == 0 {
-        return Err(shape_error(file, down, &[1, inputs]));
     }
-    let (a, b) = (read_factor(file, down, [rank, inputs])?, read_factor(file, up, [outputs, rank])?);
-    let alpha = match &found.alpha {
-        Some(alpha) => f64::from(file.read(alpha)?.first().copied().unwrap_or(rank as f32)),
-        None => metadata_alpha(file, spec).unwrap_or(rank as f64),
+    let Some(first) = unknown.first() else {
+        return if layers.is_empty() { Err(damaged(file, NO_ADAPTER.to_owned())) } else { Ok(layers) };
     };
-    if !alpha.is_finite() {
-        return Err(Error::input("read an adapter", format!("alpha of `{}`", spec.name), alpha, "a finite number"));
+    Err(damaged(file, refusal(&unknown, first, layers.is_empty(), networks)))
+}
+
+/// The layer of a name; one without a prefix may be of either network.
+fn find(name: &Name<'_>, known: &BTreeMap<(Component, String), ParamId>) -> Option<(Component, ParamId)> {
+    let either = [Component::Unet, Component::TextEncoder];
+    let components = either.into_iter().filter(|component| name.component.is_none_or(|named| named == *component));
+    components.into_iter().find_map(|component| {
+        Some((component, *known.get(&(component, name.layer.clone()))?))
+    })
+}
+
+/// Why a file with tensors of no layer is refused.
+fn refusal(unknown: &[&str], first: &str, is_all: bool, networks: &Networks<'_>) -> String {
+    if let Some((name, kind)) = unknown.iter().find_map(|name| Some((name, other_kind(name)?))) {
+        return format!("it is {kind} (`{name}`), wanted a LoRA of this model");
     }
-    Ok(Layer { id, rank, alpha, down: vector(a, device), up: vector(b, device) })
-}
-
-/// One factor in kernel order; a convolution's has two more axes of one.
-fn read_factor(file: &TensorFile, name: &str, shape: [usize; 2]) -> Result<Vec<f32>> {
-    let found = file.shape(name)?;
-    if found != shape && found.strip_suffix(&[1, 1]) != Some(&shape) {
-        return Err(shape_error(file, name, &shape));
+    let text = unknown.iter().find(|name| split(name).is_some_and(|name| is_of_text(&name)));
+    if let (Some(name), None) = (text, networks.text_encoder) {
+        return format!("`{name}` is of the text encoder, wanted layers of the unet alone");
     }
-    Ok(ParamSpec::linear(name, shape).to_kernel_order(&file.read(name)?))
+    let count = unknown.len();
+    match is_all {
+        // None of an adapter's: the weights of a model, say.
+        true => format!("{NO_ADAPTER}; the first of its {count} tensors is `{first}`"),
+        false => format!("{count} tensors found that belong to no layer of the model, the first of them `{first}`"),
+    }
 }
 
-fn shape_error(file: &TensorFile, name: &str, wanted: &[usize]) -> Error {
-    let found = file.shape(name).unwrap_or_default().to_vec();
-    Error::TensorShape { name: file.name().to_owned(), tensor: name.to_owned(), found, wanted: wanted.to_vec() }
+fn is_of_text(name: &Name<'_>) -> bool {
+    name.component == Some(Component::TextEncoder) || name.layer.starts_with("text_model")
 }
 
-/// The alpha that diffusers' `lora_adapter_metadata` gives the layer.
-fn metadata_alpha(file: &TensorFile, spec: &ParamSpec) -> Option<f64> {
-    let metadata: Value = serde_json::from_str(file.metadata().get("lora_adapter_metadata")?).ok()?;
-    let own = || metadata.get("unet.alpha_pattern")?.get(module(spec)?)?.as_f64();
-    own().or_else(|| metadata.get("unet.lora_alpha")?.as_f64())
+/// Refuses an adapter of a model whose texts are of another width, before any of its layers is missed.
+fn check_text_width(file: &TensorFile, tensor: &str, name: &Name<'_>, networks: &Networks<'_>) -> Result<()> {
+    let reads_text = ["attn2.to_k", "attn2.to_v", "attn2_to_k", "attn2_to_v"].iter().any(|end| name.layer.ends_with(end));
+    let own = networks.unet.iter().find(|spec| spec.name.ends_with("attn2.to_k.weight")).map(|spec| spec.shape.as_slice());
+    let (Some([_, wanted, ..]), [_, found, ..]) = (own, file.shape(tensor)?) else { return Ok(()) };
+    if !reads_text || name.part != Part::Down || found == wanted {
+        return Ok(());
+    }
+    let model = |width: usize| match width {
+        768 => ", as Stable Diffusion 1 has them",
+        1024 => ", as Stable Diffusion 2 has them",
+        2048 => ", as Stable Diffusion XL has them",
+        _ => "",
+    };
+    let (its, ours) = (model(*found), model(*wanted));
+    let reason = format!("it was made for texts of width {found}{its} (`{tensor}`); this model's are of width {wanted}{ours}");
+    Err(damaged(file, reason))
+}
+
+/// The settings of a component's layers: PEFT's file, or what diffusers writes into the metadata.
+fn settings(source: &Source, component: Component) -> Result<Option<Settings>> {
+    if let Some(config) = &source.config {
+        return Settings::parse(Adapter::PEFT_CONFIG, &object(Adapter::PEFT_CONFIG, config)?, "");
+    }
+    let Some(text) = source.file.metadata().get("lora_adapter_metadata") else { return Ok(None) };
+    let name = format!("the metadata `lora_adapter_metadata` of {}", source.file.name());
+    let prefix = match component {
+        Component::Unet => "unet.",
+        Component::TextEncoder => "text_encoder.",
+    };
+    Settings::parse(&name, &object(&name, text.as_bytes())?, prefix)
+}
+
+fn object(name: &str, json: &[u8]) -> Result<Map<String, Value>> {
+    serde_json::from_slice(json).map_err(|error| Error::Json { name: name.to_owned(), reason: error.to_string() })
+}
+
+pub(super) fn damaged(file: &TensorFile, reason: String) -> Error {
+    Error::Tensors { name: file.name().to_owned(), reason }
 }

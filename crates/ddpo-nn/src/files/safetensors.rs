@@ -114,6 +114,35 @@ impl TensorFile {
         }
     }
 
+    /// The number in a tensor of one element, which may be a whole one.
+    ///
+    /// # Errors
+    ///
+    /// If there is none of this name, it has more elements, or it holds no numbers.
+    pub fn read_number(&self, tensor: &str) -> Result<f64> {
+        let entry = self.entry(tensor)?;
+        let whole = |size: usize, value: fn(&[u8]) -> Option<f64>| -> Result<Vec<f64>> {
+            let part = self.parts.get(entry.part).map(|part| {
+                part.with_part(entry.range.clone(), |data| data.chunks_exact(size).filter_map(value).collect())
+            });
+            part.unwrap_or_else(|| Ok(Vec::new()))
+        };
+        let numbers = match entry.dtype {
+            Dtype::I64 => whole(8, |data| Some(i64::from_le_bytes(*data.first_chunk()?) as f64))?,
+            Dtype::I32 => whole(4, |data| Some(f64::from(i32::from_le_bytes(*data.first_chunk()?))))?,
+            Dtype::I16 => whole(2, |data| Some(f64::from(i16::from_le_bytes(*data.first_chunk()?))))?,
+            Dtype::U8 => whole(1, |data| data.first().copied().map(f64::from))?,
+            _ => self.read(tensor)?.into_iter().map(f64::from).collect(),
+        };
+        match numbers.as_slice() {
+            [number] => Ok(*number),
+            _ => {
+                let reason = format!("tensor `{tensor}` holds {} numbers, wanted one", numbers.len());
+                Err(Error::Tensors { name: self.name.clone(), reason })
+            }
+        }
+    }
+
     fn decode(&self, tensor: &str, dtype: Dtype, data: &[u8]) -> Result<Vec<f32>> {
         match dtype {
             Dtype::F32 => Ok(words(data).map(f32::from_le_bytes).collect()),

@@ -46,16 +46,21 @@ impl Tokenizer {
     ///
     /// If the tokenizer's own files make it fail on the text.
     pub fn encode_reporting(&self, text: &str) -> Result<Encoded> {
-        let prepared = if self.python { Cow::Owned(prepare(text)) } else { Cow::Borrowed(text) };
-        let encoding = self.inner.encode_fast(prepared.as_ref(), false);
-        let encoding = encoding.map_err(|error| Error::Tokenizer(format!("text `{text}` refused: {error}")))?;
-        let tokens = encoding.get_ids();
+        let tokens = self.tokens(text)?;
         let (kept, dropped) = tokens.split_at(tokens.len().min(self.max_length.saturating_sub(2)));
         let mut ids = vec![self.start];
         ids.extend(kept);
         ids.push(self.end);
         ids.resize(self.max_length, self.pad);
         Ok(Encoded { ids, dropped: (!dropped.is_empty()).then(|| self.words(dropped)) })
+    }
+
+    /// The ids of a text, without start, end and padding.
+    pub(super) fn tokens(&self, text: &str) -> Result<Vec<u32>> {
+        let prepared = if self.python { Cow::Owned(prepare(text)) } else { Cow::Borrowed(text) };
+        let encoding = self.inner.encode_fast(prepared.as_ref(), false);
+        let encoding = encoding.map_err(|error| Error::Tokenizer(format!("text `{text}` refused: {error}")))?;
+        Ok(encoding.get_ids().to_vec())
     }
 
     /// How many ids a text is padded or cut to, start and end included.

@@ -3,8 +3,10 @@
 mod alphabet;
 mod encode;
 mod files;
+mod pieces;
 mod python;
 mod settings;
 mod train;
 
 pub use encode::{Encoded, Tokenizer};
+pub use pieces::PromptPiece;

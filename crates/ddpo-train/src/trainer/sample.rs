@@ -63,7 +63,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     fn prompt_of(&self, epoch: Epoch, sample: SampleId) -> PromptId {
         let group = SampleId(sample.0 / self.plan.samples_per_prompt as u64);
         let address = Address { stream: Stream::Prompt, epoch, sample: group, step: 0 };
-        PromptId(self.noise().at(address).index(self.parts.prompts.count()) as u64)
+        self.parts.prompts.at(self.noise().at(address).index(self.parts.prompts.count()))
     }
 
     /// The randomness of training.

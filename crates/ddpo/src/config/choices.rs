@@ -78,6 +78,16 @@ choices! {
 }
 
 choices! {
+    /// How prompts are read.
+    PromptSyntax {
+        /// As they stand, cut off where the text encoder ends: diffusers' way.
+        Plain = "plain",
+        /// As A1111's web UI reads them: weights, and pieces of any number.
+        A1111 = "a1111",
+    }
+}
+
+choices! {
     /// Whose names an adapter's file has.
     AdapterFormat {
         /// Diffusers and PEFT.

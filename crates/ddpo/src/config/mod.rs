@@ -18,8 +18,8 @@ mod unknown;
 
 pub use algorithm::{AdvantagePlan, AlgorithmPlan, ObjectivePlan, PolicyGradientPlan};
 pub use choices::{
-    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, Reduction,
-    SchedulerKind,
+    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, PromptSyntax,
+    Reduction, SchedulerKind,
 };
 pub use difference::{Difference, command, differences};
 pub use document::document;

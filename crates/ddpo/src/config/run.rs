@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::model::ModelSource;
 
 use super::choices::{
-    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, Reduction,
-    SchedulerKind,
+    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, PromptSyntax,
+    Reduction, SchedulerKind,
 };
 use super::kind::ModelKind;
 use super::options::{Section, options};
@@ -69,10 +69,11 @@ options! {
     PromptOptions = "prompts" {
         /// "simple-animals" (45), "imagenet-animals" (398), "nouns-activities" (135), "counting", "from-file" or "list".
         kind: PromptKind = PromptKind::SimpleAnimals, "paper, section 5";
-        /// kind = "from-file": a text file (UTF-8) with a prompt a line. Blank lines and lines that start with # are left out, spaces
-        /// around a prompt too; a prompt that is listed twice is drawn twice as often.
+        /// kind = "from-file": a text file (UTF-8) with a prompt a line, JSON Lines (.jsonl) whose objects have a field "prompt", or a
+        /// table (.csv, .tsv) with a column of that name. Of a text, blank lines and lines that start with # are left out, and spaces
+        /// around a prompt; a prompt that is listed twice is drawn twice as often.
         path: Option<String> = None, "none", "\"prompts.txt\"";
-        /// kind = "from-file": the first line to use, from 0.
+        /// kind = "from-file": the first line to use, from 0; of a table, the first row below the header.
         start: Option<usize> = None, "the first line", "0";
         /// kind = "from-file": the line to stop before.
         end: Option<usize> = None, "the last line", "100";
@@ -107,6 +108,9 @@ options! {
         /// Layers of the text encoder, from the last one back, that prompts do not go through: diffusers' clip_skip, and one less
         /// than the number that A1111 calls clip skip.
         clip_skip: Option<usize> = None, "none", "1";
+        /// "plain": prompts as they stand, cut off where the text encoder ends, as in diffusers. "a1111": "(word:1.2)", "[word]" and BREAK
+        /// as A1111's web UI means them, and prompts of any length.
+        prompt_syntax: PromptSyntax = PromptSyntax::Plain, "diffusers";
     }
 }
 

@@ -23,6 +23,12 @@ pub struct Hub {
     settings: HubSettings,
 }
 
+/// Picks the files that are needed out of a listing.
+type Choice<'a> = &'a dyn Fn(&[String]) -> Result<RequiredFiles>;
+
+/// A snapshot in the cache, and the files that were chosen of it.
+type Got = (PathBuf, Vec<String>);
+
 impl Hub {
     /// The branch that is taken where none is named.
     pub const MAIN: &'static str = "main";
@@ -43,25 +49,50 @@ impl Hub {
     ///
     /// Fails when the hub refuses, when it is offline and the cache lacks a file, and when a file cannot be written.
     pub fn fetch(&self, model: HubModel<'_>, on_event: &mut dyn FnMut(HubEvent<'_>)) -> Result<PathBuf> {
+        Ok(self.get(model, &|listing| Ok(required(listing, model)?), on_event)?.0)
+    }
+
+    /// The directory in the cache which holds the files that `choose` picks out of the listing, and these files, fetched where they
+    /// are missing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Hub::fetch`] and of `choose`.
+    pub(crate) fn fetch_files(
+        &self,
+        model: HubModel<'_>,
+        choose: &dyn Fn(&[String]) -> Result<Vec<String>>,
+        on_event: &mut dyn FnMut(HubEvent<'_>),
+    ) -> Result<(PathBuf, Vec<String>)> {
+        let choose =
+            |listing: &[String]| Ok(RequiredFiles { files: choose(listing)?, ..RequiredFiles::default() });
+        self.get(model, &choose, on_event)
+    }
+
+    /// From the hub, or else from the cache.
+    fn get(&self, model: HubModel<'_>, choose: Choice<'_>, on_event: &mut dyn FnMut(HubEvent<'_>)) -> Result<Got> {
         if self.settings.offline {
-            return self.cached(model);
+            return self.in_cache(model, choose);
         }
-        match self.download(model, on_event) {
+        match self.download(model, choose, on_event) {
             // What the cache has is as good as it was, whatever the hub says today.
-            Err(Error::Hub { what, reason, .. }) if self.cached(model).is_ok() => {
-                on_event(HubEvent::FromCache { reason: &format!("cannot get {what}: {reason}") });
-                self.cached(model)
-            }
+            Err(Error::Hub { what, reason, id, denied }) => match self.in_cache(model, choose) {
+                Ok(found) => {
+                    on_event(HubEvent::FromCache { reason: &format!("cannot get {what}: {reason}") });
+                    Ok(found)
+                }
+                Err(_) => Err(Error::Hub { what, reason, id, denied }),
+            },
             outcome => outcome,
         }
     }
 
     /// Brings what is missing of a model into the cache.
-    fn download(&self, model: HubModel<'_>, on_event: &mut dyn FnMut(HubEvent<'_>)) -> Result<PathBuf> {
+    fn download(&self, model: HubModel<'_>, choose: Choice<'_>, on_event: &mut dyn FnMut(HubEvent<'_>)) -> Result<Got> {
         let client = Client::new(&self.settings).map_err(|failure| refused(model, "the model", &failure))?;
         let listing = client.listing(model).map_err(|failure| refused(model, "the list of files", &failure))?;
         let cache = self.cache(model);
-        let required = required(&listing.files, model)?;
+        let required = choose(&listing.files)?;
         let mut get = |name: &str| -> Result<()> {
             let fetched = client.fetch(model, &listing.commit, name, &cache, &mut *on_event);
             fetched.map_err(|failure| refused(model, &format!("`{name}`"), &failure))
@@ -70,7 +101,7 @@ impl Hub {
         let snapshot = cache.snapshot(&listing.commit);
         shards(&snapshot, &required)?.iter().try_for_each(|name| get(name))?;
         cache.point(model.revision, &listing.commit)?;
-        Ok(snapshot)
+        Ok((snapshot, required.files))
     }
 
     /// The directory in the cache which holds all files that the model's pipeline needs.
@@ -79,6 +110,10 @@ impl Hub {
     ///
     /// Fails when it lacks one.
     pub fn cached(&self, model: HubModel<'_>) -> Result<PathBuf> {
+        Ok(self.in_cache(model, &|listing| Ok(required(listing, model)?))?.0)
+    }
+
+    fn in_cache(&self, model: HubModel<'_>, choose: Choice<'_>) -> Result<Got> {
         let cache = self.cache(model);
         let lacks = |reason: String| Error::HubCache {
             id: model.id.to_owned(),
@@ -87,10 +122,10 @@ impl Hub {
             offline: self.settings.offline,
         };
         let snapshot = cache.find(model.revision).ok_or_else(|| lacks(format!("no revision `{}`", model.revision)))?;
-        let required = required(&cache::list(&snapshot), model).map_err(|error| lacks(error.to_string()))?;
+        let required = choose(&cache::list(&snapshot)).map_err(|error| lacks(error.to_string()))?;
         match shards(&snapshot, &required)?.into_iter().find(|name| !snapshot.join(name).is_file()) {
             Some(name) => Err(lacks(format!("no file `{name}`"))),
-            None => Ok(snapshot),
+            None => Ok((snapshot, required.files)),
         }
     }
 

@@ -4,6 +4,7 @@ mod animals;
 mod imagenet;
 mod source;
 mod split;
+mod table;
 
 pub use source::PromptSource;
 pub use split::PromptSplit;

@@ -1,11 +1,12 @@
 //! Where prompts come from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
 use super::animals::{ANIMALS, counting, nouns_activities};
 use super::imagenet::IMAGENET_ANIMALS;
+use super::table::{Layout, json_lines, table};
 
 /// Where prompts come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +23,12 @@ pub enum PromptSource {
         /// The largest number asked for, at most [`PromptSource::MAX_COUNT`].
         max_count: usize,
     },
-    /// The lines of a UTF-8 file, a prompt each, without the space around it. Blank lines and lines that start with `#` are none.
+    /// The prompts of a UTF-8 file, without the space around them: a line each, where blank lines and lines that start with `#` are
+    /// none; or by the file's name JSON Lines with a field `prompt`, or a table with a column of that name.
     File {
         /// The file.
         path: PathBuf,
-        /// The first line to use, from 0. Every line counts, whether it is a prompt or not.
+        /// The first line to use, from 0, or row below a table's header. Every line counts, whether it is a prompt or not.
         start: usize,
         /// The line to stop before.
         end: Option<usize>,
@@ -92,30 +94,41 @@ impl PromptSource {
             Self::ImagenetAnimals => Ok(IMAGENET_ANIMALS.map(String::from).to_vec()),
             Self::NounsActivities => Ok(nouns_activities(&ANIMALS)),
             Self::Counting { max_count } => Ok(counting(&ANIMALS, *max_count)),
-            Self::File { path, start, end } => read_lines(path, *start, *end),
+            Self::File { path, start, end } => read_file(path, *start, *end),
             Self::List(prompts) => Ok(prompts.clone()),
         }
     }
 }
 
-fn read_lines(path: &std::path::Path, start: usize, end: Option<usize>) -> Result<Vec<String>> {
+fn read_file(path: &Path, start: usize, end: Option<usize>) -> Result<Vec<String>> {
     let text = crate::images::read_text(path)?;
     // Editors on Windows put a mark before the first letter.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let total = text.lines().count();
-    let end = end.unwrap_or(total).min(total);
-    let is_prompt = |line: &&str| !line.is_empty() && !line.starts_with('#');
-    let prompts: Vec<String> =
-        (text.lines().take(end).skip(start)).map(str::trim).filter(is_prompt).map(String::from).collect();
+    let (rows, found, unit) = match Layout::of(path, text)? {
+        Layout::Lines => {
+            let is_prompt = |(_, line): &(usize, &str)| !line.is_empty() && !line.starts_with('#');
+            let lines = text.lines().map(str::trim).enumerate().filter(is_prompt);
+            (lines.map(|(number, line)| (number, line.to_owned())).collect(), text.lines().count(), "line")
+        }
+        Layout::JsonLines => (json_lines(path, text)?, text.lines().count(), "line"),
+        Layout::Table { separator } => {
+            let rows = table(path, text, separator)?;
+            (rows.clone(), rows.len(), "row")
+        }
+    };
+    let stop = end.unwrap_or(found).min(found);
+    let prompts: Vec<String> = (rows.into_iter())
+        .filter(|(number, prompt)| (start..stop).contains(number) && !prompt.is_empty())
+        .map(|(_, prompt)| prompt)
+        .collect();
     if prompts.is_empty() {
         let range =
-            if start > 0 || end < total { format!(" from line {start} to before {end}") } else { String::new() };
-        let lines = if total == 1 {
-            "1 line and no prompt in it".into()
-        } else {
-            format!("{total} lines and no prompt in them")
+            if start > 0 || stop < found { format!(" from {unit} {start} to before {stop}") } else { String::new() };
+        let found = match found {
+            1 => format!("1 {unit} and no prompt in it"),
+            found => format!("{found} {unit}s and no prompt in them"),
         };
-        return Err(Error::NoPrompts { reason: format!("{} has {lines}{range}", path.display()) });
+        return Err(Error::NoPrompts { reason: format!("{} has {found}{range}", path.display()) });
     }
     Ok(prompts)
 }

@@ -34,6 +34,7 @@ pub(super) fn parts(
     prompts: &PromptSplit,
     rewards: Rewards,
 ) -> Result<Parts<DiffusionPolicy, 4>> {
+    let loaded = &loaded.adapted(&plan.frozen)?.reading(plan.config.sample.prompt_syntax);
     let config = &plan.config;
     let shape = loaded.latent_shape([config.sample.height, config.sample.width])?;
     Ok(Parts {
@@ -149,8 +150,8 @@ fn advantage(plan: AdvantagePlan) -> Result<Box<dyn Advantage>> {
 }
 
 fn encode_prompts(plan: &RunPlan, loaded: &LoadedModel, prompts: &[String]) -> Result<EncodedPrompts> {
-    let negative = loaded.encode_negative(&plan.config.sample.negative_prompt)?;
-    Ok(EncodedPrompts::new(prompts.to_vec(), loaded.encode(prompts)?, negative)?)
+    let (conditions, negative) = loaded.encode_guided(prompts, &plan.config.sample.negative_prompt)?;
+    Ok(EncodedPrompts::new(prompts.to_vec(), conditions, negative)?)
 }
 
 fn evaluation(

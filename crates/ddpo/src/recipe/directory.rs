@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use ddpo_train::fs::{self, RunLock};
 
 use crate::error::{Error, Result};
+use crate::hub::Hub;
+
+use super::adapter_files::{HubAdapter, in_folder};
 
 /// What a run leaves in its directory; the presence of one of these makes a directory a run.
 const MARKS: [&str; 3] = [RunDirectory::CONFIG, "metrics.jsonl", "checkpoints"];
@@ -23,27 +26,43 @@ pub struct RunDirectory {
 /// What a run has made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Product {
-    /// A LoRA file.
+    /// A LoRA file, or a folder in which the UNet and the text encoder have one each.
     Adapter(PathBuf),
     /// A diffusers directory with a new UNet.
     Model(PathBuf),
 }
 
 impl Product {
-    /// The product in a run directory, or the adapter file that `path` is.
+    /// The product in a run directory; the adapter file that `path` is, the one in a folder of other programs, or that of a
+    /// repository of the hub, `org/name`.
     ///
     /// # Errors
     ///
-    /// Fails when the run has no product yet.
+    /// Fails when the run has no product yet, when a folder or repository holds no adapter or several, and when the hub does not
+    /// give it.
     pub fn find(path: &Path) -> Result<Self> {
+        Self::find_in(path, &Hub::from_env())
+    }
+
+    /// As [`Product::find`], with this hub.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Product::find`].
+    pub fn find_in(path: &Path, hub: &Hub) -> Result<Self> {
         if !path.is_dir() {
-            return Ok(Self::Adapter(path.to_owned()));
+            return match HubAdapter::parse(path) {
+                Some(adapter) => Ok(Self::Adapter(adapter.fetch(hub)?)),
+                None => Ok(Self::Adapter(path.to_owned())),
+            };
         }
+        let is_run = MARKS.iter().any(|mark| RunDirectory::of_product(path).join(mark).exists());
         let (adapter, model) = (path.join(RunDirectory::LORA), path.join(RunDirectory::MODEL));
         match (adapter.is_file(), model.join("model_index.json").is_file()) {
-            (true, _) => Ok(Self::Adapter(adapter)),
+            (true, _) if is_run => Ok(Self::Adapter(adapter)),
             (_, true) => Ok(Self::Model(model)),
-            _ => Err(Error::NoProduct { path: path.to_owned() }),
+            _ if is_run => Err(Error::NoProduct { path: path.to_owned() }),
+            _ => Ok(Self::Adapter(in_folder(path)?)),
         }
     }
 }

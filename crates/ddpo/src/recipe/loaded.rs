@@ -5,17 +5,18 @@ use std::path::Path;
 use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::scheduler::trained_steps;
 use ddpo_core::{Condition, Denoiser, RgbImage, Scheduler};
-use ddpo_models::{DiffusionPolicy, Lora, LoraConfig, Pipeline, Sampler, UnetDenoiser};
+use ddpo_models::{Adapter, DiffusionPolicy, Lora, LoraConfig, Pipeline, Sampler};
 use ddpo_nn::{FileDtype, ModelFiles};
 
 use crate::adapter::AdapterSource;
-use crate::config::{AlgorithmPlan, Parameters, RunPlan, SchedulerKind, TrainOptions};
+use crate::config::{AlgorithmPlan, Parameters, PromptSyntax, RunPlan, SchedulerKind, TrainOptions};
 use crate::device::DeviceName;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::model::{ModelSource, is_pickled};
 use crate::single_file;
 
+use super::adapter_files::parts;
 use super::directory::Product;
 use super::stack::products;
 
@@ -23,6 +24,9 @@ use super::stack::products;
 #[derive(Clone, Debug)]
 pub struct LoadedModel {
     pipeline: Pipeline,
+    /// The model as it was opened.
+    base: Pipeline,
+    syntax: PromptSyntax,
     device: Device,
 }
 
@@ -45,12 +49,15 @@ impl LoadedModel {
         let device = device.open();
         let source = source.resolve(&Hub::from_env(), variant, &mut |_| {})?;
         let files = source.files()?;
-        let ModelSource::File { path, .. } = &source else {
-            return Ok(Self { pipeline: Pipeline::load_variant(&files, variant, &device)?, device });
+        let pipeline = match &source {
+            ModelSource::File { path, .. } => {
+                let pipeline = Pipeline::load_single_file(&single_file::open(path)?, &files, &device)?;
+                single_file::check_prediction(path, &pipeline)?;
+                pipeline
+            }
+            _ => Pipeline::load_variant(&files, variant, &device)?,
         };
-        let pipeline = Pipeline::load_single_file(&single_file::open(path)?, &files, &device)?;
-        single_file::check_prediction(path, &pipeline)?;
-        Ok(Self { pipeline, device })
+        Ok(Self { base: pipeline.clone(), pipeline, syntax: PromptSyntax::Plain, device })
     }
 
     /// The same model, whose prompts do not go through so many of the text encoder's last layers, as with diffusers' `clip_skip`.
@@ -68,6 +75,7 @@ impl LoadedModel {
             }
             skipped => skipped.unwrap_or(0),
         };
+        self.base.clip_skip = self.pipeline.clip_skip;
         Ok(self)
     }
 
@@ -81,13 +89,37 @@ impl LoadedModel {
         &self.pipeline
     }
 
+    /// The same model, which reads prompts in this syntax.
+    #[must_use]
+    pub fn reading(&self, syntax: PromptSyntax) -> Self {
+        Self { syntax, ..self.clone() }
+    }
+
     /// The text encoder's states for prompts, a row each.
     ///
     /// # Errors
     ///
     /// Fails when a prompt cannot be encoded.
     pub fn encode(&self, prompts: &[String]) -> Result<Condition> {
-        Ok(Condition::new(self.pipeline.encode_prompts(prompts)?))
+        Ok(Condition::new(match self.syntax {
+            PromptSyntax::Plain => self.pipeline.encode_prompts(prompts)?,
+            PromptSyntax::A1111 => self.pipeline.encode_weighted(prompts)?,
+        }))
+    }
+
+    /// The states of prompts, a row each, and of the one that guidance steers away from, all of as many pieces.
+    ///
+    /// # Errors
+    ///
+    /// Fails when a prompt cannot be encoded.
+    pub fn encode_guided(&self, prompts: &[String], negative: &str) -> Result<(Condition, Condition)> {
+        if self.syntax == PromptSyntax::Plain {
+            return Ok((self.encode(prompts)?, self.encode_negative(negative)?));
+        }
+        let all: Vec<String> = prompts.iter().cloned().chain([negative.to_owned()]).collect();
+        let states = self.encode(&all)?;
+        let rows: Vec<usize> = (0..prompts.len()).collect();
+        Ok((states.select(&rows)?, states.select(&[prompts.len()])?))
     }
 
     /// The states of what guidance steers away from, `[1, T, C]`.
@@ -137,6 +169,9 @@ impl LoadedModel {
     ///
     /// Fails when a prompt cannot be tokenized.
     pub fn truncations<'a>(&self, prompts: impl IntoIterator<Item = &'a String>) -> Result<Vec<String>> {
+        if self.syntax == PromptSyntax::A1111 {
+            return Ok(Vec::new());
+        }
         let longest = self.pipeline.tokenizer.max_length();
         let mut lines = Vec::new();
         for prompt in prompts {
@@ -177,14 +212,40 @@ impl LoadedModel {
         }
     }
 
-    /// The denoiser with these adapters on it, the lowest first; none is the model alone. A run that trained the whole network
-    /// stands for its model, and has to be the first.
+    /// The model with these adapters on its UNet and its text encoder, the lowest first. A run that trained the whole network stands
+    /// for its model, and has to be the first.
     ///
     /// # Errors
     ///
     /// Fails when an adapter cannot be read or belongs to another model.
+    pub fn adapted(&self, adapters: &[AdapterSource]) -> Result<Self> {
+        let mut pipeline = self.pipeline.clone();
+        for (place, (product, strength)) in products(adapters)?.into_iter().enumerate() {
+            pipeline = match product {
+                Product::Adapter(path) => self.load_adapter(&path)?.attach(&pipeline, strength)?,
+                Product::Model(path) if place == 0 && strength == 1.0 => {
+                    Pipeline::load(&ModelFiles::Directory(path), &self.device)?
+                }
+                Product::Model(path) => return Err(not_first(&path, strength)),
+            };
+        }
+        Ok(Self { pipeline, ..self.clone() })
+    }
+
+    /// The model without adapters.
+    #[must_use]
+    pub fn base(&self) -> Self {
+        Self { pipeline: self.base.clone(), ..self.clone() }
+    }
+
+    /// The denoiser, with the adapters that are on it and these. What they are to the text encoder only
+    /// [`adapted`](LoadedModel::adapted) takes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`LoadedModel::adapted`].
     pub fn denoiser(&self, adapters: &[AdapterSource]) -> Result<Box<dyn Denoiser<4> + Send + Sync>> {
-        Ok(Box::new(self.stacked(adapters)?))
+        Ok(Box::new(self.adapted(adapters)?.pipeline.denoiser()))
     }
 
     /// What a plan trains.
@@ -199,13 +260,16 @@ impl LoadedModel {
         }
         let lora = &plan.config.lora;
         let adapter = match &lora.path {
-            Some(path) => self.load_adapter(Path::new(path))?,
+            Some(path) => match Product::find(Path::new(path))? {
+                Product::Adapter(path) => self.load_adapter(&path)?.trainable()?,
+                Product::Model(path) => return Err(not_an_adapter(&path)),
+            },
             None => {
                 let config = LoraConfig { rank: lora.rank, alpha: lora.alpha, targets: lora.targets.clone() };
                 Lora::init(self.pipeline.unet.specs(), &config, plan.config.run.seed, &self.device)?
             }
         };
-        let policy = DiffusionPolicy::lora(self.stacked(&plan.frozen)?, &adapter, &self.device.clone().autodiff())?;
+        let policy = DiffusionPolicy::lora(self.pipeline.denoiser(), &adapter, &self.device.clone().autodiff())?;
         Ok(policy.recomputing(plan.config.train.gradient_checkpointing))
     }
 
@@ -215,30 +279,17 @@ impl LoadedModel {
         Ok(pipeline.save(directory, FileDtype::F32)?)
     }
 
-    fn stacked(&self, adapters: &[AdapterSource]) -> Result<UnetDenoiser> {
-        let mut denoiser = self.pipeline.denoiser();
-        for (place, (product, strength)) in products(adapters)?.into_iter().enumerate() {
-            denoiser = match product {
-                Product::Adapter(path) => {
-                    let adapter = self.load_adapter(&path)?;
-                    // Nothing of it is nothing at all: not even a zero that is added.
-                    if strength == 0.0 { denoiser } else { denoiser.adapted(&adapter.scaled(strength))? }
-                }
-                Product::Model(path) if place == 0 && strength == 1.0 => {
-                    Pipeline::load(&ModelFiles::Directory(path), &self.device)?.denoiser()
-                }
-                Product::Model(path) => return Err(not_first(&path, strength)),
-            };
-        }
-        Ok(denoiser)
-    }
-
-    fn load_adapter(&self, path: &Path) -> Result<Lora> {
+    fn load_adapter(&self, path: &Path) -> Result<Adapter> {
         if is_pickled(path) {
             return Err(Error::PickledWeights { path: path.to_owned() });
         }
-        Ok(Lora::load(path, self.pipeline.unet.specs(), &self.device)?)
+        Ok(Adapter::load(&parts(path), &self.base, &self.device)?)
     }
+}
+
+fn not_an_adapter(path: &Path) -> Error {
+    let found = format!("the whole model {}", path.display());
+    Error::InvalidOption { key: "lora.path", found, expected: "an adapter; of a whole model, --model takes the directory".into() }
 }
 
 fn not_first(path: &Path, strength: f64) -> Error {

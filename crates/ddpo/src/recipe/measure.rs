@@ -71,11 +71,10 @@ pub fn measure(
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Measurement> {
-    let context = RewardContext::of(Arc::new(loaded.clone()), request.prompts.clone());
+    let context = RewardContext::of(Arc::new(loaded.base()), request.prompts.clone());
     let judges = request.rewards.iter().map(|reward| reward.open(&context)).collect::<Result<Vec<_>, _>>()?;
     let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
-    let unconditional = loaded.encode_negative(&request.negative_prompt)?;
-    let conditions = loaded.encode(&request.prompts)?;
+    let (conditions, unconditional) = loaded.encode_guided(&request.prompts, &request.negative_prompt)?;
     let encoded = EncodedPrompts::new(request.prompts.clone(), conditions, unconditional.clone())?;
     let (shape, batch_size) = (loaded.latent_shape(request.size)?, request.batch_size.max(1));
     let ids: Vec<PromptId> = (0..request.count).map(|row| PromptId((row % encoded.count()) as u64)).collect();

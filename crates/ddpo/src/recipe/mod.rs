@@ -1,5 +1,6 @@
 //! The recipe: from a checked plan to a model that has been trained, sampled or measured.
 
+mod adapter_files;
 mod assembly;
 mod classify;
 mod description;

@@ -67,9 +67,8 @@ pub fn sample(
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Sampled> {
     let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
-    let unconditional = loaded.encode_negative(&request.negative_prompt)?;
-    let prompts =
-        EncodedPrompts::new(request.prompts.clone(), loaded.encode(&request.prompts)?, unconditional.clone())?;
+    let (conditions, unconditional) = loaded.encode_guided(&request.prompts, &request.negative_prompt)?;
+    let prompts = EncodedPrompts::new(request.prompts.clone(), conditions, unconditional.clone())?;
     let shape = loaded.latent_shape(request.size)?;
     let numbers = 0..request.count as u64;
     let of_prompt = |prompt| numbers.clone().map(move |number| (SampleId(number), PromptId(prompt)));

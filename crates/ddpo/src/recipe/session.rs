@@ -1,10 +1,10 @@
 //! A training session: a run that others drive, an epoch or an evaluation at a time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ddpo_core::{Judge, Reward};
-use ddpo_models::{DiffusionPolicy, LoraFormat};
+use ddpo_core::{Judge, PredictionKind, Reward};
+use ddpo_models::{DiffusionPolicy, KohyaDetails, LoraFormat};
 use ddpo_train::{
     Broadcast, CheckpointStore, EpochRecord, EvalRecord, Event, Learner, Outcome, Record, Run, StopFlag, Tracker,
 };
@@ -306,7 +306,7 @@ fn write_product(
     plan: &RunPlan,
     loaded: &LoadedModel,
     policy: &DiffusionPolicy,
-    path: &std::path::Path,
+    path: &Path,
 ) -> Result<Product> {
     ddpo_train::fs::create_directory(path)?;
     let Some(adapter) = policy.adapter() else {
@@ -315,14 +315,23 @@ fn write_product(
         return Ok(Product::Model(directory));
     };
     let file = path.join(RunDirectory::LORA);
-    adapter.save(&file, lora_format(plan))?;
+    let format = lora_format(plan, loaded, path);
+    adapter.save(&file, &format)?;
+    // Such files lie together in one folder of the programs that read them, so they have names.
+    if let LoraFormat::Kohya(details) = &format {
+        adapter.save(&path.join(format!("{}.safetensors", details.output_name)), &format)?;
+    }
     Ok(Product::Adapter(file))
 }
 
-fn lora_format(plan: &RunPlan) -> LoraFormat {
+fn lora_format(plan: &RunPlan, loaded: &LoadedModel, path: &Path) -> LoraFormat {
     match plan.config.lora.format {
         AdapterFormat::Diffusers => LoraFormat::Diffusers,
-        AdapterFormat::Kohya => LoraFormat::Kohya,
+        AdapterFormat::Kohya => LoraFormat::Kohya(KohyaDetails {
+            output_name: RunDirectory::of_product(path).file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            base_model: plan.model.short_name(),
+            v_parameterization: loaded.pipeline().scheduler.prediction == PredictionKind::Velocity,
+        }),
     }
 }
 

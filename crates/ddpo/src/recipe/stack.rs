@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::adapter::AdapterSource;
 use crate::config::Layers;
 use crate::error::{Error, Result};
-use crate::model::checksum;
 
+use super::adapter_files::checksum;
 use super::directory::{Product, RunDirectory};
 
 /// The products that `sources` stand for, each with its strength. A run stands for the frozen adapters it was trained over, each
@@ -47,7 +47,7 @@ fn frozen_below(path: &Path) -> Result<Vec<AdapterSource>> {
 /// Fails when one cannot be read, or is a whole model.
 pub(super) fn fingerprint(frozen: &[AdapterSource]) -> Result<Option<String>> {
     let one = |(product, strength): (Product, f64)| match product {
-        Product::Adapter(path) => Ok(format!("{:08x} at {strength}", checksum(&path)?)),
+        Product::Adapter(path) => Ok(format!("{} at {strength}", checksum(&path)?)),
         Product::Model(path) => Err(Error::InvalidOption {
             key: "lora.frozen",
             found: format!("the whole model {}", path.display()),
