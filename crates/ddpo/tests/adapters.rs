@@ -201,8 +201,8 @@ fn prompts_with_weights_are_read_where_that_is_asked_for() {
     assert_ne!(values(&loaded, "(a cat:1.5)"), values(&reading, "(a cat:1.5)"));
     // The negative prompt has as many pieces as the longest prompt.
     let long = "a cat ".repeat(200);
-    let (prompts, negative) = reading.encode_guided(&[long.clone()], "").unwrap();
+    let (prompts, negative) = reading.encode_guided(std::slice::from_ref(&long), "").unwrap();
     assert_eq!(prompts.states.dims(), negative.states.dims());
-    assert!(prompts.states.dims()[1] > loaded.encode(&[long.clone()]).unwrap().states.dims()[1]);
+    assert!(prompts.states.dims()[1] > loaded.encode(std::slice::from_ref(&long)).unwrap().states.dims()[1]);
     assert_eq!((loaded.truncations([&long]).unwrap().len(), reading.truncations([&long]).unwrap().len()), (1, 0));
 }

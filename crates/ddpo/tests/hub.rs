@@ -294,7 +294,7 @@ fn an_adapter_is_fetched_with_its_settings_and_nothing_else() {
         let shown = |found: ddpo::Result<Product>| match found {
             Ok(product) => {
                 let text = product.to_string();
-                text.split_once(&format!("{COMMIT}")).unwrap().1.trim_start_matches('/').to_owned()
+                text.split_once(COMMIT).unwrap().1.trim_start_matches('/').to_owned()
             }
             Err(error) => error.to_string(),
         };
