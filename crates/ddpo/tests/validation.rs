@@ -81,6 +81,7 @@ const CHOICES: [(&str, &[&str]); 15] = [
     ("train.log-prob-reduction", &["mean", "sum"]),
     ("sample.scheduler", &["ddim", "ddpm", "euler-ancestral"]),
     ("sample.negative-prompt", &["blurry", "\"\""]),
+    ("sample.prompt-syntax", &["plain", "a1111", "b"]),
     ("advantage.kind", &["per-prompt", "batch", "group"]),
     ("rwr.per-prompt", &["true", "false"]),
     ("reward", &["jpeg-compressibility", "diversity", "{ kind = \"diffusion-classifier\", trials = 2 }"]),
