@@ -162,7 +162,7 @@ fn renamed(from: &'static str, to: &'static str) -> impl Fn(&mut Vec<Raw>) {
 fn alpha(bytes: Vec<u8>, kind: Dtype) -> impl Fn(&mut Vec<Raw>) {
     move |tensors| {
         let tensor = tensors.iter_mut().find(|tensor| tensor.0.ends_with("conv_in.alpha")).unwrap();
-        (tensor.1, tensor.2, tensor.3) = (kind, vec![bytes.len() / kind.bitsize() * 8], bytes.clone());
+        (tensor.1, tensor.2, tensor.3) = (kind, vec![bytes.len() * 8 / kind.bitsize()], bytes.clone());
     }
 }
 

@@ -72,7 +72,7 @@ const NUMBERS: [&str; 18] = [
     "checkpoint.keep",
 ];
 
-const CHOICES: [(&str, &[&str]); 15] = [
+const CHOICES: [(&str, &[&str]); 16] = [
     ("train.algorithm", &["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse"]),
     ("train.parameters", &["lora", "full"]),
     ("train.gradient-checkpointing", &["true", "false"]),
@@ -81,7 +81,7 @@ const CHOICES: [(&str, &[&str]); 15] = [
     ("train.log-prob-reduction", &["mean", "sum"]),
     ("sample.scheduler", &["ddim", "ddpm", "euler-ancestral"]),
     ("sample.negative-prompt", &["blurry", "\"\""]),
-    ("sample.prompt-syntax", &["plain", "a1111", "b"]),
+    ("sample.prompt-syntax", &["plain", "a1111"]),
     ("advantage.kind", &["per-prompt", "batch", "group"]),
     ("rwr.per-prompt", &["true", "false"]),
     ("reward", &["jpeg-compressibility", "diversity", "{ kind = \"diffusion-classifier\", trials = 2 }"]),

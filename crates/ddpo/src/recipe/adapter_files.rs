@@ -107,7 +107,7 @@ impl HubAdapter {
 
     /// The adapter in the cache, fetched where it is missing.
     pub(super) fn fetch(&self, hub: &Hub) -> Result<PathBuf> {
-        let model = HubModel { id: &self.id, revision: &self.revision, variant: None };
+        let model = HubModel { id: &self.id, revision: &self.revision, variant: None, weights: true };
         let wanted = |listing: &[String]| -> Result<Vec<String>> {
             let chosen = match &self.file {
                 None => choose(&self.id, listing)?,

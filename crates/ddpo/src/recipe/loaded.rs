@@ -224,7 +224,8 @@ impl LoadedModel {
             pipeline = match product {
                 Product::Adapter(path) => self.load_adapter(&path)?.attach(&pipeline, strength)?,
                 Product::Model(path) if place == 0 && strength == 1.0 => {
-                    Pipeline::load(&ModelFiles::Directory(path), &self.device)?
+                    let trained = Pipeline::load(&ModelFiles::Directory(path), &self.device)?;
+                    Pipeline { clip_skip: pipeline.clip_skip, ..trained }
                 }
                 Product::Model(path) => return Err(not_first(&path, strength)),
             };
