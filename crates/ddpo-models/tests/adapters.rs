@@ -132,13 +132,16 @@ type Raw = (String, Dtype, Vec<usize>, Vec<u8>);
 fn tensors(name: &str) -> Vec<Raw> {
     let bytes = std::fs::read(fixture(name)).unwrap();
     let file = SafeTensors::deserialize(&bytes).unwrap();
-    let own = |(name, view): (&str, TensorView<'_>)| (name.to_owned(), view.dtype(), view.shape().to_vec(), view.data().to_vec());
+    let own = |(name, view): (&str, TensorView<'_>)| {
+        (name.to_owned(), view.dtype(), view.shape().to_vec(), view.data().to_vec())
+    };
     file.iter().map(own).collect()
 }
 
 /// The adapter of changed tensors, with this metadata.
 fn read(tensors: &[Raw], metadata: &str) -> Result<Adapter, String> {
-    let views = tensors.iter().map(|(name, kind, shape, data)| (name, TensorView::new(*kind, shape.clone(), data).unwrap()));
+    let views =
+        tensors.iter().map(|(name, kind, shape, data)| (name, TensorView::new(*kind, shape.clone(), data).unwrap()));
     let metadata = Some([("lora_adapter_metadata".to_owned(), metadata.to_owned())].into());
     let bytes = safetensors::serialize(views, metadata).unwrap();
     Adapter::from_bytes("FILE", bytes, None, &pipeline("sd1"), &Device::default()).map_err(|error| error.to_string())
@@ -168,12 +171,27 @@ fn alpha(bytes: Vec<u8>, kind: Dtype) -> impl Fn(&mut Vec<Raw>) {
 
 #[test]
 fn other_kinds_and_other_models_are_named() {
-    refused(renamed("conv_in.lora_up.weight", "conv_in.dora_scale"), "{}", "it is a DoRA (`lora_unet_conv_in.dora_scale`)");
+    refused(
+        renamed("conv_in.lora_up.weight", "conv_in.dora_scale"),
+        "{}",
+        "it is a DoRA (`lora_unet_conv_in.dora_scale`)",
+    );
     refused(renamed("conv_in.lora_up.weight", "conv_in.hada_w1_a"), "{}", "it is a LoHa");
     refused(renamed("conv_in.lora_up.weight", "conv_in.lokr_w1"), "{}", "it is a LoKr");
     refused(renamed("conv_in.lora_up.weight", "conv_in.oft_blocks"), "{}", "it is an OFT");
-    refused(renamed("lora_te_text_model_encoder_layers_0_mlp_fc1.alpha", "lora_te2_text_model_encoder_layers_0_mlp_fc1.alpha"), "{}", "it is an adapter of Stable Diffusion XL");
-    refused(renamed("conv_in.lora_up.weight", "conv_i.lora_up.weight"), "{}", "1 tensors found that belong to no layer of the model");
+    refused(
+        renamed(
+            "lora_te_text_model_encoder_layers_0_mlp_fc1.alpha",
+            "lora_te2_text_model_encoder_layers_0_mlp_fc1.alpha",
+        ),
+        "{}",
+        "it is an adapter of Stable Diffusion XL",
+    );
+    refused(
+        renamed("conv_in.lora_up.weight", "conv_i.lora_up.weight"),
+        "{}",
+        "1 tensors found that belong to no layer of the model",
+    );
     let wide = |tensors: &mut Vec<Raw>| {
         let name = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight";
         tensors.push((name.into(), Dtype::F32, vec![1, 1024], vec![0; 4096]));
@@ -188,10 +206,18 @@ fn two_readings_of_a_file_are_refused_with_both() {
         second.0 = "unet.conv_in.lora_B.default.weight".into();
         tensors.push(second);
     };
-    refused(twice, "{}", "`lora_unet_conv_in.lora_up.weight` and `unet.conv_in.lora_B.default.weight` are the same part of one layer");
+    refused(
+        twice,
+        "{}",
+        "`lora_unet_conv_in.lora_up.weight` and `unet.conv_in.lora_B.default.weight` are the same part of one layer",
+    );
     refused(|_| {}, r#"{"unet.lora_alpha": 3}"#, "is 4 in a tensor and 3 in the settings");
     refused(|_| {}, r#"{"unet.r": 8}"#, "is 8, and its tensors have 2");
-    refused(alpha(0f32.to_le_bytes().to_vec(), Dtype::F32), "{}", "no adapter at all to diffusers, and alpha = rank to kohya's scripts");
+    refused(
+        alpha(0f32.to_le_bytes().to_vec(), Dtype::F32),
+        "{}",
+        "no adapter at all to diffusers, and alpha = rank to kohya's scripts",
+    );
     read(&tensors("kohya.safetensors"), r#"{"unet.lora_alpha": 4, "unet.r": 2}"#).unwrap();
 }
 
@@ -206,7 +232,9 @@ fn what_is_no_number_is_named() {
     };
     refused(nan, "{}", "tensor `lora_unet_conv_in.lora_down.weight` holds NaN, wanted finite numbers");
     let mut whole = tensors("kohya.safetensors");
-    for (kind, bytes) in [(Dtype::I32, 4i32.to_le_bytes().to_vec()), (Dtype::F64, 4f64.to_le_bytes().to_vec()), (Dtype::U8, vec![4])] {
+    for (kind, bytes) in
+        [(Dtype::I32, 4i32.to_le_bytes().to_vec()), (Dtype::F64, 4f64.to_le_bytes().to_vec()), (Dtype::U8, vec![4])]
+    {
         alpha(bytes, kind)(&mut whole);
         read(&whole, "{}").unwrap();
     }

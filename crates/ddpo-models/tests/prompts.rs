@@ -21,7 +21,8 @@ fn values(x: Tensor<3>) -> Vec<f32> {
 
 #[test]
 fn weighted_prompts_have_the_states_of_the_web_uis_rule() {
-    let list: serde_json::Value = serde_json::from_slice(&std::fs::read(fixtures().join("prompts.json")).unwrap()).unwrap();
+    let list: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(fixtures().join("prompts.json")).unwrap()).unwrap();
     let prompts: Vec<String> = serde_json::from_value(list["prompts"].clone()).unwrap();
     let golden = std::fs::read(fixtures().join("prompts.safetensors")).unwrap();
     let golden = SafeTensors::deserialize(&golden).unwrap();

@@ -189,7 +189,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// A folder, or a repository of the hub, without an adapter.
-    #[error("`{origin}` holds no adapter: wanted pytorch_lora_weights.safetensors, adapter_model.safetensors, or another file.safetensors")]
+    #[error(
+        "`{origin}` holds no adapter: wanted pytorch_lora_weights.safetensors, adapter_model.safetensors, or another file.safetensors"
+    )]
     NoAdapter {
         /// The folder or repository.
         origin: String,

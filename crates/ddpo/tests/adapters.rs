@@ -180,8 +180,13 @@ fn a_list_that_repeats_a_prompt_has_one_memory_for_it() {
     let run = |name: &str, values: &str| {
         let path = parent.path().join(name);
         let values = format!("prompts.values={values}");
-        let changes =
-            ["prompts.kind=list", &values, "eval.prompts=[\"dog\"]", "advantage.kind=per-prompt", "advantage.min-count=8"];
+        let changes = [
+            "prompts.kind=list",
+            &values,
+            "eval.prompts=[\"dog\"]",
+            "advantage.kind=per-prompt",
+            "advantage.min-count=8",
+        ];
         train(&plan(&model, &[], &changes), &path, false).unwrap();
         product(&path)
     };

@@ -114,7 +114,9 @@ fn measure(
 ) -> Result<Measurement> {
     let loaded = &stacks.model(loaded, is_tuned)?;
     let model = loaded.denoiser(&[])?;
-    let base = is_tuned.then(|| stacks.model(&loaded.base(), false)?.denoiser(&[]).map_err(anyhow::Error::from)).transpose()?;
+    let base = is_tuned
+        .then(|| stacks.model(&loaded.base(), false)?.denoiser(&[]).map_err(anyhow::Error::from))
+        .transpose()?;
     let bar = stage_bar(if is_tuned { "tuned" } else { "base" }, 1);
     let measurement = ddpo::measure(loaded, &*model, base.as_deref(), request, stop, &mut |done, total| {
         bar.set_length(total as u64);

@@ -191,7 +191,12 @@ mod tests {
         check("unet.mid_block.attn.to_q.lora.up.weight", UNET, "mid_block.attn.to_q", Part::Up);
         check("base_model.model.a.to_k.lora_B.weight", None, "a.to_k", Part::Up);
         check("lora_unet_mid_block_to_q.alpha", UNET, "mid_block_to_q", Part::Alpha);
-        check("lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight", TEXT, "text_model_encoder_layers_0_mlp_fc1", Part::Down);
+        check(
+            "lora_te_text_model_encoder_layers_0_mlp_fc1.lora_down.weight",
+            TEXT,
+            "text_model_encoder_layers_0_mlp_fc1",
+            Part::Down,
+        );
         check("lora_unet_conv_in.lora_mid.weight", UNET, "conv_in", Part::Mid);
     }
 
@@ -200,20 +205,40 @@ mod tests {
         check("mid.attn1.processor.to_q_lora.down.weight", None, "mid.attn1.to_q", Part::Down);
         check("unet.mid.attn1.processor.to_out_lora.up.weight", UNET, "mid.attn1.to_out.0", Part::Up);
         check("attn_processors.mid.attn1.processor.to_v_lora.up.weight", None, "mid.attn1.to_v", Part::Up);
-        check("text_encoder.text_model.layers.0.self_attn.to_out_lora.up.weight", TEXT, "text_model.layers.0.self_attn.out_proj", Part::Up);
-        check("text_encoder.text_model.layers.0.mlp.fc1.lora_linear_layer.down.weight", TEXT, "text_model.layers.0.mlp.fc1", Part::Down);
+        check(
+            "text_encoder.text_model.layers.0.self_attn.to_out_lora.up.weight",
+            TEXT,
+            "text_model.layers.0.self_attn.out_proj",
+            Part::Up,
+        );
+        check(
+            "text_encoder.text_model.layers.0.mlp.fc1.lora_linear_layer.down.weight",
+            TEXT,
+            "text_model.layers.0.mlp.fc1",
+            Part::Down,
+        );
     }
 
     #[test]
     fn an_adapter_of_peft_may_have_a_name() {
-        for (name, adapter) in [("a.lora_A.weight", None), ("a.lora_A.default.weight", Some("default")), ("a.lora_B.style_1.weight", Some("style_1"))] {
+        for (name, adapter) in [
+            ("a.lora_A.weight", None),
+            ("a.lora_A.default.weight", Some("default")),
+            ("a.lora_B.style_1.weight", Some("style_1")),
+        ] {
             assert_eq!(split(name).unwrap().adapter, adapter, "{name}");
         }
     }
 
     #[test]
     fn other_tensors_are_none_of_a_lora() {
-        for name in ["unet.mid_block.attn.to_q.weight", "a.lora_A.bias", "a.lora_A.x.y.weight", "a.hada_w1_a", "a.to_q_lora.mid.weight"] {
+        for name in [
+            "unet.mid_block.attn.to_q.weight",
+            "a.lora_A.bias",
+            "a.lora_A.x.y.weight",
+            "a.hada_w1_a",
+            "a.to_q_lora.mid.weight",
+        ] {
             assert_eq!(split(name), None, "{name}");
         }
         for (name, kind) in [
@@ -222,7 +247,10 @@ mod tests {
             ("lora_unet_a.hada_t1", "a LoHa"),
             ("base_model.model.a.lokr_w1", "a LoKr"),
             ("lora_te2_text_model.lora_up.weight", "an adapter of Stable Diffusion XL"),
-            ("transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight", "an adapter of a diffusion transformer"),
+            (
+                "transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight",
+                "an adapter of a diffusion transformer",
+            ),
         ] {
             assert_eq!(other_kind(name), Some(kind), "{name}");
         }

@@ -96,7 +96,8 @@ pub(super) fn read(sources: &[Source], networks: &Networks<'_>, device: &Device)
     }
     let mut of = |wanted: Component| {
         let specs = networks.specs(wanted)?.clone();
-        let own: Vec<_> = layers.extract_if(.., |(component, _), _| *component == wanted).map(|(_, layer)| layer).collect();
+        let own: Vec<_> =
+            layers.extract_if(.., |(component, _), _| *component == wanted).map(|(_, layer)| layer).collect();
         (!own.is_empty()).then_some(Lora { specs, layers: own })
     };
     Ok(Adapter { unet: of(Component::Unet), text_encoder: of(Component::TextEncoder) })
@@ -117,7 +118,8 @@ fn assign(file: &TensorFile, networks: &Networks<'_>) -> Result<BTreeMap<(Compon
             continue;
         };
         if let Some(other) = layers.entry(place).or_default().insert(part, tensor.to_owned()) {
-            let reason = format!("`{other}` and `{tensor}` are the same part of one layer, wanted one adapter in a file");
+            let reason =
+                format!("`{other}` and `{tensor}` are the same part of one layer, wanted one adapter in a file");
             return Err(damaged(file, reason));
         }
     }
@@ -131,9 +133,7 @@ fn assign(file: &TensorFile, networks: &Networks<'_>) -> Result<BTreeMap<(Compon
 fn find(name: &Name<'_>, known: &BTreeMap<(Component, String), ParamId>) -> Option<(Component, ParamId)> {
     let either = [Component::Unet, Component::TextEncoder];
     let components = either.into_iter().filter(|component| name.component.is_none_or(|named| named == *component));
-    components.into_iter().find_map(|component| {
-        Some((component, *known.get(&(component, name.layer.clone()))?))
-    })
+    components.into_iter().find_map(|component| Some((component, *known.get(&(component, name.layer.clone()))?)))
 }
 
 /// Why a file with tensors of no layer is refused.
@@ -159,8 +159,10 @@ fn is_of_text(name: &Name<'_>) -> bool {
 
 /// Refuses an adapter of a model whose texts are of another width, before any of its layers is missed.
 fn check_text_width(file: &TensorFile, tensor: &str, name: &Name<'_>, networks: &Networks<'_>) -> Result<()> {
-    let reads_text = ["attn2.to_k", "attn2.to_v", "attn2_to_k", "attn2_to_v"].iter().any(|end| name.layer.ends_with(end));
-    let own = networks.unet.iter().find(|spec| spec.name.ends_with("attn2.to_k.weight")).map(|spec| spec.shape.as_slice());
+    let reads_text =
+        ["attn2.to_k", "attn2.to_v", "attn2_to_k", "attn2_to_v"].iter().any(|end| name.layer.ends_with(end));
+    let own =
+        networks.unet.iter().find(|spec| spec.name.ends_with("attn2.to_k.weight")).map(|spec| spec.shape.as_slice());
     let (Some([_, wanted, ..]), [_, found, ..]) = (own, file.shape(tensor)?) else { return Ok(()) };
     if !reads_text || name.part != Part::Down || found == wanted {
         return Ok(());
@@ -172,7 +174,8 @@ fn check_text_width(file: &TensorFile, tensor: &str, name: &Name<'_>, networks: 
         _ => "",
     };
     let (its, ours) = (model(*found), model(*wanted));
-    let reason = format!("it was made for texts of width {found}{its} (`{tensor}`); this model's are of width {wanted}{ours}");
+    let reason =
+        format!("it was made for texts of width {found}{its} (`{tensor}`); this model's are of width {wanted}{ours}");
     Err(damaged(file, reason))
 }
 

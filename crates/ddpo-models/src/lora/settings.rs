@@ -76,8 +76,7 @@ impl Settings {
     ///
     /// If the settings have another rank for the layer.
     pub(super) fn alpha(&self, module: &str, rank: usize) -> Result<f64> {
-        let of =
-            |pattern: &[(String, f64)]| pattern.iter().find(|(end, _)| ends(module, end)).map(|(_, value)| *value);
+        let of = |pattern: &[(String, f64)]| pattern.iter().find(|(end, _)| ends(module, end)).map(|(_, value)| *value);
         let named = of(&self.ranks).map(|rank| rank as usize).or(self.rank);
         if let Some(named) = named.filter(|named| *named != rank) {
             let reason = format!("the rank of `{module}` is {named}, and its tensors have {rank}");
@@ -132,7 +131,11 @@ impl Taken<'_> {
         let one = |(key, value): (String, Value)| {
             let inner = key.strip_prefix('^').unwrap_or(&key).trim_end_matches('$');
             if inner.is_empty() || !inner.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c)) {
-                return Err(self.refuse(field, &Value::String(key), "names of layers, and no other regular expressions"));
+                return Err(self.refuse(
+                    field,
+                    &Value::String(key),
+                    "names of layers, and no other regular expressions",
+                ));
             }
             let value = self.finite(field, &value)?;
             Ok((key, value))

@@ -141,10 +141,8 @@ impl Layer {
             let values = ParamSpec::linear(&name, shape).to_file_order(&read_back(&name, value)?);
             Ok((name, shape.iter().chain(axes).copied().collect(), values))
         };
-        let mut tensors = vec![
-            factor(down, [self.rank, inputs], self.down.clone())?,
-            factor(up, [outputs, self.rank], second)?,
-        ];
+        let mut tensors =
+            vec![factor(down, [self.rank, inputs], self.down.clone())?, factor(up, [outputs, self.rank], second)?];
         if matches!(format, LoraFormat::Kohya(_)) {
             tensors.push((format!("{}.alpha", kohya(Component::Unet, layer)), vec![], vec![self.alpha as f32]));
         }

@@ -28,7 +28,8 @@ struct Open {
 ///
 /// What the web UI means something else by: `[a:b:0.5]`, `[a|b]`, `a AND b`, `<lora:a:1>`; and a weight that is no number.
 pub fn parse_weights(prompt: &str) -> Result<Vec<PromptPart>> {
-    let refuse = |found: &str, wanted: &str| Err(Error::input("read a prompt with weights", "the prompt", found, wanted));
+    let refuse =
+        |found: &str, wanted: &str| Err(Error::input("read a prompt with weights", "the prompt", found, wanted));
     if prompt.split_whitespace().any(|word| word == "AND") {
         return refuse(prompt, "no `AND`: prompts that are composed are not implemented");
     }
@@ -136,7 +137,9 @@ fn merged(parts: Vec<PromptPart>) -> Vec<PromptPart> {
     let mut merged: Vec<PromptPart> = Vec::new();
     for part in parts {
         match (merged.last_mut(), part) {
-            (Some(PromptPart::Text(text, weight)), PromptPart::Text(more, other)) if *weight == other => text.push_str(&more),
+            (Some(PromptPart::Text(text, weight)), PromptPart::Text(more, other)) if *weight == other => {
+                text.push_str(&more)
+            }
             (_, part) => merged.push(part),
         }
     }
@@ -150,10 +153,13 @@ mod tests {
     #[track_caller]
     fn check(prompt: &str, expected: &[(&str, f64)]) {
         let parts = parse_weights(prompt).unwrap();
-        let shown: Vec<(&str, f64)> = parts.iter().map(|part| match part {
-            PromptPart::Text(text, weight) => (text.as_str(), *weight),
-            PromptPart::Break => ("BREAK", -1.0),
-        }).collect();
+        let shown: Vec<(&str, f64)> = parts
+            .iter()
+            .map(|part| match part {
+                PromptPart::Text(text, weight) => (text.as_str(), *weight),
+                PromptPart::Break => ("BREAK", -1.0),
+            })
+            .collect();
         assert_eq!(shown.len(), expected.len(), "{shown:?}");
         for ((text, weight), (wanted, at)) in shown.iter().zip(expected) {
             assert!(text == wanted && (weight - at).abs() < 1e-9, "{shown:?}");
@@ -168,17 +174,20 @@ mod tests {
         check("(unbalanced", &[("unbalanced", 1.1)]);
         check(r"\(literal\]", &[("(literal]", 1.0)]);
         check("(unnecessary)(parens)", &[("unnecessaryparens", 1.1)]);
-        check("a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).", &[
-            ("a ", 1.0),
-            ("house", 1.3 * STEP * STEP),
-            (" ", STEP),
-            ("on", 1.0),
-            (" a ", STEP),
-            ("hill", 0.55),
-            (", sun, ", STEP),
-            ("sky", STEP * STEP * STEP * STEP),
-            (".", STEP),
-        ]);
+        check(
+            "a (((house:1.3)) [on] a (hill:0.5), sun, (((sky))).",
+            &[
+                ("a ", 1.0),
+                ("house", 1.3 * STEP * STEP),
+                (" ", STEP),
+                ("on", 1.0),
+                (" a ", STEP),
+                ("hill", 0.55),
+                (", sun, ", STEP),
+                ("sky", STEP * STEP * STEP * STEP),
+                (".", STEP),
+            ],
+        );
     }
 
     #[test]

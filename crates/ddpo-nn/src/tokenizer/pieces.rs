@@ -84,7 +84,8 @@ impl Filling<'_> {
     fn finish_piece(&mut self) {
         let Tokenizer { start, end, pad, max_length, .. } = *self.tokenizer;
         let (ids, weights): (Vec<u32>, Vec<f32>) = self.tokens.drain(..).unzip();
-        let mut piece = PromptPiece { ids: [vec![start], ids, vec![end]].concat(), weights: [vec![1.0], weights].concat() };
+        let mut piece =
+            PromptPiece { ids: [vec![start], ids, vec![end]].concat(), weights: [vec![1.0], weights].concat() };
         piece.ids.resize(max_length, pad);
         piece.weights.resize(max_length, 1.0);
         self.pieces.push(piece);

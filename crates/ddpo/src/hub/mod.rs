@@ -64,8 +64,7 @@ impl Hub {
         choose: &dyn Fn(&[String]) -> Result<Vec<String>>,
         on_event: &mut dyn FnMut(HubEvent<'_>),
     ) -> Result<(PathBuf, Vec<String>)> {
-        let choose =
-            |listing: &[String]| Ok(RequiredFiles { files: choose(listing)?, ..RequiredFiles::default() });
+        let choose = |listing: &[String]| Ok(RequiredFiles { files: choose(listing)?, ..RequiredFiles::default() });
         self.get(model, &choose, on_event)
     }
 

@@ -25,7 +25,8 @@ pub(super) enum Layout {
 
 /// Endings of files that are none of these layouts, though they may hold prompts.
 const OTHERS: [&str; 16] = [
-    "json", "parquet", "arrow", "yaml", "yml", "toml", "xml", "html", "xlsx", "xls", "ods", "py", "zip", "gz", "zst", "pkl",
+    "json", "parquet", "arrow", "yaml", "yml", "toml", "xml", "html", "xlsx", "xls", "ods", "py", "zip", "gz", "zst",
+    "pkl",
 ];
 
 impl Layout {
@@ -99,7 +100,8 @@ pub(super) fn table(path: &Path, text: &str, separator: char) -> Result<Vec<(usi
     let prompt = |(number, row): (usize, Vec<String>)| match row.get(column) {
         Some(prompt) if row.len() == header.len() => Ok((number, prompt.trim().to_owned())),
         _ => {
-            let reason = format!("row {} below the header has {} values, wanted {}", number + 1, row.len(), header.len());
+            let reason =
+                format!("row {} below the header has {} values, wanted {}", number + 1, row.len(), header.len());
             Err(refuse(path, &reason))
         }
     };
@@ -176,7 +178,11 @@ mod tests {
 
     #[test]
     fn objects_have_their_prompts() {
-        check("p.jsonl", "{\"tag\": \"x\", \"prompt\": \"a red cat \"}\r\n\n{\"prompt\": \"a \\\"b\\\"\"}", &["a red cat", "a \"b\""]);
+        check(
+            "p.jsonl",
+            "{\"tag\": \"x\", \"prompt\": \"a red cat \"}\r\n\n{\"prompt\": \"a \\\"b\\\"\"}",
+            &["a red cat", "a \"b\""],
+        );
         refused("p.jsonl", "{\"prompt\": \"a\"}\n{\"text\": \"b\"}\n", "line 2: nothing found in the field `prompt`");
         refused("p.jsonl", "{\"prompt\": [1]}\n", "line 1: [1] found in the field `prompt`, a text wanted");
         refused("p.jsonl", "a cat\n", "line 1: no JSON");

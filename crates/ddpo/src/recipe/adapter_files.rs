@@ -163,7 +163,10 @@ mod tests {
 
     #[test]
     fn one_adapter_of_a_folder_is_found() {
-        check(&["README.md", "pytorch_lora_weights.safetensors", "style.safetensors"], &["pytorch_lora_weights.safetensors"]);
+        check(
+            &["README.md", "pytorch_lora_weights.safetensors", "style.safetensors"],
+            &["pytorch_lora_weights.safetensors"],
+        );
         check(&["adapter_config.json", "adapter_model.safetensors"], &["adapter_model.safetensors"]);
         check(
             &["unet/adapter_model.safetensors", "text_encoder/adapter_model.safetensors", "logs/x.safetensors"],

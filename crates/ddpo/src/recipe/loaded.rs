@@ -290,7 +290,11 @@ impl LoadedModel {
 
 fn not_an_adapter(path: &Path) -> Error {
     let found = format!("the whole model {}", path.display());
-    Error::InvalidOption { key: "lora.path", found, expected: "an adapter; of a whole model, --model takes the directory".into() }
+    Error::InvalidOption {
+        key: "lora.path",
+        found,
+        expected: "an adapter; of a whole model, --model takes the directory".into(),
+    }
 }
 
 fn not_first(path: &Path, strength: f64) -> Error {

@@ -302,12 +302,7 @@ impl Session {
 }
 
 /// Writes what a policy has become into a directory.
-fn write_product(
-    plan: &RunPlan,
-    loaded: &LoadedModel,
-    policy: &DiffusionPolicy,
-    path: &Path,
-) -> Result<Product> {
+fn write_product(plan: &RunPlan, loaded: &LoadedModel, policy: &DiffusionPolicy, path: &Path) -> Result<Product> {
     ddpo_train::fs::create_directory(path)?;
     let Some(adapter) = policy.adapter() else {
         let directory = path.join(RunDirectory::MODEL);
