@@ -17,7 +17,6 @@ tasks:
   ci [--no-tests]                run every check, cheapest first, then the README's test command
   tidy                           check the repository's own rules
   reference                      write docs/reference/{cli,config}.md and the snapshots of help and errors again
-  circles                        find files of a crate that import each other in a circle
   emoji-dataset DIR [--size N]   write the image-with-caption folder that `ddpo pretrain` reads (default size 64)
 ";
 
@@ -40,7 +39,6 @@ fn run(args: &[String]) -> Result<()> {
         "ci" => ci::run(&root()?, rest),
         "tidy" => tidy::run(&root()?),
         "reference" => reference::run(&root()?),
-        "circles" => tidy::run_circles(&root()?),
         "emoji-dataset" => emoji::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

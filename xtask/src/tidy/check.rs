@@ -9,16 +9,12 @@ use super::{circles, edges, sources};
 
 /// Prints every violation with its place, and fails if there is one.
 pub fn run(root: &Path) -> Result<()> {
-    let mut violations = edges::violations(&metadata(root)?);
-    violations.extend(texts(root)?.iter().flat_map(|(path, text)| sources::violations(path, text)));
-    report(&violations)
-}
-
-/// The same for files that import each other in a circle, but for those that a line of ARCHITECTURE.md names together.
-pub fn run_circles(root: &Path) -> Result<()> {
     let files = texts(root)?;
     let architecture = files.iter().find(|(path, _)| path == "ARCHITECTURE.md").map_or("", |(_, text)| text);
-    report(&circles::violations(&files, architecture))
+    let mut violations = edges::violations(&metadata(root)?);
+    violations.extend(files.iter().flat_map(|(path, text)| sources::violations(path, text)));
+    violations.extend(circles::violations(&files, architecture));
+    report(&violations)
 }
 
 fn report(violations: &[String]) -> Result<()> {

@@ -6,4 +6,4 @@ mod edges;
 mod modules;
 mod sources;
 
-pub use check::{run, run_circles};
+pub use check::run;

@@ -3,7 +3,6 @@
 use burn::Tensor;
 use burn::tensor::Device;
 
-use super::scored::ScoredRollout;
 use crate::error::check_count;
 use crate::rows::read;
 use crate::scheduler::{stochastic_steps, transition};
@@ -160,14 +159,6 @@ impl<const D: usize> Rollout<D> {
             log_probs: rollouts.iter().flat_map(|rollout| rollout.log_probs.iter().copied()).collect(),
             steps,
         })
-    }
-
-    /// The rewards of the chains, one each, in order.
-    ///
-    /// # Errors
-    /// [`Error::Count`] if there are more or fewer, [`Error::NonFiniteReward`] if one is NaN or infinite.
-    pub fn score(self, rewards: Vec<f32>) -> Result<ScoredRollout<D>> {
-        ScoredRollout::new(self, rewards)
     }
 
     /// The number of chains.

@@ -5,7 +5,7 @@ use burn::tensor::TensorData;
 
 use super::minibatch::Minibatch;
 use crate::error::check_count;
-use crate::{Address, Error, Noise, PromptId, Result, Rollout, StepIndex, Stream};
+use crate::{Address, Error, Noise, PromptId, Result, Rollout, ScoredRollout, StepIndex, Stream};
 
 /// One action of one chain: what a policy gradient sums over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +23,18 @@ pub struct TrainingSet<const D: usize> {
     advantages: Vec<f32>,
 }
 
-impl<const D: usize> TrainingSet<D> {
-    pub(super) fn new(rollout: Rollout<D>, advantages: Vec<f32>) -> Result<Self> {
-        check_count("make a training set", "advantages", advantages.len(), rollout.len())?;
-        Ok(Self { rollout, advantages })
+impl<const D: usize> ScoredRollout<D> {
+    /// The chains with their advantages, one each, ready for training.
+    ///
+    /// # Errors
+    /// [`Error::Count`] if there are more or fewer.
+    pub fn into_training_set(self, advantages: Vec<f32>) -> Result<TrainingSet<D>> {
+        check_count("make a training set", "advantages", advantages.len(), self.rollout.len())?;
+        Ok(TrainingSet { rollout: self.rollout, advantages })
     }
+}
 
+impl<const D: usize> TrainingSet<D> {
     /// The number of chains.
     pub fn len(&self) -> usize {
         self.rollout.len()

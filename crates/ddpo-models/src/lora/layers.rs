@@ -8,7 +8,6 @@ use ddpo_nn::{Error, Layout, ParamId, ParamSpec, Result, TensorFile, vector};
 use super::{
     adapter::Layer,
     names::{Part, readable_module},
-    read::damaged,
     settings::Settings,
 };
 
@@ -121,4 +120,9 @@ fn cp_factor(file: &TensorFile, down: &str, mid: &str, shape: [usize; 2], taps: 
 fn shape_error(file: &TensorFile, name: &str, wanted: &[usize]) -> Error {
     let found = file.shape(name).unwrap_or_default().to_vec();
     Error::TensorShape { name: file.name().to_owned(), tensor: name.to_owned(), found, wanted: wanted.to_vec() }
+}
+
+/// The refusal of a file.
+pub(super) fn damaged(file: &TensorFile, reason: String) -> Error {
+    Error::Tensors { name: file.name().to_owned(), reason }
 }

@@ -5,6 +5,7 @@ mod layers;
 mod names;
 mod read;
 mod settings;
+mod source;
 mod whole;
 mod write;
 

@@ -1,6 +1,9 @@
 //! Adapters from files, whoever wrote them: every tensor finds its layer, or the file is refused.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use burn::tensor::Device;
 use ddpo_nn::{Bytes, Error, ParamId, Result, Specs, TensorFile};
@@ -8,23 +11,16 @@ use serde_json::{Map, Value};
 
 use super::{
     Adapter, Component, Lora,
-    layers::{Found, read_layer},
+    layers::{Found, damaged, read_layer},
     names::{Name, Part, other_kind, readable_module, split},
     settings::Settings,
-    whole::open,
+    source::{Source, open},
 };
 use crate::pipeline::Pipeline;
 
 /// What is wrong with a file that is no adapter.
 const NO_ADAPTER: &str =
     "no adapter tensors found, wanted `unet.<layer>.lora_A.weight` or `lora_unet_<layer>.lora_down.weight`";
-
-/// One file of an adapter.
-pub(super) struct Source {
-    pub(super) file: TensorFile,
-    /// The content of PEFT's settings.
-    pub(super) config: Option<Vec<u8>>,
-}
 
 /// The networks whose layers an adapter may have.
 pub(super) struct Networks<'a> {
@@ -55,6 +51,36 @@ impl<'a> Networks<'a> {
             }
         }
         names
+    }
+}
+
+impl Adapter {
+    /// Reads the adapter of `pipeline` that these safetensors files hold together, in the names of diffusers, PEFT, kohya's
+    /// scripts or the attention processors of 2023. Settings are read from the files' metadata, and from PEFT's file beside them.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read or is of another kind, a tensor that belongs to no layer of the pipeline, a value that is not
+    /// finite, or a shape that does not fit.
+    pub fn load(files: &[PathBuf], pipeline: &Pipeline, device: &Device) -> Result<Self> {
+        let sources = files.iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
+        read(&sources, &Networks::of(pipeline), device)
+    }
+
+    /// Reads the content of one such file, called `name` in errors, with the content of PEFT's settings if there are any.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Adapter::load`].
+    pub fn from_bytes(
+        name: &str,
+        content: Vec<u8>,
+        config: Option<Vec<u8>>,
+        pipeline: &Pipeline,
+        device: &Device,
+    ) -> Result<Self> {
+        let source = Source { file: TensorFile::open(name, vec![Bytes::Shared(content.into())])?, config };
+        read(&[source], &Networks::of(pipeline), device)
     }
 }
 
@@ -195,8 +221,4 @@ fn settings(source: &Source, component: Component) -> Result<Option<Settings>> {
 
 fn object(name: &str, json: &[u8]) -> Result<Map<String, Value>> {
     serde_json::from_slice(json).map_err(|error| Error::Json { name: name.to_owned(), reason: error.to_string() })
-}
-
-pub(super) fn damaged(file: &TensorFile, reason: String) -> Error {
-    Error::Tensors { name: file.name().to_owned(), reason }
 }

@@ -1,15 +1,8 @@
 //! All that an adapter's files hold: layers of the UNet and of the text encoder.
 
-use std::path::{Path, PathBuf};
+use ddpo_nn::{Error, Result};
 
-use burn::tensor::Device;
-use ddpo_nn::{Bytes, Error, ModelFiles, Result, TensorFile, map};
-
-use super::{
-    Lora,
-    names::module,
-    read::{Networks, Source, read},
-};
+use super::{Lora, names::module};
 use crate::pipeline::Pipeline;
 
 /// An adapter as other programs write it: factors for layers of the UNet, convolutions among them, and of the text encoder.
@@ -24,34 +17,6 @@ impl Adapter {
     pub const PEFT_FILE: &'static str = "adapter_model.safetensors";
     /// PEFT's file of settings.
     pub const PEFT_CONFIG: &'static str = "adapter_config.json";
-
-    /// Reads the adapter of `pipeline` that these safetensors files hold together, in the names of diffusers, PEFT, kohya's
-    /// scripts or the attention processors of 2023. Settings are read from the files' metadata, and from PEFT's file beside them.
-    ///
-    /// # Errors
-    ///
-    /// A file that cannot be read or is of another kind, a tensor that belongs to no layer of the pipeline, a value that is not
-    /// finite, or a shape that does not fit.
-    pub fn load(files: &[PathBuf], pipeline: &Pipeline, device: &Device) -> Result<Self> {
-        let sources = files.iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
-        read(&sources, &Networks::of(pipeline), device)
-    }
-
-    /// Reads the content of one such file, called `name` in errors, with the content of PEFT's settings if there are any.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Adapter::load`].
-    pub fn from_bytes(
-        name: &str,
-        content: Vec<u8>,
-        config: Option<Vec<u8>>,
-        pipeline: &Pipeline,
-        device: &Device,
-    ) -> Result<Self> {
-        let source = Source { file: TensorFile::open(name, vec![Bytes::Shared(content.into())])?, config };
-        read(&[source], &Networks::of(pipeline), device)
-    }
 
     /// The pipeline with `strength` times this adapter on top of it and of the adapters that it has. Nothing of it is nothing at
     /// all: not even a zero is added.
@@ -91,24 +56,4 @@ impl Adapter {
             None => Ok(unet),
         }
     }
-}
-
-/// A file of weights, with the settings beside it if it is PEFT's.
-pub(super) fn open(path: &Path) -> Result<Source> {
-    let name = path.display().to_string();
-    if matches!(path.extension().and_then(|extension| extension.to_str()), Some("bin" | "pt" | "ckpt" | "pth")) {
-        return Err(Error::Pickle { name });
-    }
-    let file = TensorFile::open(&name, vec![map(path)?])?;
-    let is_peft = path.file_name().is_some_and(|name| name == Adapter::PEFT_FILE)
-        || file.names().iter().any(|name| name.starts_with("base_model."));
-    let beside = path.with_file_name(Adapter::PEFT_CONFIG);
-    let config = match path.parent().filter(|_| is_peft && beside.is_file()) {
-        Some(folder) => {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-            Some(ModelFiles::Directory(folder.to_owned()).text(Adapter::PEFT_CONFIG, "an adapter's settings")?)
-        }
-        None => None,
-    };
-    Ok(Source { file, config })
 }

@@ -5,8 +5,13 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::factory::ExecFactory;
 use crate::{Error, Result, files};
+
+/// The name of the kind of reward.
+pub(super) const KIND: &str = "exec";
+
+/// What is wrong without a program.
+pub(super) const MISSING: &str = "`program` is missing, expected a program, as in exec:./score.py";
 
 /// A program with its arguments, and where it runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +30,17 @@ impl CommandLine {
     /// # Errors
     /// [`Error::Options`] without a word, or with a quote that does not end.
     pub fn parse(text: &str) -> Result<Self> {
-        let invalid = |reason: String| Error::Options { kind: ExecFactory::KIND.to_owned(), reason };
+        let invalid = |reason: String| Error::Options { kind: KIND.to_owned(), reason };
         let words = shlex::split(text).ok_or_else(|| invalid(format!("a quote in `{text}` does not end")))?;
         let mut words = words.into_iter();
         let program = words.next().filter(|word| !word.is_empty());
-        let program = program.ok_or_else(|| invalid(ExecFactory::MISSING.to_owned()))?;
+        let program = program.ok_or_else(|| invalid(MISSING.to_owned()))?;
         Ok(Self { program, arguments: words.collect(), directory: None })
+    }
+
+    /// What the reward is called: as it is written in a line.
+    pub(super) fn reward_name(&self) -> String {
+        format!("{KIND}:{self}")
     }
 
     /// The process to start, not yet started.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use ddpo_core::Judge;
 use toml::Table;
 
-use super::command::CommandLine;
+use super::command::{self, CommandLine};
 use super::reward::Exec;
 use crate::options::{reward_options, within};
 use crate::{Error, OptionSpec, Result, RewardContext, RewardFactory, Shorthand, read_options};
@@ -30,14 +30,11 @@ pub struct ExecFactory;
 
 impl ExecFactory {
     /// The name of the kind.
-    pub const KIND: &'static str = "exec";
-
-    /// What is wrong without a program.
-    pub(super) const MISSING: &'static str = "`program` is missing, expected a program, as in exec:./score.py";
+    pub const KIND: &'static str = command::KIND;
 
     fn read(options: &Table) -> Result<(CommandLine, Duration)> {
         let options: ExecOptions = read_options(Self::KIND, options)?;
-        let missing = || Error::Options { kind: Self::KIND.to_owned(), reason: Self::MISSING.to_owned() };
+        let missing = || Error::Options { kind: Self::KIND.to_owned(), reason: command::MISSING.to_owned() };
         let program = options.program.filter(|program| !program.is_empty()).ok_or_else(missing)?;
         within(Self::KIND, "timeout", options.timeout, 1..=1 << 24)?;
         let command = CommandLine { program, arguments: options.args, directory: options.directory };
@@ -63,7 +60,7 @@ impl RewardFactory for ExecFactory {
     }
 
     fn check(&self, options: &Table) -> Result<String> {
-        Self::read(options).map(|(command, _)| name(&command))
+        Self::read(options).map(|(command, _)| command.reward_name())
     }
 
     /// Starts the program and asks it about one grey image, so that a run does not find out after hours of sampling.
@@ -77,11 +74,6 @@ impl RewardFactory for ExecFactory {
     fn anchor(&self, options: &mut Table, directory: &Path) {
         options.entry("directory").or_insert_with(|| directory.to_string_lossy().into_owned().into());
     }
-}
-
-/// What the reward is called: as it is written in a line.
-pub(super) fn name(command: &CommandLine) -> String {
-    format!("{}:{command}", ExecFactory::KIND)
 }
 
 /// The options that a line of shell words stands for.

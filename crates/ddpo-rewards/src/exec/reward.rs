@@ -6,7 +6,6 @@ use std::time::Duration;
 use ddpo_core::{Reward, RewardBatch, RgbImage};
 
 use super::command::CommandLine;
-use super::factory::name;
 use super::process::Process;
 use super::protocol::{answer, request};
 use crate::files::Pictures;
@@ -30,7 +29,7 @@ pub struct Exec {
 impl Exec {
     /// The reward of a command. Nothing is started before the first question.
     pub fn new(command: CommandLine) -> Self {
-        Self { name: name(&command), command, timeout: TIMEOUT, process: Mutex::new(None) }
+        Self { name: command.reward_name(), command, timeout: TIMEOUT, process: Mutex::new(None) }
     }
 
     /// Allows this much time for each batch, the first one's model loading included; ten minutes unless said.

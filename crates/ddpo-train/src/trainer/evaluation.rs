@@ -1,21 +1,12 @@
 //! The held-out evaluation: prompts and seeds that training never uses, the same every time.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
-
-use ddpo_core::{Domain, Epoch, Judge, Noise, PromptId, RgbImage, SampleId};
+use ddpo_core::{Judge, PromptId, RgbImage};
 
 use super::early_stopping::StopRule;
-use super::fork::ForkPolicy;
-use super::trainer_core::TrainerCore;
 use crate::error::Result;
-use crate::events::{Event, Progress, Samples, Stage};
-use crate::histogram::Histogram;
-use crate::observer::Observer;
 use crate::plan::check_positive;
 use crate::prompts::EncodedPrompts;
-use crate::record::{EvalRecord, Record};
-use crate::sampler::BatchSampler;
+use crate::record::EvalRecord;
 
 /// What is evaluated, and when.
 pub struct Evaluation {
@@ -40,102 +31,6 @@ pub struct Evaluation {
 /// A measure of how different pictures are from each other.
 pub type DiversityMeasure = Box<dyn Fn(&[RgbImage]) -> f64 + Send + Sync>;
 
-/// The pictures of an evaluation and the divergence of the chains they ended.
-struct Sampled {
-    images: Vec<RgbImage>,
-    kl: Vec<f64>,
-}
-
-impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
-    /// Whether the state the trainer is in is to be evaluated and has not been.
-    pub(super) fn evaluation_due(&self) -> bool {
-        let epochs = self.counters.epochs;
-        let due = |evaluation: &Evaluation| epochs.is_multiple_of(evaluation.every);
-        self.parts.evaluation.as_ref().is_some_and(due) && self.counters.evaluated <= epochs
-    }
-
-    /// Evaluates the policy as it is and records rewards, divergence, diversity and pictures.
-    ///
-    /// # Errors
-    /// Those of the parts; [`Interrupted`](crate::Error::Interrupted), after which the evaluation is still to be done.
-    pub fn evaluate(&mut self, observer: &mut Observer<'_>) -> Result<()> {
-        let Some(evaluation) = &self.parts.evaluation else { return Ok(()) };
-        let (epoch, start) = (self.counters.epochs, Instant::now());
-        let ids = evaluation.prompt_ids();
-        let sampled = self.sample_evaluation(evaluation, &ids, observer)?;
-        let prompts = evaluation.prompts.texts(&ids);
-        let mut score = |judge: &Judge| -> Result<Vec<f32>> {
-            let scores = self.scoring(judge, epoch, evaluation.batch).score(&sampled.images, &prompts, observer)?;
-            Ok(scores.rewards)
-        };
-        let rewards = score(&self.parts.reward)?;
-        let mut held_out_rewards = BTreeMap::new();
-        for judge in &evaluation.held_out {
-            held_out_rewards.insert(judge.name().to_owned(), score(judge)?);
-        }
-        let means = |(name, values): (&String, &Vec<f32>)| (name.clone(), mean(values.iter().map(|&r| f64::from(r))));
-        let record = EvalRecord {
-            epoch,
-            reward_mean: mean(rewards.iter().map(|&r| f64::from(r))),
-            held_out: held_out_rewards.iter().map(means).collect(),
-            kl_to_base: mean(sampled.kl.iter().copied()),
-            diversity: (evaluation.diversity)(&sampled.images),
-            reward_histogram: Histogram::of(&rewards),
-            improved: self.early_stopping.improved(&rewards, evaluation.prompts.count()),
-            rewards: rewards.clone(),
-            held_out_rewards,
-            eval_seconds: start.elapsed().as_secs_f64(),
-        };
-        let watched = evaluation.watched(&record);
-        let halt = self.early_stopping.judge(evaluation.stop, epoch, watched, record.kl_to_base);
-        let samples = Samples { epoch, images: &sampled.images, prompts: &prompts, rewards: &rewards };
-        observer.event(&Event::Samples(samples));
-        observer.record(&Record::Eval(record));
-        // The evaluation of a last state that comes at no multiple of `every` ends nothing: the run is over.
-        if let Some(reason) = halt.filter(|_| epoch.is_multiple_of(evaluation.every)) {
-            observer.event(&Event::Halted { epoch, reason });
-        }
-        self.counters.evaluated = epoch + 1;
-        Ok(())
-    }
-
-    fn sample_evaluation(
-        &self,
-        evaluation: &Evaluation,
-        ids: &[PromptId],
-        observer: &mut Observer<'_>,
-    ) -> Result<Sampled> {
-        let epoch = self.counters.epochs;
-        let chains: Vec<_> = (0..).map(SampleId).zip(ids.iter().copied()).collect();
-        let noise = Noise::new(evaluation.seed, Domain::Evaluation);
-        let base = || self.parts.policy.reference();
-        let sampler = BatchSampler {
-            // The same noise in every evaluation: what changes in the pictures is the policy.
-            sampling: self.sampling(&evaluation.prompts, noise, Epoch(0)),
-            model: &|| self.parts.policy.sampler(),
-            reference: Some(&base),
-            prompts: &evaluation.prompts,
-            batch: evaluation.batch,
-            lanes: &self.lanes,
-            stop: observer.stop(),
-        };
-        let mut sampled = Sampled { images: Vec::new(), kl: Vec::new() };
-        let outcome = sampler.each(
-            &chains,
-            |rollout, kl| Ok(Sampled { images: self.parts.decoder.decode(rollout.last_state())?, kl }),
-            &mut |done, total| observer.progress(Progress { stage: Stage::Evaluating, epoch, done, total }),
-            |batch| {
-                sampled.images.extend(batch.images);
-                sampled.kl.extend(batch.kl);
-                Ok(())
-            },
-        );
-        // A set flag explains any failure of the model: it is what made it refuse.
-        outcome.map_err(|error| observer.check(epoch).err().unwrap_or(error))?;
-        Ok(sampled)
-    }
-}
-
 impl Evaluation {
     /// Checks the numbers.
     ///
@@ -150,19 +45,14 @@ impl Evaluation {
     }
 
     /// The prompt of each sample.
-    fn prompt_ids(&self) -> Vec<PromptId> {
+    pub(super) fn prompt_ids(&self) -> Vec<PromptId> {
         (0..self.count).map(|i| PromptId((i % self.prompts.count()) as u64)).collect()
     }
 
     /// What says whether a state is better than another: the first reward which is not optimised, or, without one, the
     /// optimised one, here on prompts that training never uses.
-    fn watched(&self, record: &EvalRecord) -> f64 {
+    pub(super) fn watched(&self, record: &EvalRecord) -> f64 {
         let first = self.held_out.first().and_then(|reward| record.held_out.get(reward.name()));
         first.copied().unwrap_or(record.reward_mean)
     }
-}
-
-fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
-    let n = values.len() as f64;
-    values.sum::<f64>() / n
 }

@@ -2,6 +2,7 @@
 
 mod ddpo;
 mod early_stopping;
+mod evaluate;
 mod evaluation;
 mod fork;
 mod optimise;

@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 
+use super::check::{at_least_one, invalid};
 use super::choices::{AdvantageKind, Algorithm};
-use super::plan::{at_least_one, invalid};
 use super::regression::{self, RegressionPlan};
 use super::run::{RunConfig, TrainOptions};
 

@@ -1,6 +1,7 @@
 //! The configuration of a run: what a user writes ([`RunConfig`]) and what is run ([`RunPlan`]).
 
 mod algorithm;
+mod check;
 mod choices;
 mod difference;
 mod document;

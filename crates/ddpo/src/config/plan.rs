@@ -1,16 +1,15 @@
 //! A configuration that has been checked, with everything that follows from it.
 
-use std::fmt::Display;
-
 use ddpo_rewards::{RewardPlan, RewardRegistry};
 
 use crate::adapter::AdapterSource;
 use crate::device::DeviceName;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::ModelSource;
 use crate::prompts::PromptSource;
 
 use super::algorithm::{AdvantagePlan, AlgorithmPlan};
+use super::check::{at_least_one, at_most, invalid, positive, within};
 use super::choices::{Dtype, EvalPrompts, Parameters, PromptKind, SchedulerKind};
 use super::rewards::RewardTerm;
 use super::run::{EvalOptions, PromptOptions, RunConfig, SampleOptions, TrainOptions};
@@ -251,29 +250,4 @@ fn reject_stray_prompt_options(options: &PromptOptions) -> Result<()> {
             format_args!("none, or kind = \"{kind}\""),
         )),
     }
-}
-
-pub(super) fn at_least_one(key: &'static str, value: usize) -> Result<()> {
-    if value == 0 { Err(invalid(key, value, "at least 1")) } else { Ok(()) }
-}
-
-/// A bound far above any use, so that a slip of the hand is an error and not the end of the machine's memory.
-pub(super) fn at_most(key: &'static str, value: usize, most: usize) -> Result<()> {
-    if value > most { Err(invalid(key, value, format_args!("at most {most}"))) } else { Ok(()) }
-}
-
-fn positive(key: &'static str, value: f64) -> Result<()> {
-    if value > 0.0 && value.is_finite() { Ok(()) } else { Err(invalid(key, value, "a finite number above 0")) }
-}
-
-pub(super) fn within(key: &'static str, value: f64, low: f64, high: f64) -> Result<()> {
-    if (low..=high).contains(&value) {
-        return Ok(());
-    }
-    let expected = if high == f64::MAX { format!("at least {low}") } else { format!("{low} to {high}") };
-    Err(invalid(key, value, expected))
-}
-
-pub(super) fn invalid(key: &'static str, found: impl Display, expected: impl Display) -> Error {
-    Error::InvalidOption { key, found: found.to_string(), expected: expected.to_string() }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 
-use super::plan::{at_least_one, at_most, invalid, within};
+use super::check::{at_least_one, at_most, invalid, within};
 use super::run::{RunConfig, RwrOptions};
 
 /// The numbers of reward-weighted regression that follow from a configuration.

@@ -12,8 +12,8 @@ use toml::{Table, Value};
 
 use crate::error::Result;
 
+use super::check::invalid;
 use super::options::{Kind, OptionType};
-use super::plan::invalid;
 
 /// A reward as a configuration states it.
 #[derive(Clone, Debug, PartialEq)]
