@@ -207,7 +207,8 @@ fn a_run_from_start_to_report() {
         serde_json::from_slice(&std::fs::read(directory.path().join("e.json")).unwrap()).unwrap();
     // The same prompts and noise as the run's own evaluation, so the same mean.
     let metrics = std::fs::read_to_string(directory.path().join("run/metrics.jsonl")).unwrap();
-    let base: serde_json::Value = serde_json::from_str(metrics.lines().next().unwrap()).unwrap();
+    let base = metrics.lines().find(|line| line.contains("\"kind\":\"eval\"")).unwrap();
+    let base: serde_json::Value = serde_json::from_str(base).unwrap();
     let mean = json["base"]["rewards"]["jpeg-compressibility"]["mean"].as_f64().unwrap();
     assert!((mean - base["reward_mean"].as_f64().unwrap()).abs() < 1e-9);
 
@@ -360,7 +361,7 @@ fn a_run_is_called_by_its_file_or_as_asked() {
     };
     std::fs::write(directory.path().join("my.toml"), "run.epochs = 1\n").unwrap();
     named(&["my.toml"]);
-    named(&["--name", "mine", "--epochs", "1"]);
+    named(&["--name", "mine"]);
     for run in ["my-001", "mine-001"] {
         assert!(directory.path().join("runs").join(run).join("config.toml").is_file(), "{run}");
     }

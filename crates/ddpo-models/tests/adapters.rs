@@ -224,7 +224,11 @@ fn two_readings_of_a_file_are_refused_with_both() {
 #[test]
 fn what_is_no_number_is_named() {
     refused(|_| {}, "{no JSON", "the metadata `lora_adapter_metadata` of FILE");
-    refused(alpha(f32::NAN.to_le_bytes().to_vec(), Dtype::F32), "{}", "tensor `lora_unet_conv_in.alpha` is NaN");
+    refused(
+        alpha(f32::NAN.to_le_bytes().to_vec(), Dtype::F32),
+        "{}",
+        "tensor `lora_unet_conv_in.alpha` holds NaN, wanted finite numbers",
+    );
     refused(alpha(vec![0; 8], Dtype::F32), "{}", "tensor `lora_unet_conv_in.alpha` holds 2 numbers, wanted one");
     let nan = |tensors: &mut Vec<Raw>| {
         let tensor = tensors.iter_mut().find(|tensor| tensor.0.ends_with("conv_in.lora_down.weight")).unwrap();

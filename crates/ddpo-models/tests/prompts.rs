@@ -60,7 +60,7 @@ fn a_prompt_does_not_know_its_neighbours_but_for_their_length() {
     let both = pipeline.encode_weighted(&[one.clone(), other]).unwrap();
     assert_eq!(values(both.narrow(0, 0, 1)), values(pipeline.encode_weighted(&[one]).unwrap()));
     // The shorter of two ends with a piece of nothing.
-    let pair = pipeline.encode_weighted(&["cat".into(), "cat BREAK".into()]).unwrap();
+    let pair = pipeline.encode_weighted(&["cat".into(), "cat BREAK cat".into()]).unwrap();
     assert_eq!(pair.dims(), [2, 32, 16]);
     let nothing = pipeline.encode_prompts(&[String::new()]).unwrap();
     assert_eq!(values(pair.narrow(0, 0, 1).narrow(1, 16, 16)), values(nothing));

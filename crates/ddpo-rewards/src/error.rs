@@ -79,7 +79,7 @@ pub enum Error {
         weight: f32,
     },
     /// A reward answered with the wrong number of values.
-    #[error("score {wanted} images: {found} values found, {wanted} wanted")]
+    #[error("score images: number of values is {found}, wanted {wanted}")]
     Count {
         /// The number of values found.
         found: usize,

@@ -107,7 +107,7 @@ fn prompts_held_out_rewards_and_trackers_are_the_callers() {
     assert_eq!(described["reward"]["name"], "diversity");
     assert!(metrics.contains("\"jpeg-compressibility\":-"), "{metrics}");
     let config = RunDirectory::read_config(&run).unwrap();
-    for line in ["reward = \"diversity\"", "held-out = [\"jpeg-compressibility\"]", "values = [\"a cat\", \"a dog\"]"] {
+    for line in ["reward = \"diversity\"", "held-out = \"jpeg-compressibility\"", "values = [\"a cat\", \"a dog\"]"] {
         assert!(config.contains(line), "{line}");
     }
 }

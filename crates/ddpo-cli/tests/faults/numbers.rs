@@ -2,12 +2,15 @@
 
 use super::*;
 
-/// A program that answers every request with these numbers.
+/// A program that answers a request of four pictures with these numbers, and the first one, of one picture, with a number.
 #[cfg(unix)]
 fn reward(name: &str, numbers: &str) -> String {
     use std::os::unix::fs::PermissionsExt;
     let path = PLACE.path().join(name);
-    std::fs::write(&path, format!("#!/bin/sh\nwhile read -r line; do echo '{numbers}'; done\n")).unwrap();
+    let script = format!(
+        "#!/bin/sh\nwhile read -r line; do case $line in *0003.png*) echo '{numbers}';; *) echo '[0]';; esac; done\n"
+    );
+    std::fs::write(&path, script).unwrap();
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     format!("exec:{}", path.display())
 }

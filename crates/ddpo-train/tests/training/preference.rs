@@ -32,12 +32,12 @@ fn evals(records: &[Record]) -> Vec<EvalRecord> {
 #[test]
 fn preferences_between_pairs_are_learnt() {
     for sign in [1.0, -1.0] {
-        let records = run(sign, 30, Box::new(PairwisePreference { beta: 1.0 }));
+        let records = run(sign, 60, Box::new(PairwisePreference { beta: 1.0 }));
         // Before the first step the policy is the reference, and no pair has a margin.
         assert!((updates(&records)[0].loss - 2f64.ln()).abs() < 1e-6, "{:?}", updates(&records)[0]);
         let evals = evals(&records);
         let brightness = |eval: &EvalRecord| eval.held_out["mean-brightness"];
-        let rise = brightness(&evals[30]) - brightness(&evals[0]);
+        let rise = brightness(&evals[60]) - brightness(&evals[0]);
         assert!(f64::from(sign) * rise > 0.001, "{sign}: {rise}");
     }
 }

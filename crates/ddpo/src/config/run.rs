@@ -108,8 +108,8 @@ options! {
         /// Layers of the text encoder, from the last one back, that prompts do not go through: diffusers' clip_skip, and one less
         /// than the number that A1111 calls clip skip.
         clip_skip: Option<usize> = None, "none", "1";
-        /// "plain": prompts as they stand, cut off where the text encoder ends, as in diffusers. "a1111": "(word:1.2)", "[word]" and BREAK
-        /// as A1111's web UI means them, and prompts of any length.
+        /// "plain": prompts as they stand, cut off where the text encoder ends, as in diffusers. "a1111": weights in round and square
+        /// brackets such as "(word:1.2)", and BREAK, as A1111's web UI means them, and prompts of any length.
         prompt_syntax: PromptSyntax = PromptSyntax::Plain, "diffusers";
     }
 }

@@ -201,6 +201,6 @@ mod tests {
     fn what_is_no_run_is_refused() {
         let run = tempfile::tempdir().unwrap();
         let error = write_report(run.path()).unwrap_err().to_string();
-        assert!(error.ends_with("it has no metrics.jsonl, so it is not a run"), "{error}");
+        assert!(error.ends_with("is no run: it has no metrics.jsonl"), "{error}");
     }
 }

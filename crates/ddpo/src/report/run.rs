@@ -36,11 +36,9 @@ impl ReportRun {
     /// Fails when the directory holds no run, or a file cannot be read.
     pub fn read(directory: &Path) -> Result<Self> {
         let metrics = directory.join("metrics.jsonl");
-        if !metrics.is_file() {
-            return Err(Error::RunDirectory {
-                path: directory.to_owned(),
-                reason: "it has no metrics.jsonl, so it is not a run".into(),
-            });
+        let missing = || (!metrics.is_file()).then_some("it has no metrics.jsonl");
+        if let Some(reason) = crate::paths::why_no_directory(directory).or_else(missing) {
+            return Err(Error::NotARun { path: directory.to_owned(), reason });
         }
         let config = ddpo_train::fs::read_optional(&directory.join(RunDirectory::CONFIG))?.unwrap_or_default();
         let config_text = String::from_utf8_lossy(&config).into_owned();
