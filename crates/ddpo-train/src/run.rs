@@ -12,10 +12,16 @@ use crate::tracker::Broadcast;
 
 /// Something that learns in epochs and can be put back to where it was.
 ///
-/// ```text
-/// while let Some(work) = learner.position().next(epochs) {
-///     keep(learner.snapshot()?);
-///     learner.advance(work, &mut observer)?;
+/// ```
+/// use ddpo_train::{Learner, Observer, Result, Snapshot};
+///
+/// fn drive(learner: &mut impl Learner, epochs: u64, observer: &mut Observer<'_>) -> Result<Snapshot> {
+///     let mut boundary = learner.snapshot()?;
+///     while let Some(work) = learner.position().next(epochs) {
+///         learner.advance(work, observer)?;
+///         boundary = learner.snapshot()?; // what there is to go back to
+///     }
+///     Ok(boundary)
 /// }
 /// ```
 pub trait Learner {

@@ -12,8 +12,21 @@ pub type OpenModel<'a, const D: usize> = &'a (dyn Fn() -> Box<dyn Denoiser<D> + 
 
 /// How batches of chains are sampled.
 ///
-/// ```text
-/// sampler.each(chains, |rollout, divergence| decode(rollout), &mut |done, total| bar.set(done, total), |images| keep(images))?;
+/// ```
+/// use burn::tensor::Tensor;
+/// use ddpo_core::{PromptId, SampleId};
+/// use ddpo_train::{BatchSampler, Result};
+///
+/// /// What these chains arrive at, in their order.
+/// fn last_states(sampler: &BatchSampler<'_, 4>, chains: &[(SampleId, PromptId)]) -> Result<Vec<Tensor<4>>> {
+///     let mut states = Vec::new();
+///     let finish = |rollout: ddpo_core::Rollout<4>, _| Ok(rollout.last_state().clone());
+///     sampler.each(chains, finish, &mut |done, total| eprintln!("{done} of {total}"), |state| {
+///         states.push(state);
+///         Ok(())
+///     })?;
+///     Ok(states)
+/// }
 /// ```
 pub struct BatchSampler<'a, const D: usize> {
     /// How a chain is sampled.

@@ -15,9 +15,16 @@ use crate::{
 
 /// How chains are sampled: everything but which, and by which model.
 ///
-/// ```text
-/// let (rollout, divergence) = sampling.chains_with_divergence(&policy, &base, chains, &mut || bar.advance())?;
-/// let images = decode(rollout.last_state())?;
+/// ```
+/// use burn::tensor::Tensor;
+/// use ddpo_core::{Chains, Policy, Result, Sampling};
+///
+/// /// What chains of a policy arrive at, and their mean divergence from the base model in nats.
+/// fn sample(sampling: &Sampling<'_, 4>, policy: &impl Policy<4>, chains: Chains<'_>) -> Result<(Tensor<4>, f64)> {
+///     let (sampler, base) = (policy.sampler(), policy.reference());
+///     let (rollout, nats) = sampling.chains_with_divergence(&*sampler, &*base, chains, &mut || {})?;
+///     Ok((rollout.last_state().clone(), nats.iter().sum::<f64>() / nats.len() as f64))
+/// }
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Sampling<'a, const D: usize> {

@@ -41,9 +41,17 @@ pub struct Update {
 /// AdamW's state over an ordered list of parameters.
 ///
 /// # Example
-/// ```text
-/// let update = adamw.step(learning_rate, values, gradient_sum)?;
-/// policy.set_parameters(update.values)?;
+/// ```
+/// use ddpo_core::Policy;
+/// use ddpo_train::{AdamW, GradientSum, Result};
+///
+/// /// The gradient's norm.
+/// fn step(policy: &mut impl Policy<4>, adamw: &mut AdamW, gradients: GradientSum) -> Result<f64> {
+///     let values = policy.parameters().into_iter().map(|parameter| parameter.value).collect();
+///     let update = adamw.step(1e-3, values, gradients)?;
+///     policy.set_parameters(update.values)?;
+///     Ok(update.grad_norm)
+/// }
 /// ```
 #[derive(Clone, Debug)]
 pub struct AdamW {

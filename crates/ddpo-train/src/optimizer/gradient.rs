@@ -12,10 +12,18 @@ const CHUNK: usize = 1 << 15;
 
 /// The weighted sum of the gradients of several micro-steps.
 ///
-/// ```text
-/// for rows in micro_batches {
-///     let loss = mean_loss(rows);                          // a mean over `rows`
-///     sum.add(&parameters, loss.mul_scalar(rows.len()).backward(), rows.len())?;
+/// ```
+/// use burn::tensor::Tensor;
+/// use ddpo_core::Policy;
+/// use ddpo_train::{GradientSum, Result};
+///
+/// /// `losses`: the mean over the rows of each micro-batch, and how many rows it has.
+/// fn sum(policy: &impl Policy<4>, losses: Vec<(Tensor<1>, f64)>) -> Result<GradientSum> {
+///     let mut sum = GradientSum::new();
+///     for (loss, rows) in losses {
+///         sum.add(&policy.parameters(), loss.mul_scalar(rows).backward(), rows)?;
+///     }
+///     Ok(sum)
 /// }
 /// ```
 ///

@@ -19,9 +19,15 @@ use crate::events::Event;
 
 /// Something that listens to a run.
 ///
-/// ```text
-/// for tracker in &mut trackers {
-///     if let Err(error) = tracker.record(&event) { warn(error) }   // and go on
+/// ```
+/// use ddpo_train::{Event, Tracker};
+///
+/// fn tell(trackers: &mut [Box<dyn Tracker>], event: &Event<'_>) {
+///     for tracker in trackers {
+///         if let Err(error) = tracker.record(event) {
+///             eprintln!("{}: {error}", tracker.name()); // and the run goes on
+///         }
+///     }
 /// }
 /// ```
 pub trait Tracker {
