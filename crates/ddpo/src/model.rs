@@ -134,6 +134,12 @@ impl ModelSource {
         Some(HubModel { id, revision: revision.as_deref().unwrap_or(Hub::MAIN), variant, weights: true })
     }
 
+    /// The commit in the cache that a model of the hub is at.
+    pub(crate) fn commit(&self, hub: &Hub, variant: Option<&str>) -> Option<String> {
+        let snapshot = hub.cached(self.hub_model(variant)?).ok()?;
+        Some(snapshot.file_name()?.to_string_lossy().into_owned())
+    }
+
     /// A name which no other weights have: a checksum over the weight files.
     ///
     /// Files above 64 MiB count by their size and their first and last MiB, so that this takes no longer than loading.

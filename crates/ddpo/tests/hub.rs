@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ddpo::device::DeviceName;
 use ddpo::hub::{Hub, HubEvent, HubModel, HubSettings};
 use ddpo::model::ModelSource;
-use ddpo::{Error, LoadedModel, Product};
+use ddpo::{Error, Layers, LoadedModel, Product, RunPlan};
 use hub_server::{Behaviour, COMMIT, Connection, HubServer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -136,6 +136,26 @@ fn without_the_hub_there_is_the_cache() {
     std::fs::remove_file(snapshot.join("unet/diffusion_pytorch_model.safetensors")).unwrap();
     let error = offline.fetch(MODEL, &mut quiet).unwrap_err().to_string();
     assert!(error.contains("has no file `unet/diffusion_pytorch_model.safetensors`"), "{error}");
+}
+
+/// The branch may go on while a run is away; the run's own weights are in the cache, and named by their commit.
+#[test]
+fn a_plan_is_pinned_to_the_commit_it_begins_with() {
+    let place = Place::new(Behaviour::default());
+    let plan = || {
+        let mut layers = Layers::default();
+        layers.push_value("--model", "model.path", "org/tiny@main").unwrap();
+        RunPlan::new(layers.resolve().unwrap()).unwrap()
+    };
+    let mut unfetched = plan();
+    unfetched.pin_model(&place.hub());
+    assert_eq!(unfetched.config.model, plan().config.model);
+    place.hub().fetch(MODEL, &mut quiet).unwrap();
+    let mut pinned = plan();
+    pinned.pin_model(&place.hub());
+    assert_eq!(pinned.model, ModelSource::Hub { id: "org/tiny".into(), revision: Some(COMMIT.into()) });
+    let model = &pinned.config.model;
+    assert_eq!((model.path.as_str(), model.revision.as_deref()), ("org/tiny", Some(COMMIT)));
 }
 
 /// A hub that says no, is busy or does not work says nothing of what has been there before.

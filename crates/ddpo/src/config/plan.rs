@@ -5,6 +5,7 @@ use ddpo_rewards::{RewardPlan, RewardRegistry};
 use crate::adapter::AdapterSource;
 use crate::device::DeviceName;
 use crate::error::Result;
+use crate::hub::Hub;
 use crate::model::ModelSource;
 use crate::prompts::PromptSource;
 
@@ -87,6 +88,16 @@ impl RunPlan {
 }
 
 impl RunPlan {
+    /// Puts the commit that a model of the hub is at in the place of its branch, so that a run goes on with the weights that it
+    /// began with. A model that is not in the cache stays as it is.
+    pub fn pin_model(&mut self, hub: &Hub) {
+        let Some(commit) = self.model.commit(hub, self.config.model.variant.as_deref()) else { return };
+        if let ModelSource::Hub { id, revision } = &mut self.model {
+            (self.config.model.path, self.config.model.revision) = (id.clone(), Some(commit.clone()));
+            *revision = Some(commit);
+        }
+    }
+
     /// Images whose gradients make one update.
     pub fn images_per_update(&self) -> usize {
         match &self.algorithm {

@@ -13,6 +13,7 @@ use crate::config::{
     AdapterFormat, EvalPrompts, PromptKind, PromptOptions, RewardEntry, RewardList, RunPlan, document,
 };
 use crate::error::{Error, Result};
+use crate::hub::Hub;
 use crate::prompts::{PromptSource, PromptSplit};
 
 use super::directory::{Product, RunDirectory};
@@ -179,6 +180,9 @@ impl SessionBuilder {
         }
         let prompts = PromptSplit::load(&self.plan.prompts, self.plan.eval_prompts.as_ref())?;
         let loaded = self.loaded()?.with_clip_skip(self.plan.config.sample.clip_skip)?;
+        if !self.is_resumed {
+            self.plan.pin_model(&Hub::from_env());
+        }
         loaded.check(&self.plan)?;
         let rewards = self.rewards(&loaded, &prompts)?;
         let prepared = prepare(&self.plan, &loaded, &prompts, rewards)?;
