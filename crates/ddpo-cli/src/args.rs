@@ -192,7 +192,7 @@ pub struct Evaluate {
     #[arg(long, value_name = "FILE|RUN[:STRENGTH]")]
     pub lora: Vec<String>,
     /// Rewards to measure
-    #[arg(long, value_name = "R,R", help = or_run_default("Rewards to measure, separated by commas", "reward"), value_delimiter = ',', value_parser = values::rewards(), hide_possible_values = true)]
+    #[arg(long, value_name = "R,R", help = or_run_default("Rewards to measure, separated by commas; the option may be repeated", "reward"), value_parser = values::rewards(), hide_possible_values = true)]
     pub rewards: Vec<String>,
     /// What to draw
     #[arg(long, value_name = "P", help = prompts_help("A kind of prompts") + " [default: the prompts set aside for evaluation]", value_parser = values::prompts(), hide_possible_values = true)]

@@ -64,7 +64,7 @@ fn go_on(command: &Command) -> String {
 /// What a run is, for who gave something else.
 fn hint_of_run(command: &Command) -> &'static str {
     match command {
-        Command::Train(_) => "`ddpo train` without --resume starts a new run",
+        Command::Train(args) if args.resume.is_some() => "`ddpo train` without --resume starts a new run",
         Command::Sample(_) => {
             "--lora takes a safetensors file, or a directory that `ddpo train` has made; --model takes a model"
         }
@@ -122,6 +122,9 @@ fn hint_of_reward(error: &ddpo::rewards::Error) -> Option<String> {
              to the end waits for ever. For more time: --set reward.timeout=SECONDS"
         }
         Rewards::Timeout { .. } => "a program reads its requests from standard input, a line each",
+        Rewards::Answer { answer, .. } if answer.contains("np.") || answer.contains("array(") => {
+            "these are NumPy's numbers; print(json.dumps([float(score) for score in scores])) prints plain ones"
+        }
         Rewards::Answer { .. } | Rewards::Unasked { .. } => {
             "in Python: print(..., file=sys.stderr); libraries that print can be silenced by sys.stdout = sys.stderr, with the \
              answers written to sys.__stdout__"

@@ -17,11 +17,24 @@ pub fn stop_on_signal(notice: &'static str) -> Result<StopFlag> {
     let handled = flag.clone();
     ctrlc::set_handler(move || {
         if ASKED.swap(true, Ordering::Relaxed) {
-            std::process::exit(INTERRUPTED);
+            end();
         }
         handled.stop();
         eprintln!("\n{notice} (Ctrl-C again to stop at once)");
     })
     .context("cannot listen for Ctrl-C")?;
     Ok(flag)
+}
+
+/// Ends the program at the first Ctrl-C (or SIGTERM), with the reward programs that it has started.
+///
+/// May be called once in a process.
+pub fn end_on_signal() -> Result<()> {
+    ctrlc::set_handler(|| end()).context("cannot listen for Ctrl-C")
+}
+
+/// Leaves the process at once, and nothing of it behind.
+fn end() -> ! {
+    ddpo::rewards::exec::end_programs();
+    std::process::exit(INTERRUPTED)
 }

@@ -1,10 +1,20 @@
 //! The one place of this crate that touches the disk.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use ddpo_core::{RewardBatch, RgbImage};
 
 use crate::{Error, Result};
+
+/// The folders that there are.
+static FOLDERS: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+/// Removes the pictures of all requests. What cannot be removed is left to the system, whose temporary folder it is in.
+pub fn remove_all() {
+    let folders = std::mem::take(&mut *FOLDERS.lock().unwrap_or_else(PoisonError::into_inner));
+    folders.into_iter().for_each(|folder| drop(std::fs::remove_dir_all(folder)));
+}
 
 /// A folder for the pictures of one request, gone when it is dropped.
 pub struct Pictures {
@@ -18,6 +28,7 @@ impl Pictures {
     pub fn write(batch: &RewardBatch<'_>) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("ddpo-").tempdir();
         let folder = folder.map_err(|source| Error::Picture { path: std::env::temp_dir(), source: source.into() })?;
+        FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).push(folder.path().to_owned());
         let mut pictures = Self { folder, paths: Vec::with_capacity(batch.images.len()) };
         batch.images.iter().try_for_each(|image| pictures.push(image))?;
         Ok(pictures)
@@ -29,6 +40,12 @@ impl Pictures {
             .map_err(|error| Error::Picture { path: path.clone(), source: error.into() })?;
         self.paths.push(path);
         Ok(())
+    }
+}
+
+impl Drop for Pictures {
+    fn drop(&mut self) {
+        FOLDERS.lock().unwrap_or_else(PoisonError::into_inner).retain(|folder| folder != self.folder.path());
     }
 }
 

@@ -70,13 +70,29 @@ fn override_config(config: &mut RunConfig, args: &Evaluate) {
     }
 }
 
+/// The rewards of a list. A comma behind which there is no reward belongs to the command of a program, as in
+/// `exec:./score.py --weights 0.5,0.5`.
+fn split_rewards(list: &str) -> Vec<String> {
+    let registry = ddpo::RewardRegistry::default();
+    let is_reward = |text: &str| text.starts_with("exec:") || registry.factories().any(|kind| kind.kind() == text);
+    let mut names: Vec<String> = Vec::new();
+    for part in list.split(',') {
+        match names.last_mut().filter(|last| last.starts_with("exec:") && !is_reward(part.trim())) {
+            Some(command) => *command += &format!(",{part}"),
+            None => names.push(part.trim().to_owned()),
+        }
+    }
+    names
+}
+
 fn request(args: &Evaluate, config: &RunConfig) -> Result<MeasureRequest> {
     let plan = RunPlan::new(config.clone())?;
     let prompts = match &args.prompts {
         None => PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?.evaluation,
         Some(name) => source(name)?.load()?,
     };
-    let rewards = match args.rewards.as_slice() {
+    let names: Vec<String> = args.rewards.iter().flat_map(|list| split_rewards(list)).collect();
+    let rewards = match names.as_slice() {
         [] => plan.reward.iter().map(|term| term.reward.clone()).chain(plan.held_out.clone()).collect(),
         names => names.iter().map(|name| ddpo::reward::named(name)).collect::<ddpo::Result<_>>()?,
     };
@@ -177,4 +193,20 @@ fn measurement_json(measurement: &Measurement) -> Value {
         "kl_to_base": measurement.kl_to_base,
         "diversity": measurement.diversity,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commas_of_a_command_are_its_own() {
+        for (list, wanted) in [
+            ("jpeg-compressibility, diversity", vec!["jpeg-compressibility", "diversity"]),
+            ("exec:./a.py --weights 0.5,0.5", vec!["exec:./a.py --weights 0.5,0.5"]),
+            ("exec:./a.py 1,2,diversity,exec:./b.py", vec!["exec:./a.py 1,2", "diversity", "exec:./b.py"]),
+        ] {
+            assert_eq!(split_rewards(list), wanted, "{list}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use ddpo::score;
 use serde_json::{Map, Value};
 
 use crate::args::Score;
+use crate::interrupt::end_on_signal;
 
 /// Prints one line an image.
 pub fn run(args: &Score) -> Result<()> {
@@ -15,6 +16,7 @@ pub fn run(args: &Score) -> Result<()> {
     let images = pictures.iter().map(|picture| read_image(&picture.path)).collect::<ddpo::Result<Vec<_>>>()?;
     let prompts: Vec<String> = pictures.iter().map(|picture| picture.prompt.clone().unwrap_or_default()).collect();
     let image = |picture: &NamedPicture| ("image".to_owned(), Value::from(picture.path.display().to_string()));
+    end_on_signal()?;
     let mut rows: Vec<Map<String, Value>> = pictures.iter().map(|picture| Map::from_iter([image(picture)])).collect();
     for reward in &rewards {
         let values = score(reward, &images, &prompts)?;

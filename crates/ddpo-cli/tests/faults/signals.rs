@@ -93,7 +93,7 @@ fn a_directory_that_is_deleted_is_made_again_for_the_product() {
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     // The adapter and checkpoints are there; what was recorded before is not, and no report can be made.
-    assert!(text.contains("it has no metrics.jsonl, so it is not a run"), "{text}");
+    assert!(text.contains("is no run: it has no metrics.jsonl"), "{text}");
     assert_eq!(output.status.code(), Some(1));
     assert!(run.join("pytorch_lora_weights.safetensors").exists() && run.join("checkpoints/epoch_0040").exists());
     goes_on(&PLACE.path().join("elsewhere"));

@@ -32,3 +32,10 @@ pub(crate) use factory::ExecFactory;
 pub use factory::ExecOptions;
 pub use protocol::answer;
 pub use reward::Exec;
+
+/// Ends all programs that run and removes the pictures that they were asked about: for whoever is about to leave the process
+/// without dropping anything, as on a signal.
+pub fn end_programs() {
+    process::kill_all();
+    crate::files::remove_all();
+}

@@ -3,11 +3,21 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::command::CommandLine;
 use crate::{Error, Result};
+
+/// The process numbers of the programs that run.
+static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+
+/// Ends the programs that run, with all that they have started.
+pub fn kill_all() {
+    let running = std::mem::take(&mut *RUNNING.lock().unwrap_or_else(PoisonError::into_inner));
+    running.into_iter().for_each(kill_group);
+}
 
 /// A child process that answers lines with lines. It is killed when dropped.
 pub struct Process {
@@ -36,6 +46,7 @@ impl Process {
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(command.failed(std::io::ErrorKind::BrokenPipe.into()));
         };
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(child.id());
         let (events, received) = channel();
         read_lines(output, events.clone());
         Ok(Self { program: command.to_string(), child, requests: write_requests(input, events), events: received })
@@ -94,21 +105,24 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         // The program may have ended already, and nothing can be done about one that cannot be killed.
-        kill_group(&self.child);
+        kill_group(self.child.id());
         let _ = self.child.kill();
         let _ = self.child.wait();
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).retain(|id| *id != self.child.id());
     }
 }
 
 /// Ends what the program started as well: a wrapper script's model would otherwise live on with its memory.
 #[cfg(unix)]
-fn kill_group(child: &Child) {
+fn kill_group(id: u32) {
     use rustix::process::{Pid, Signal, kill_process_group};
-    let _ = kill_process_group(Pid::from_child(child), Signal::KILL);
+    if let Some(group) = i32::try_from(id).ok().and_then(Pid::from_raw) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
 }
 
 #[cfg(not(unix))]
-fn kill_group(_: &Child) {}
+fn kill_group(_: u32) {}
 
 /// Keeps Ctrl-C on the terminal from ending the program, since the run decides when it has asked for the last time, and
 /// lets [`Process`] end it together with its children.
