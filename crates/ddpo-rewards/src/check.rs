@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn good_answers_pass_and_bad_ones_name_the_sample() {
         check(&[1.0, -2.0], 2, "[1.0, -2.0]");
-        check(&[1.0], 2, "score images: number of values is 1, wanted 2");
+        check(&[1.0], 2, "score images: 1 values found, 2 wanted");
         check(
             &[1.0, f32::NAN],
             2,

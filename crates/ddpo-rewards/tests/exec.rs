@@ -59,7 +59,7 @@ fn the_request_names_pictures_that_exist_and_prompts() {
 #[test]
 fn bad_answers_are_named() {
     check("read line; echo '[NaN, 1]'", "score sample 0 (prompt `cat`): NaN found, a finite number wanted");
-    check("read line; echo '[1]'", "score images: number of values is 1, wanted 2");
+    check("read line; echo '[1]'", "score images: 1 values found, 2 wanted");
     check(
         "read line; echo 'Loading model…'",
         "ask the reward program `sh reward.sh`: `Loading model…` found on its standard output, a JSON list of 2 numbers \
