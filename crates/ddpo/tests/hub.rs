@@ -150,7 +150,10 @@ fn a_plan_is_pinned_to_the_commit_it_begins_with() {
     let mut unfetched = plan();
     unfetched.pin_model(&place.hub());
     assert_eq!(unfetched.config.model, plan().config.model);
-    place.hub().fetch(MODEL, &mut quiet).unwrap();
+    let snapshot = place.hub().fetch(MODEL, &mut quiet).unwrap();
+    place.server.requests();
+    assert_eq!(place.hub().fetch(HubModel { revision: COMMIT, ..MODEL }, &mut quiet).unwrap(), snapshot);
+    assert!(place.server.requests().is_empty(), "a commit that is in the cache was asked for");
     let mut pinned = plan();
     pinned.pin_model(&place.hub());
     assert_eq!(pinned.model, ModelSource::Hub { id: "org/tiny".into(), revision: Some(COMMIT.into()) });

@@ -49,6 +49,12 @@ impl Hub {
     ///
     /// Fails when the hub refuses, when it is offline and the cache lacks a file, and when a file cannot be written.
     pub fn fetch(&self, model: HubModel<'_>, on_event: &mut dyn FnMut(HubEvent<'_>)) -> Result<PathBuf> {
+        // A commit never changes, so that nobody needs to be asked about one that is here.
+        if is_commit(model.revision)
+            && let Ok(directory) = self.cached(model)
+        {
+            return Ok(directory);
+        }
         Ok(self.get(model, &|listing| Ok(required(listing, model)?), on_event)?.0)
     }
 
@@ -135,6 +141,11 @@ impl Hub {
 
 fn required(listing: &[String], model: HubModel<'_>) -> ddpo_nn::Result<RequiredFiles> {
     if model.weights { required_files(listing, model.variant) } else { required_configuration(listing) }
+}
+
+/// Whether a revision is no branch and no tag but the checksum of a commit.
+fn is_commit(revision: &str) -> bool {
+    revision.len() == 40 && revision.chars().all(|c| c.is_ascii_hexdigit())
 }
 
 /// The files that the indices among `required` list.
