@@ -39,7 +39,7 @@ pub fn run(args: &Evaluate) -> Result<()> {
         .with_clip_skip(config.sample.clip_skip)?
         .reading(syntax);
     let stacks = Stacks::new(args, &config)?;
-    let stop = stop_on_signal("stopping after this batch")?;
+    let stop = stop_on_signal("stopping at the next step")?;
     let base = measure(&loaded, &stacks, false, &request, &stop)?;
     let tuned = stacks.is_pair().then(|| measure(&loaded, &stacks, true, &request, &stop)).transpose()?;
     print_table(&request, &base, tuned.as_ref());

@@ -41,7 +41,7 @@ pub fn run(args: &Sample) -> Result<()> {
         .adapted(&adapters)?;
     let denoiser = loaded.denoiser(&[])?;
     warn_of_truncations(&loaded, request.prompts.iter().chain([&request.negative_prompt]))?;
-    let stop = stop_on_signal("stopping after this batch")?;
+    let stop = stop_on_signal("stopping at the next step")?;
     let bar = stage_bar("sampling", 1);
     let sampled = ddpo::sample(&loaded, &*denoiser, &request, &stop, &mut |done, total| {
         bar.set_length(total as u64);
