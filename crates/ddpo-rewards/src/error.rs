@@ -141,7 +141,11 @@ pub enum Error {
         status: ExitStatus,
     },
     /// A program did not answer in time, and was stopped.
-    #[error("ask the reward program `{program}`: {} within {seconds} s, it was stopped", if *written { "no answer" } else { "the request was not read" })]
+    #[error(
+        "ask the reward program `{program}`: {} within {seconds} s, it was stopped{}",
+        if *written { "no answer" } else { "the request was not read" },
+        skipped.as_ref().map(|line| format!("; the last line on its standard output, `{line}`, is no answer")).unwrap_or_default()
+    )]
     Timeout {
         /// The program, with its arguments.
         program: String,
@@ -149,10 +153,12 @@ pub enum Error {
         seconds: u64,
         /// Whether the whole request went into the pipe, and so was an answer that was waited for.
         written: bool,
+        /// What it printed last that is no answer.
+        skipped: Option<String>,
     },
     /// A program's answer is not what the protocol says.
     #[error(
-        "ask the reward program `{program}`: `{answer}` found on its standard output, a JSON list of {wanted} numbers wanted and nothing else (messages belong on standard error)"
+        "ask the reward program `{program}`: `{answer}` found, a JSON list of {wanted} numbers wanted, or an object with them as `scores`"
     )]
     Answer {
         /// The program, with its arguments.
@@ -162,15 +168,45 @@ pub enum Error {
         /// How many numbers were wanted.
         wanted: usize,
     },
-    /// A program printed a second line after its answer.
+    /// A program answered before it was asked.
     #[error(
-        "ask the reward program `{program}`: `{line}` found on its standard output before it was asked, one line an answer wanted (messages belong on standard error)"
+        "ask the reward program `{program}`: the answer `{line}` found before it was asked, one answer a request wanted"
     )]
     Unasked {
         /// The program, with its arguments.
         program: String,
         /// What it printed.
         line: String,
+    },
+    /// A program answered another request than the one that it was asked.
+    #[error(
+        "ask the reward program `{program}`: an answer to request {found} found, to request {wanted} wanted (`id` of both)"
+    )]
+    WrongRequest {
+        /// The program, with its arguments.
+        program: String,
+        /// The request that was answered.
+        found: u64,
+        /// The request that was asked.
+        wanted: u64,
+    },
+    /// A program says that it could not score.
+    #[error("ask the reward program `{program}`: it says `{message}`")]
+    Refused {
+        /// The program, with its arguments.
+        program: String,
+        /// Its own words.
+        message: String,
+    },
+    /// A program answers in a version of the protocol that is not spoken here.
+    #[error(
+        "ask the reward program `{program}`: an answer of version {version} of the protocol found, version 2 or 1 wanted, which docs/reference/rewards.md describes"
+    )]
+    ProtocolVersion {
+        /// The program, with its arguments.
+        program: String,
+        /// The version it names.
+        version: String,
     },
     /// Talking to a program failed.
     #[error("talk to the reward program `{program}`")]

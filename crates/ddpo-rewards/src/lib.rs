@@ -12,6 +12,7 @@
 
 pub mod exec;
 pub mod jpeg;
+pub mod protocol;
 
 mod check;
 mod diversity;

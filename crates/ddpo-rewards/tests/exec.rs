@@ -60,11 +60,60 @@ fn the_request_names_pictures_that_exist_and_prompts() {
 fn bad_answers_are_named() {
     check("read line; echo '[NaN, 1]'", "score sample 0 (prompt `cat`): NaN found, a finite number wanted");
     check("read line; echo '[1]'", "score images: 1 values found, 2 wanted");
+    for answer in ["0.5", "[0.5 0.25]", "[[1], [2]]", r#"{"id": 0, "scores": 1}"#] {
+        let expect = format!(
+            "ask the reward program `sh reward.sh`: `{answer}` found, a JSON list of 2 numbers wanted, or an object with \
+             them as `scores`"
+        );
+        check(&format!("read line; echo '{answer}'; sleep 30"), &expect);
+    }
+}
+
+#[test]
+fn what_is_no_answer_is_passed_over() {
     check(
-        "read line; echo 'Loading model…'",
-        "ask the reward program `sh reward.sh`: `Loading model…` found on its standard output, a JSON list of 2 numbers \
-         wanted and nothing else (messages belong on standard error)",
+        "echo 'Loading model…'; while read line; do echo; echo '[INFO] asked'; echo '[1, 2]'; done",
+        "[1.0, 2.0] [1.0, 2.0]",
     );
+    let answer = ask("read line; echo 'Loading model…'; echo; sleep 30", Duration::from_secs(1));
+    assert_eq!(
+        answer,
+        "ask the reward program `sh reward.sh`: no answer within 1 s, it was stopped; the last line on its standard output, \
+         `Loading model…`, is no answer"
+    );
+}
+
+#[test]
+fn an_answer_of_version_2_belongs_to_its_request() {
+    let of = |id: &str, answer: &str| {
+        let id = format!("id=$(echo \"$line\" | sed 's/.*\"id\":\\([0-9]*\\).*/\\1/'); id=$((id{id}));");
+        format!("while read line; do {id} echo \"{{\\\"protocol\\\": 2, \\\"id\\\": $id, {answer}}}\"; done")
+    };
+    check(&of("", "\\\"scores\\\": [$id, 0.5]"), "[0.0, 0.5] [1.0, 0.5]");
+    check(
+        &of("+1", "\\\"scores\\\": [1, 2]"),
+        "ask the reward program `sh reward.sh`: an answer to request 1 found, to request 0 wanted (`id` of both)",
+    );
+    check(&of("", "\\\"error\\\": \\\"no face\\\""), "ask the reward program `sh reward.sh`: it says `no face`");
+    check(
+        r#"read line; echo '{"protocol": 3, "values": [1, 2]}'"#,
+        "ask the reward program `sh reward.sh`: an answer of version 3 of the protocol found, version 2 or 1 wanted, which \
+         docs/reference/rewards.md describes",
+    );
+}
+
+#[test]
+fn whoever_asks_meanwhile_is_answered_by_another_process() {
+    let folder = tempfile::tempdir().unwrap();
+    // Each waits until the other one runs: a process that was asked twice would wait for ever.
+    let script =
+        "while read line; do echo x >> asked; while [ $(wc -l < asked) -lt 2 ]; do sleep 0.05; done; echo '[1]'; done";
+    let reward = Exec::new(shell(folder.path(), script)).with_timeout(Duration::from_secs(20));
+    let judge = Judge::Image(Box::new(reward));
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..2).map(|_| scope.spawn(|| score_twice(&judge, 1))).collect();
+        asking.into_iter().for_each(|asking| assert_eq!(asking.join().unwrap(), "[1.0] [1.0]"));
+    });
 }
 
 #[test]
@@ -72,8 +121,7 @@ fn a_second_line_is_not_the_next_answer() {
     // The pipe gives both lines at once, so that the second is there before the next question is.
     check(
         "read line; printf '[1, 2]\\n[3, 4]\\n'; read line; echo '[5, 6]'; sleep 30",
-        "ask the reward program `sh reward.sh`: `[3, 4]` found on its standard output before it was asked, one line an answer \
-         wanted (messages belong on standard error)",
+        "ask the reward program `sh reward.sh`: the answer `[3, 4]` found before it was asked, one answer a request wanted",
     );
 }
 

@@ -46,7 +46,8 @@ impl CommandLine {
     /// The process to start, not yet started.
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(self.path());
-        command.args(&self.arguments);
+        // Whoever forgets to flush in Python would be waited for in vain; other languages pass over it.
+        command.args(&self.arguments).env("PYTHONUNBUFFERED", "1");
         if let Some(directory) = &self.directory {
             command.current_dir(directory);
         }

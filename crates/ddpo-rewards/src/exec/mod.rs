@@ -4,13 +4,14 @@
 //! a line. The first request is a probe: one grey picture. A request is
 //!
 //! ```json
-//! {"images": ["/tmp/x/0000.png", "/tmp/x/0001.png"], "prompts": ["cat", "dog"]}
+//! {"protocol": 2, "id": 0, "images": ["/tmp/x/0000.png", "/tmp/x/0001.png"], "prompts": ["cat", "dog"]}
 //! ```
 //!
-//! and the answer one line with as many numbers in the same order, higher is better: `[0.25, -1.5]`. The pictures are 8-bit
-//! RGB PNG files that live until the answer. What the program prints on standard error is passed through; its standard
-//! output is for answers alone. Every request must be answered, each as it comes, within the time that is allowed. When its
-//! standard input ends, it should end too; it is killed in any case. In Python:
+//! and the answer one line with as many numbers in the same order, higher is better: `{"id": 0, "scores": [0.25, -1.5]}`, or,
+//! as in version 1 of the protocol, `[0.25, -1.5]` alone. The pictures are 8-bit RGB PNG files that live until the answer. What
+//! the program prints on standard error is passed through, and so is what is no answer on its standard output. Every request
+//! must be answered, each as it comes, within the time that is allowed. When its standard input ends, it should end too; it is
+//! killed in any case. In Python:
 //!
 //! ```python
 //! import json, sys
@@ -19,18 +20,17 @@
 //!     print(json.dumps([score(path) for path in request["images"]]), flush=True)
 //! ```
 //!
-//! The page `docs/guide/own-reward.md` says the same for somebody who writes one.
+//! `docs/guide/own-reward.md` is the same for somebody who writes one, `docs/reference/rewards.md` has every detail.
 
 mod command;
 mod factory;
+mod lines;
 mod process;
-mod protocol;
 mod reward;
 
 pub use command::CommandLine;
 pub(crate) use factory::ExecFactory;
 pub use factory::ExecOptions;
-pub use protocol::answer;
 pub use reward::Exec;
 
 /// Ends all programs that run and removes the pictures that they were asked about: for whoever is about to leave the process

@@ -1,6 +1,6 @@
 //! A running reward program, and its end.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError};
@@ -8,6 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::command::CommandLine;
+use super::lines::{self, Line};
+use crate::protocol::Reply;
 use crate::{Error, Result};
 
 /// The process numbers of the programs that run.
@@ -25,6 +27,10 @@ pub struct Process {
     child: Child,
     requests: Sender<String>,
     events: Receiver<Event>,
+    /// The requests so far.
+    asked: u64,
+    /// The last line that was no answer.
+    skipped: Option<String>,
 }
 
 /// What the two pipes tell.
@@ -32,7 +38,7 @@ enum Event {
     /// A request is in the pipe.
     Written,
     /// The program printed a line.
-    Line(String),
+    Line(Line),
     /// A pipe was closed or failed.
     Closed(std::io::Error),
 }
@@ -49,38 +55,65 @@ impl Process {
         RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(child.id());
         let (events, received) = channel();
         read_lines(output, events.clone());
-        Ok(Self { program: command.to_string(), child, requests: write_requests(input, events), events: received })
+        let (program, requests) = (command.to_string(), write_requests(input, events));
+        Ok(Self { program, child, requests, events: received, asked: 0, skipped: None })
     }
 
-    /// Sends one line and waits for one, both within `timeout`.
-    pub fn ask(&mut self, request: String, timeout: Duration) -> Result<String> {
+    /// Sends a request about `wanted` pictures, which `request` makes of its number, and waits for the answer, both within
+    /// `timeout`.
+    pub fn ask(&mut self, request: impl Fn(u64) -> String, wanted: usize, timeout: Duration) -> Result<Vec<f32>> {
         self.check_silence()?;
-        let deadline = Instant::now() + timeout;
-        if self.requests.send(request).is_err() {
+        let (id, deadline) = (self.asked, Instant::now() + timeout);
+        self.asked += 1;
+        self.skipped = None;
+        if self.requests.send(request(id)).is_err() {
             return Err(self.broken(std::io::ErrorKind::BrokenPipe.into()));
         }
         let mut written = false;
         loop {
             match self.events.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(Event::Written) => written = true,
-                Ok(Event::Line(line)) => return Ok(line),
+                Ok(Event::Line(Line::Skipped(text))) => self.skip(text),
+                Ok(Event::Line(Line::Reply(reply, text))) => return self.scores(reply, text, id, wanted),
                 Ok(Event::Closed(source)) => return Err(self.broken(source)),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(self.broken(std::io::ErrorKind::UnexpectedEof.into()));
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    return Err(Error::Timeout { program: self.program.clone(), seconds: timeout.as_secs(), written });
+                    let (program, skipped) = (self.program.clone(), self.skipped.take());
+                    return Err(Error::Timeout { program, seconds: timeout.as_secs(), written, skipped });
                 }
             }
         }
     }
 
-    /// What was printed without a request would be taken for the answer to the next one.
+    /// The scores of a reply to the request `id`.
+    fn scores(&self, reply: Reply, text: String, id: u64, wanted: usize) -> Result<Vec<f32>> {
+        let program = self.program.clone();
+        match reply {
+            Reply::Scores { id: Some(found), .. } | Reply::Failure { id: Some(found), .. } if found != id => {
+                Err(Error::WrongRequest { program, found, wanted: id })
+            }
+            Reply::Scores { scores, .. } => Ok(scores),
+            Reply::Failure { message, .. } => Err(Error::Refused { program, message }),
+            Reply::OtherVersion(version) => Err(Error::ProtocolVersion { program, version }),
+            Reply::Malformed | Reply::Chatter => Err(Error::Answer { program, answer: text, wanted }),
+        }
+    }
+
+    /// Remembers a line that is no answer, for the message where none comes.
+    fn skip(&mut self, text: String) {
+        self.skipped = Some(text).filter(|text| !text.is_empty()).or_else(|| self.skipped.take());
+    }
+
+    /// What was answered without a request would be taken for the answer to the next one.
     fn check_silence(&mut self) -> Result<()> {
         while let Ok(event) = self.events.try_recv() {
             match event {
-                Event::Written => {}
-                Event::Line(line) => return Err(Error::Unasked { program: self.program.clone(), line }),
+                Event::Written | Event::Line(Line::Skipped(_)) => {}
+                Event::Line(Line::Reply(_, line)) => {
+                    return Err(Error::Unasked { program: self.program.clone(), line });
+                }
                 Event::Closed(source) => return Err(self.broken(source)),
             }
         }
@@ -139,12 +172,8 @@ fn in_own_group(command: &mut Command) -> &mut Command {
 /// Reads lines on a thread of its own, because a pipe cannot be read with a timeout. The thread ends with the pipe.
 fn read_lines(output: ChildStdout, events: Sender<Event>) {
     thread::spawn(move || {
-        for line in BufReader::new(output).lines() {
-            if events.send(line.map_or_else(Event::Closed, Event::Line)).is_err() {
-                return;
-            }
-        }
-        let _ = events.send(Event::Closed(std::io::ErrorKind::UnexpectedEof.into()));
+        let end = lines::read(output, |line| events.send(Event::Line(line)).is_ok());
+        let _ = events.send(Event::Closed(end));
     });
 }
 

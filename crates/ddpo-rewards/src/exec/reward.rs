@@ -4,12 +4,12 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ddpo_core::{Reward, RewardBatch, RgbImage};
+use serde_json::Value;
 
 use super::command::CommandLine;
 use super::process::Process;
-use super::protocol::{answer, request};
 use crate::files::Pictures;
-use crate::{Error, Result};
+use crate::{Error, Result, protocol};
 
 /// Enough for a large model to load and to judge a batch on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -18,18 +18,22 @@ const TIMEOUT: Duration = Duration::from_secs(600);
 const PROBE: u32 = 64;
 
 /// A reward computed by a program of the user's, which reads lines of
-/// `{"images": [paths of PNG files], "prompts": [texts]}` and answers each with a line of numbers, `[0.5, …]`.
+/// `{"protocol": 2, "id": 0, "images": [paths of PNG files], "prompts": [texts]}` and answers each with a line
+/// `{"id": 0, "scores": [0.5, …]}`, or with the list alone.
+///
+/// Whoever asks while it is being asked starts the program once more.
 pub struct Exec {
     name: String,
     command: CommandLine,
     timeout: Duration,
-    process: Mutex<Option<Process>>,
+    /// The programs that run and are not being asked.
+    idle: Mutex<Vec<Process>>,
 }
 
 impl Exec {
     /// The reward of a command. Nothing is started before the first question.
     pub fn new(command: CommandLine) -> Self {
-        Self { name: command.reward_name(), command, timeout: TIMEOUT, process: Mutex::new(None) }
+        Self { name: command.reward_name(), command, timeout: TIMEOUT, idle: Mutex::default() }
     }
 
     /// Allows this much time for each batch, the first one's model loading included; ten minutes unless said.
@@ -50,22 +54,17 @@ impl Exec {
 
     fn ask(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
         let pictures = Pictures::write(batch)?;
-        let request = request(&pictures.paths, batch.prompts);
-        let mut slot = self.process.lock().unwrap_or_else(PoisonError::into_inner);
-        // The process leaves the slot while it is asked: after a failure its answers no longer match the requests, so it
-        // is dropped, and the next batch starts a fresh one.
-        let mut process = match slot.take() {
-            Some(process) => process,
-            None => Process::start(&self.command)?,
+        // A process leaves the list while it is asked: after a failure its answers may no longer match the requests, so it is
+        // dropped, and the next batch starts a fresh one.
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut process = idle.map_or_else(|| Process::start(&self.command), Ok)?;
+        let request = |id| {
+            let paths = pictures.paths.iter().map(|path| Value::from(path.to_string_lossy()));
+            format!("{}\n", protocol::request(id, paths.collect(), batch.prompts))
         };
-        let line = process.ask(request, self.timeout)?;
-        let values = answer(&line).ok_or_else(|| self.unreadable(&line, batch.images.len()))?;
-        *slot = Some(process);
-        Ok(values)
-    }
-
-    fn unreadable(&self, line: &str, wanted: usize) -> Error {
-        Error::Answer { program: self.command.to_string(), answer: line.chars().take(200).collect(), wanted }
+        let scores = process.ask(request, batch.images.len(), self.timeout)?;
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(process);
+        Ok(scores)
     }
 }
 
