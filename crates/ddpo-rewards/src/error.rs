@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use crate::spelling::did_you_mean;
+use crate::web::WebFailure;
 
 /// The result of this crate's constructors; scoring itself answers with [`ddpo_core::Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -216,6 +217,21 @@ pub enum Error {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// A picture for a server could not be encoded.
+    #[error("encode a picture for the reward")]
+    Encode {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Asking a server failed.
+    #[error("ask `{url}`: {failure}")]
+    Web {
+        /// The address.
+        url: String,
+        /// Why.
+        failure: WebFailure,
     },
 }
 

@@ -11,6 +11,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod exec;
+pub mod http;
 pub mod jpeg;
 pub mod protocol;
 
@@ -22,8 +23,10 @@ mod files;
 mod options;
 mod plan;
 mod posterior;
+mod probe;
 mod registry;
 mod spelling;
+mod web;
 mod weighted;
 
 pub use check::score_checked;
@@ -31,10 +34,12 @@ pub use diversity::{Diversity, DiversityOptions, Over, mean_pairwise_distance};
 pub use error::{Error, Result};
 pub use exec::Exec;
 pub use factory::{BaseModel, RewardContext, RewardFactory, Shorthand};
+pub use http::HttpReward;
 pub use jpeg::{JpegCompressibility, JpegIncompressibility, jpeg_bytes};
 pub use options::{OptionSpec, read_options};
 pub use plan::RewardPlan;
 pub use posterior::{PosteriorOptions, PosteriorReward};
 pub use registry::{RewardRegistry, USAGES};
 pub use spelling::nearest;
+pub use web::WebFailure;
 pub use weighted::Weighted;

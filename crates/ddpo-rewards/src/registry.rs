@@ -6,16 +6,23 @@ use toml::Table;
 
 use crate::diversity::DiversityFactory;
 use crate::exec::ExecFactory;
+use crate::http::HttpFactory;
 use crate::jpeg::{JpegCompressibilityFactory, JpegIncompressibilityFactory};
 use crate::posterior::PosteriorFactory;
 use crate::{Error, Result, RewardFactory, RewardPlan, files, nearest};
 
-/// Kinds of the design that are not in this version; what ends in a slash is a prefix.
-const NOT_BUILT: [&str; 4] = ["aesthetic", "alignment", "http://", "https://"];
+/// Kinds of the design that are not in this version.
+const NOT_BUILT: [&str; 2] = ["aesthetic", "alignment"];
 
 /// How the kinds of this crate are written in a line.
-pub const USAGES: [&str; 5] =
-    ["jpeg-compressibility", "jpeg-incompressibility", "diffusion-classifier", "diversity", "exec:PROGRAM"];
+pub const USAGES: [&str; 6] = [
+    "jpeg-compressibility",
+    "jpeg-incompressibility",
+    "diffusion-classifier",
+    "diversity",
+    "exec:PROGRAM",
+    "http://HOST/PATH",
+];
 
 /// The kinds of rewards that a configuration may name.
 #[derive(Clone)]
@@ -32,6 +39,7 @@ impl Default for RewardRegistry {
             .with(PosteriorFactory)
             .with(DiversityFactory)
             .with(ExecFactory)
+            .with(HttpFactory)
     }
 }
 
@@ -65,6 +73,7 @@ impl RewardRegistry {
     /// [`Error::Options`] for options which the kind does not have or cannot take.
     pub fn plan(&self, text: &str, options: &Table) -> Result<RewardPlan> {
         let (kind, rest) = match text.split_once(':') {
+            Some(("http" | "https", rest)) if rest.starts_with("//") => (HttpFactory::KIND, Some(text)),
             Some((kind, rest)) if !rest.starts_with("//") => (kind, Some(rest)),
             _ => (text, None),
         };
@@ -85,9 +94,7 @@ impl RewardRegistry {
     /// Why there is no such kind: it is not built yet, or the name means nothing.
     fn missing(&self, text: &str) -> Error {
         let known = self.usages();
-        let is_planned =
-            |planned: &&str| if planned.ends_with('/') { text.starts_with(*planned) } else { text == *planned };
-        if NOT_BUILT.iter().any(is_planned) {
+        if NOT_BUILT.contains(&text) {
             return Error::NotBuilt { kind: text.to_owned(), known };
         }
         let program = files::as_program(text).map(|program| format!("{}:{program}", ExecFactory::KIND));
@@ -141,6 +148,8 @@ mod tests {
             "diffusion-classifier",
             "diversity",
             "exec:./score --fast",
+            "http://localhost:8000/score",
+            "https://example.org/score?model=1",
         ] {
             assert_eq!(plan(name, "").unwrap().name(), name);
         }
@@ -157,9 +166,9 @@ mod tests {
             "jpeg-compresibility",
             "",
             "unknown reward `jpeg-compresibility` (did you mean `jpeg-compressibility`?); known: jpeg-compressibility, \
-             jpeg-incompressibility, diffusion-classifier, diversity, exec:PROGRAM",
+             jpeg-incompressibility, diffusion-classifier, diversity, exec:PROGRAM, http://HOST/PATH",
         );
-        for name in ["aesthetic", "http://localhost:1"] {
+        for name in ["aesthetic", "alignment"] {
             let message = plan(name, "").unwrap_err().to_string();
             assert!(message.starts_with(&format!("the reward `{name}` is not built in this version")), "{message}");
             assert!(message.ends_with("`exec:PROGRAM`"), "{message}");

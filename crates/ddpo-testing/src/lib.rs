@@ -3,6 +3,7 @@
 //! Like any test, this crate panics when something is wrong.
 
 mod gaussian;
+mod http_server;
 mod objective;
 mod reward;
 mod schedulers;
@@ -10,6 +11,7 @@ mod tolerance;
 mod toy_policy;
 
 pub use gaussian::GaussianDenoiser;
+pub use http_server::{HttpReply, HttpRequest, HttpServer};
 pub use objective::PairwisePreference;
 pub use reward::{MeanBrightness, ScriptedReward};
 pub use schedulers::{NamedScheduler, schedulers, stable_diffusion_schedule};

@@ -1,0 +1,10 @@
+//! Servers that judge pictures.
+
+mod endpoint;
+mod failure;
+mod key;
+mod picture;
+
+pub(crate) use endpoint::{Endpoint, EndpointOptions, check_address};
+pub use failure::WebFailure;
+pub(crate) use picture::encoded;
