@@ -8,6 +8,7 @@ use ddpo::LoadedModel;
 use ddpo::device::DeviceName;
 use ddpo::hub::{Hub, HubEvent};
 use ddpo::model::ModelSource;
+use ddpo::rewards::{Repository, RewardPlan};
 use ddpo::train::{EpochRecord, EvalRecord, Event, Progress, Record, RunRecord, Stage, Tracker, UpdateRecord};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
@@ -169,33 +170,81 @@ pub fn line(text: &str) {
 
 /// Opens a model, downloading it with a bar a file if it is on the hub and not yet here.
 pub fn open_model(source: &ModelSource, variant: Option<&str>, device: DeviceName) -> ddpo::Result<LoadedModel> {
-    let mut bar: Option<(String, ProgressBar)> = None;
-    let source = source.resolve(&Hub::from_env(), variant, &mut |event| match event {
-        HubEvent::File { name, done, total } => {
-            if bar.as_ref().is_none_or(|(file, _)| file != name) {
-                finish(bar.replace((name.to_owned(), download_bar(name, total))));
-                // Where there is no terminal to draw on, a line says what takes so long.
-                if !std::io::stderr().is_terminal() {
-                    let size = total.map(|total| format!(", {}", HumanBytes(total))).unwrap_or_default();
-                    eprintln!("downloading {name}{size}");
-                }
-            }
-            if let Some((_, bar)) = &bar {
-                bar.set_position(done);
-            }
-        }
-        HubEvent::FromCache { reason } => {
-            eprintln!("warning: using the model in the cache, as the hub did not give it: {reason}")
-        }
-        _ => {}
-    })?;
-    finish(bar);
+    let mut download = Download::default();
+    let source = source.resolve(&Hub::from_env(), variant, &mut |event| download.show(event))?;
+    download.finish();
     LoadedModel::open_variant(&source, variant, device)
 }
 
-fn finish(bar: Option<(String, ProgressBar)>) {
-    if let Some((_, bar)) = bar {
-        bar.finish_and_clear();
+/// Brings the networks of rewards into the cache, and says of each that has to be downloaded what it is and under which licence.
+pub fn fetch_networks<'a>(rewards: impl IntoIterator<Item = &'a RewardPlan>) -> ddpo::Result<()> {
+    let hub = Hub::from_env();
+    for repository in missing_networks(&hub, rewards)? {
+        line(&format!("download {}", network(&repository)));
+        let mut download = Download::default();
+        hub.fetch_repository(&repository, &mut |event| download.show(event))?;
+        download.finish();
+    }
+    Ok(())
+}
+
+/// Says which networks of rewards would have to be downloaded.
+pub fn announce_networks<'a>(rewards: impl IntoIterator<Item = &'a RewardPlan>) -> ddpo::Result<()> {
+    let missing = missing_networks(&Hub::from_env(), rewards)?;
+    missing.iter().for_each(|repository| line(&format!("download {}", network(repository))));
+    Ok(())
+}
+
+fn missing_networks<'a>(hub: &Hub, rewards: impl IntoIterator<Item = &'a RewardPlan>) -> ddpo::Result<Vec<Repository>> {
+    let all = ddpo::reward::repositories(rewards)?;
+    Ok(all.into_iter().filter(|repository| !hub.has_repository(repository)).collect())
+}
+
+/// A repository in words.
+fn network(repository: &Repository) -> String {
+    let about = repository.about.map(|about| format!(": {about}")).unwrap_or_default();
+    let licence = repository
+        .licence
+        .map_or_else(|| "its card says its licence".to_owned(), |licence| format!("licence {licence}"));
+    format!("{}@{}{about}; {licence}", repository.id, repository.revision)
+}
+
+/// The bars of a download, one a file.
+#[derive(Default)]
+struct Download {
+    bar: Option<(String, ProgressBar)>,
+}
+
+impl Download {
+    fn show(&mut self, event: HubEvent<'_>) {
+        match event {
+            HubEvent::File { name, done, total } => self.file(name, done, total),
+            HubEvent::FromCache { reason } => {
+                eprintln!("warning: using the model in the cache, as the hub did not give it: {reason}")
+            }
+            _ => {}
+        }
+    }
+
+    fn file(&mut self, name: &str, done: u64, total: Option<u64>) {
+        if self.bar.as_ref().is_none_or(|(file, _)| file != name) {
+            self.finish();
+            self.bar = Some((name.to_owned(), download_bar(name, total)));
+            // Where there is no terminal to draw on, a line says what takes so long.
+            if !std::io::stderr().is_terminal() {
+                let size = total.map(|total| format!(", {}", HumanBytes(total))).unwrap_or_default();
+                eprintln!("downloading {name}{size}");
+            }
+        }
+        if let Some((_, bar)) = &self.bar {
+            bar.set_position(done);
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some((_, bar)) = self.bar.take() {
+            bar.finish_and_clear();
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What networks are made of: named parameters, layers, files, tokenizers, and CLIP's text encoder.
+//! What networks are made of: named parameters, layers, files, tokenizers, and CLIP's encoders of texts and pictures.
 //!
 //! A network here is a description: layers that know their sizes and the positions of their parameters. The numbers live
 //! in [`Weights`], a flat named set with the files' names. Pretraining, averaging, full fine-tuning, adapters, a frozen
@@ -42,15 +42,19 @@
 //! Images are channels-last, `[B, H, W, C]`, in `f32`; files keep the layout of diffusers and transformers.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod clip;
 mod error;
 mod fields;
 mod files;
 mod json;
 mod layers;
 mod params;
+mod pixels;
 mod text;
 mod tokenizer;
+mod vision;
 
+pub use clip::{ClipConfig, ClipImageEncoder, ClipTextEncoder, EncoderWeights};
 pub use error::{Error, Result};
 pub use fields::{Fields, divides, size};
 pub use files::{
@@ -62,9 +66,13 @@ pub use layers::{
     Attention, ClipActivation, ClipLayer, ClipLayerShape, Context, Conv, GroupNorm, KeysValues, LayerNorm, Linear,
     Resnet, ResnetShape, SelfAttention2d, Transformer, TransformerShape, downsample, upsample_to,
 };
-pub use params::{Init, Layout, LowRankTerm, ParamId, ParamScope, ParamSpec, Specs, Weights, leaf, read_back, vector};
+pub use params::{
+    Init, Layout, LowRankTerm, ParamId, ParamScope, ParamSpec, Specs, TensorPart, Weights, leaf, read_back, vector,
+};
+pub use pixels::{CropRounding, Fit, ImageProcessor, resize_bicubic};
 pub use text::{PromptPart, TextEncoder, TextEncoderConfig, TextOutput, parse_weights};
 pub use tokenizer::{Encoded, PromptPiece, Tokenizer};
+pub use vision::{VisionConfig, VisionOutput, VisionTower};
 
 /// The transformers release whose formats are written.
 const TRANSFORMERS_VERSION: &str = "4.57.6";

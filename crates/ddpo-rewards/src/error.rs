@@ -65,6 +65,9 @@ pub enum Error {
         /// The number of prompts found.
         found: usize,
     },
+    /// A network of a reward cannot be had.
+    #[error(transparent)]
+    Model(#[from] crate::learned::ModelFailure),
     /// The core refused.
     #[error(transparent)]
     Core(#[from] ddpo_core::Error),

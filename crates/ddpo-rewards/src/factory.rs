@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use ddpo_core::{Condition, Denoiser, Judge, NoiseSchedule, RgbImage};
 use toml::Table;
 
-use crate::{OptionSpec, Result};
+use crate::{OptionSpec, Repositories, Repository, Result};
 
 /// Makes the rewards of a kind from their options.
 ///
@@ -95,6 +95,14 @@ pub trait RewardFactory: Send + Sync {
         Ok(self.kind().to_owned())
     }
 
+    /// The repositories of the hub that such a reward takes its networks from, whether they are here or not.
+    ///
+    /// # Errors
+    /// [`Error::Options`](crate::Error::Options) for a value which does not fit.
+    fn repositories(&self, _options: &Table) -> Result<Vec<Repository>> {
+        Ok(Vec::new())
+    }
+
     /// Makes options mean the same from any working directory; `directory` is the present one.
     fn anchor(&self, _options: &mut Table, _directory: &Path) {}
 }
@@ -116,12 +124,20 @@ pub struct RewardContext {
     pub base: Option<Arc<dyn BaseModel>>,
     /// The prompts of training and of evaluation; empty where they are not known beforehand.
     pub prompts: Vec<String>,
+    /// Where networks of the hub come from; none where a reward has what it needs in a directory.
+    pub repositories: Option<Arc<dyn Repositories>>,
 }
 
 impl RewardContext {
     /// The context of a run on a model.
     pub fn of(base: Arc<dyn BaseModel>, prompts: Vec<String>) -> Self {
-        Self { base: Some(base), prompts }
+        Self { base: Some(base), prompts, repositories: None }
+    }
+
+    /// The same context, in which networks of the hub can be had.
+    #[must_use]
+    pub fn with_repositories(self, repositories: Arc<dyn Repositories>) -> Self {
+        Self { repositories: Some(repositories), ..self }
     }
 }
 

@@ -13,6 +13,7 @@
 pub mod exec;
 pub mod http;
 pub mod jpeg;
+pub mod learned;
 pub mod protocol;
 
 mod check;
@@ -36,6 +37,7 @@ pub use exec::Exec;
 pub use factory::{BaseModel, RewardContext, RewardFactory, Shorthand};
 pub use http::HttpReward;
 pub use jpeg::{JpegCompressibility, JpegIncompressibility, jpeg_bytes};
+pub use learned::{Repositories, Repository};
 pub use options::{OptionSpec, read_options};
 pub use plan::RewardPlan;
 pub use posterior::{PosteriorOptions, PosteriorReward};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ddpo_core::Judge;
 use toml::Table;
 
-use crate::{Result, RewardContext, RewardFactory};
+use crate::{Repository, Result, RewardContext, RewardFactory};
 
 /// A reward that can be opened. It is made by [`RewardRegistry::plan`](crate::RewardRegistry::plan).
 #[derive(Clone)]
@@ -41,12 +41,20 @@ impl RewardPlan {
         self.factory.open(&self.options, context)
     }
 
-    /// The options which are missing for the reward to mean the same from any working directory; `directory` is the
-    /// present one.
+    /// The repositories of the hub that it takes its networks from.
+    ///
+    /// # Errors
+    /// For options that do not fit.
+    pub fn repositories(&self) -> Result<Vec<Repository>> {
+        self.factory.repositories(&self.options)
+    }
+
+    /// The options which are missing or have another value for the reward to mean the same from any working directory;
+    /// `directory` is the present one.
     pub fn anchor(&self, directory: &Path) -> Table {
         let mut options = self.options.clone();
         self.factory.anchor(&mut options, directory);
-        options.into_iter().filter(|(key, _)| !self.options.contains_key(key)).collect()
+        options.into_iter().filter(|(key, value)| self.options.get(key) != Some(value)).collect()
     }
 }
 

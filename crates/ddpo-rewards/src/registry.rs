@@ -8,18 +8,23 @@ use crate::diversity::DiversityFactory;
 use crate::exec::ExecFactory;
 use crate::http::HttpFactory;
 use crate::jpeg::{JpegCompressibilityFactory, JpegIncompressibilityFactory};
+use crate::learned::{AestheticFactory, CLIP_SCORE, HPS_V2, PICK_SCORE};
 use crate::posterior::PosteriorFactory;
 use crate::{Error, Result, RewardFactory, RewardPlan, files, nearest};
 
 /// Kinds of the design that are not in this version.
-const NOT_BUILT: [&str; 2] = ["aesthetic", "alignment"];
+const NOT_BUILT: [&str; 1] = ["alignment"];
 
 /// How the kinds of this crate are written in a line.
-pub const USAGES: [&str; 6] = [
+pub const USAGES: [&str; 10] = [
     "jpeg-compressibility",
     "jpeg-incompressibility",
     "diffusion-classifier",
     "diversity",
+    "aesthetic",
+    "clip-score",
+    "pickscore",
+    "hpsv2",
     "exec:PROGRAM",
     "http://HOST/PATH",
 ];
@@ -38,6 +43,10 @@ impl Default for RewardRegistry {
             .with(JpegIncompressibilityFactory)
             .with(PosteriorFactory)
             .with(DiversityFactory)
+            .with(AestheticFactory)
+            .with(CLIP_SCORE)
+            .with(PICK_SCORE)
+            .with(HPS_V2)
             .with(ExecFactory)
             .with(HttpFactory)
     }
@@ -147,6 +156,10 @@ mod tests {
             "jpeg-incompressibility",
             "diffusion-classifier",
             "diversity",
+            "aesthetic",
+            "clip-score",
+            "pickscore",
+            "hpsv2",
             "exec:./score --fast",
             "http://localhost:8000/score",
             "https://example.org/score?model=1",
@@ -166,13 +179,12 @@ mod tests {
             "jpeg-compresibility",
             "",
             "unknown reward `jpeg-compresibility` (did you mean `jpeg-compressibility`?); known: jpeg-compressibility, \
-             jpeg-incompressibility, diffusion-classifier, diversity, exec:PROGRAM, http://HOST/PATH",
+             jpeg-incompressibility, diffusion-classifier, diversity, aesthetic, clip-score, pickscore, hpsv2, exec:PROGRAM, \
+             http://HOST/PATH",
         );
-        for name in ["aesthetic", "alignment"] {
-            let message = plan(name, "").unwrap_err().to_string();
-            assert!(message.starts_with(&format!("the reward `{name}` is not built in this version")), "{message}");
-            assert!(message.ends_with("`exec:PROGRAM`"), "{message}");
-        }
+        let message = plan("alignment", "").unwrap_err().to_string();
+        assert!(message.starts_with("the reward `alignment` is not built in this version"), "{message}");
+        assert!(message.ends_with("`exec:PROGRAM`"), "{message}");
     }
 
     #[test]

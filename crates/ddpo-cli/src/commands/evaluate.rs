@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::args::Evaluate;
 use crate::interrupt::stop_on_signal;
 use crate::numbers::{counted, mean_with_interval};
-use crate::progress::{line, open_model, stage_bar};
+use crate::progress::{fetch_networks, line, open_model, stage_bar};
 
 use super::adapters::Stacks;
 use super::labels::Labels;
@@ -38,6 +38,7 @@ pub fn run(args: &Evaluate) -> Result<()> {
     let loaded = open_model(&source, config.model.variant.as_deref(), device)?
         .with_clip_skip(config.sample.clip_skip)?
         .reading(syntax);
+    fetch_networks(&request.rewards)?;
     let stacks = Stacks::new(args, &config)?;
     let stop = stop_on_signal("stopping at the next step")?;
     let base = measure(&loaded, &stacks, false, &request, &stop)?;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::args::Score;
 use crate::interrupt::end_on_signal;
+use crate::progress::fetch_networks;
 
 /// Prints one line an image.
 pub fn run(args: &Score) -> Result<()> {
@@ -17,6 +18,7 @@ pub fn run(args: &Score) -> Result<()> {
     let prompts: Vec<String> = pictures.iter().map(|picture| picture.prompt.clone().unwrap_or_default()).collect();
     let image = |picture: &NamedPicture| ("image".to_owned(), Value::from(picture.path.display().to_string()));
     end_on_signal()?;
+    fetch_networks(&rewards)?;
     let mut rows: Vec<Map<String, Value>> = pictures.iter().map(|picture| Map::from_iter([image(picture)])).collect();
     for reward in &rewards {
         let values = score(reward, &images, &prompts)?;

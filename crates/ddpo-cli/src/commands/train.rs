@@ -13,7 +13,7 @@ use crate::announcement::announce;
 use crate::args::Train;
 use crate::interrupt::stop_on_signal;
 use crate::numbers::counted;
-use crate::progress::{Console, line, open_model, warn_of_truncations};
+use crate::progress::{Console, announce_networks, fetch_networks, line, open_model, warn_of_truncations};
 use crate::run_name::run_name;
 use crate::summary;
 
@@ -36,6 +36,7 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     if args.dry_run {
         return dry_run(&plan, &loaded, &path);
     }
+    fetch_networks(plan.rewards())?;
     let session = match resumed {
         Some(_) => Session::resume(plan.clone(), &path),
         None => Session::create(plan.clone(), &path),
@@ -83,6 +84,7 @@ fn dry_run(plan: &RunPlan, loaded: &LoadedModel, path: &Path) -> Result<ExitCode
     let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
     loaded.check(plan)?;
     announce(plan, &prompts, path, &CostEstimate::new(plan, loaded, ComputeRate::measure())?);
+    announce_networks(plan.rewards())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,6 +1,6 @@
 //! Tensors of safetensors files as `f32`, and back.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use half::{bf16, f16};
 use safetensors::{Dtype, SafeTensors, serialize, tensor::TensorView};
@@ -93,6 +93,22 @@ impl TensorFile {
     /// If there is none of this name.
     pub fn shape(&self, tensor: &str) -> Result<&[usize]> {
         Ok(&self.entry(tensor)?.shape)
+    }
+
+    /// Checks that the file has all tensors of these names, and no others but those that `ignored` knows.
+    pub(crate) fn check_names(&self, wanted: &[&str], ignored: impl Fn(&str) -> bool) -> Result<()> {
+        let name = self.name.clone();
+        let missing: Vec<&&str> = wanted.iter().filter(|name| !self.has(name)).collect();
+        if let Some(first) = missing.first() {
+            return Err(Error::MissingTensors { name, count: missing.len(), first: (**first).to_owned() });
+        }
+        let known: BTreeSet<&str> = wanted.iter().copied().collect();
+        let unknown: Vec<&str> =
+            self.names().into_iter().filter(|name| !known.contains(name) && !ignored(name)).collect();
+        match unknown.first() {
+            Some(first) => Err(Error::UnexpectedTensors { name, count: unknown.len(), first: (*first).to_owned() }),
+            None => Ok(()),
+        }
     }
 
     /// The elements of a tensor.

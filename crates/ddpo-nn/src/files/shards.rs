@@ -24,6 +24,8 @@ impl WeightNames {
     pub const DIFFUSERS: Self = Self { stem: "diffusion_pytorch_model", pickle: "diffusion_pytorch_model" };
     /// Of transformers' models.
     pub const TRANSFORMERS: Self = Self { stem: "model", pickle: "pytorch_model" };
+    /// Of OpenCLIP's models.
+    pub const OPEN_CLIP: Self = Self { stem: "open_clip_model", pickle: "open_clip_pytorch_model" };
 }
 
 /// The variants that are tried after the plain file, in this order.
@@ -46,7 +48,7 @@ struct ShardIndex {
     weight_map: BTreeMap<String, String>,
 }
 
-/// Finds the weights of the component in the folder `folder`: those of `variant` where there are any, else the plain ones.
+/// Finds the weights of the component in the folder `folder`, empty for the root: those of `variant` where there are any, else the plain ones.
 /// Without a variant, half-precision weights serve where there are no others. `has` says whether there is a file of a name.
 ///
 /// # Errors
@@ -66,12 +68,12 @@ pub fn find_weights(
     let stem = names.stem;
     for variant in order {
         let (plain, index) = match variant {
-            None => (format!("{folder}/{stem}.safetensors"), format!("{folder}/{stem}.safetensors.index.json")),
-            Some(variant) => (
-                format!("{folder}/{stem}.{variant}.safetensors"),
-                format!("{folder}/{stem}.safetensors.index.{variant}.json"),
-            ),
+            None => (format!("{stem}.safetensors"), format!("{stem}.safetensors.index.json")),
+            Some(variant) => {
+                (format!("{stem}.{variant}.safetensors"), format!("{stem}.safetensors.index.{variant}.json"))
+            }
         };
+        let (plain, index) = (inside(folder, &plain), inside(folder, &index));
         if has(&plain) {
             return Ok(Some(FoundWeights::File(plain)));
         }
@@ -79,15 +81,16 @@ pub fn find_weights(
             return Ok(Some(FoundWeights::Index(index)));
         }
     }
-    let pickles = [
-        format!("{folder}/{}.bin", names.pickle),
-        format!("{folder}/{}.fp16.bin", names.pickle),
-        format!("{folder}/{stem}.ckpt"),
-    ];
-    match pickles.into_iter().find(|name| has(name)) {
+    let pickles = [format!("{}.bin", names.pickle), format!("{}.fp16.bin", names.pickle), format!("{stem}.ckpt")];
+    match pickles.map(|name| inside(folder, &name)).into_iter().find(|name| has(name)) {
         Some(name) => Err(Error::Pickle { name }),
         None => Ok(None),
     }
+}
+
+/// The path of a file in a folder, which is empty for the root.
+fn inside(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
 /// Whether a name can be a part of a file's, and of no other folder's.
@@ -105,7 +108,7 @@ pub fn open_weights(files: &ModelFiles, folder: &str, names: WeightNames, varian
     match find_weights(&|name| files.has(name), folder, names, variant)? {
         Some(FoundWeights::File(name)) => TensorFile::open(&name, vec![files.bytes(&name, "the weights")?]),
         Some(FoundWeights::Index(index)) => open_shards(files, folder, &index),
-        None => Err(files.missing(&format!("{folder}/{}.safetensors", names.stem), "the weights")),
+        None => Err(files.missing(&inside(folder, &format!("{}.safetensors", names.stem)), "the weights")),
     }
 }
 
@@ -113,7 +116,7 @@ fn open_shards(files: &ModelFiles, folder: &str, index: &str) -> Result<TensorFi
     let json = files.text(index, "the list of weight files")?;
     let map = read_index(index, &json)?;
     let shards: BTreeSet<&String> = map.values().collect();
-    let open = |shard: &&String| files.bytes(&format!("{folder}/{shard}"), &format!("a part that `{index}` lists"));
+    let open = |shard: &&String| files.bytes(&inside(folder, shard), &format!("a part that `{index}` lists"));
     let file = TensorFile::open(index, shards.iter().map(open).collect::<Result<_>>()?)?;
     match map.keys().find(|tensor| !file.has(tensor)) {
         Some(tensor) => Err(Error::MissingTensors { name: index.to_owned(), count: 1, first: tensor.clone() }),
@@ -129,7 +132,7 @@ fn open_shards(files: &ModelFiles, folder: &str, index: &str) -> Result<TensorFi
 pub fn shards_of(path: &str, content: &[u8]) -> Result<Vec<String>> {
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let names: BTreeSet<String> = read_index(path, content)?.into_values().collect();
-    Ok(names.into_iter().map(|name| format!("{folder}/{name}")).collect())
+    Ok(names.into_iter().map(|name| inside(folder, &name)).collect())
 }
 
 /// The file of each tensor: a file of the index's own folder.
@@ -161,5 +164,7 @@ mod tests {
         let path = "unet/diffusion_pytorch_model.safetensors.index.json";
         assert_eq!(shards_of(path, index("b.safetensors").as_bytes()).unwrap(), ["unet/b.safetensors"]);
         assert!(shards_of(path, index("../b.safetensors").as_bytes()).is_err());
+        let root = "model.safetensors.index.json";
+        assert_eq!(shards_of(root, index("b.safetensors").as_bytes()).unwrap(), ["b.safetensors"]);
     }
 }

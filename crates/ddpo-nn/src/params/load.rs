@@ -1,6 +1,6 @@
 //! Weights from and to files in diffusers' layout.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 
@@ -38,7 +38,7 @@ impl Weights {
         device: &Device,
     ) -> Result<Self> {
         let names: Vec<String> = specs.iter().map(|spec| rename(&spec.name)).collect();
-        check_names(&names, ignored, file)?;
+        file.check_names(&names.iter().map(String::as_str).collect::<Vec<_>>(), ignored)?;
         for (spec, name) in specs.iter().zip(&names) {
             check_shape(spec, name, file)?;
         }
@@ -71,24 +71,6 @@ fn name_in(file: &TensorFile, name: &str) -> String {
         }
     }
     name.to_owned()
-}
-
-fn check_names(names: &[String], ignored: impl Fn(&str) -> bool, file: &TensorFile) -> Result<()> {
-    let missing: Vec<&String> = names.iter().filter(|name| !file.has(name)).collect();
-    if let Some(first) = missing.first() {
-        let (name, first) = (file.name().to_owned(), (*first).clone());
-        return Err(Error::MissingTensors { name, count: missing.len(), first });
-    }
-    let known: BTreeSet<&str> = names.iter().map(String::as_str).collect();
-    let unknown: Vec<&str> = file.names().into_iter().filter(|name| !known.contains(name) && !ignored(name)).collect();
-    match unknown.first() {
-        Some(first) => Err(Error::UnexpectedTensors {
-            name: file.name().to_owned(),
-            count: unknown.len(),
-            first: (*first).to_owned(),
-        }),
-        None => Ok(()),
-    }
 }
 
 fn check_shape(spec: &ParamSpec, name: &str, file: &TensorFile) -> Result<()> {

@@ -3,8 +3,10 @@
 mod init;
 mod layout;
 mod load;
+mod parts;
 mod spec;
 mod weights;
 
+pub use parts::TensorPart;
 pub use spec::{Init, Layout, ParamId, ParamScope, ParamSpec, Specs};
 pub use weights::{LowRankTerm, Weights, leaf, read_back, vector};

@@ -170,7 +170,7 @@ fn text_fields(mut fields: Fields) -> Result<Fields> {
     }
 }
 
-fn read_activation(fields: &mut Fields) -> Result<ClipActivation> {
+pub(crate) fn read_activation(fields: &mut Fields) -> Result<ClipActivation> {
     let name: String = fields.take("hidden_act", "quick_gelu".to_owned())?;
     match name.as_str() {
         "quick_gelu" => Ok(ClipActivation::QuickGelu),
@@ -239,7 +239,7 @@ const WITHOUT_EFFECT: [&str; 54] = [
 ];
 
 /// Takes the fields that say nothing about the text states, and those that are accepted at their defaults only.
-fn read_settings(fields: &mut Fields) -> Result<()> {
+pub(crate) fn read_settings(fields: &mut Fields) -> Result<()> {
     fields.ignore(&WITHOUT_EFFECT);
     fields.fixed("add_cross_attention", &[false.into()])?;
     fields.fixed("cross_attention_hidden_size", &[])?;

@@ -108,6 +108,11 @@ impl TextEncoder {
         Ok(TextOutput { hidden: self.norm.forward(weights, x), ends })
     }
 
+    /// The position at which a text of these ids ends.
+    pub(crate) fn end(&self, ids: &[u32]) -> usize {
+        end(ids, self.config.eos_token_id) as usize
+    }
+
     /// The common length of the lists.
     fn check(&self, weights: &Weights, ids: &[Vec<u32>]) -> Result<usize> {
         let refuse = |what: &str, found: usize, wanted: String| Err(Error::input("encode text", what, found, wanted));

@@ -40,9 +40,19 @@ impl Tokenizer {
     ///
     /// Missing or damaged files, or special tokens that are not in the vocabulary.
     pub fn from_files(files: &ModelFiles) -> Result<Self> {
+        Self::from_folder(files, &format!("{FOLDER}/"))
+    }
+
+    /// [`Tokenizer::from_files`] of a folder: empty, or a path with a slash at its end. A CLIP's own repository has the files at
+    /// its root.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Tokenizer::from_files`].
+    pub fn from_folder(files: &ModelFiles, folder: &str) -> Result<Self> {
         let mut kept = Vec::new();
         let mut read = |name: &str| -> Result<Option<Vec<u8>>> {
-            let path = format!("{FOLDER}/{name}");
+            let path = format!("{folder}{name}");
             if !files.has(&path) {
                 return Ok(None);
             }
@@ -57,9 +67,10 @@ impl Tokenizer {
             (Some(vocabulary), Some(merges), _) => (byte_pairs(&vocabulary, &merges, &settings)?, true),
             (_, _, Some(json)) => (Inner::from_bytes(&json).map_err(|error| damaged("tokenizer.json", error))?, false),
             _ => {
-                return Err(
-                    files.missing("tokenizer/vocab.json", "the tokenizer, with merges.txt (or tokenizer.json alone)")
-                );
+                return Err(files.missing(
+                    &format!("{folder}vocab.json"),
+                    "the tokenizer, with merges.txt (or tokenizer.json alone)",
+                ));
             }
         };
         settings.finish(inner, python, kept)

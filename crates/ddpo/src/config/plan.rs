@@ -88,6 +88,11 @@ impl RunPlan {
 }
 
 impl RunPlan {
+    /// Every reward: those that are optimised, then those that are only measured.
+    pub fn rewards(&self) -> impl Iterator<Item = &RewardPlan> {
+        self.reward.iter().map(|term| &term.reward).chain(&self.held_out)
+    }
+
     /// Puts the commit that a model of the hub is at in the place of its branch, so that a run goes on with the weights that it
     /// began with. A model that is not in the cache stays as it is.
     pub fn pin_model(&mut self, hub: &Hub) {

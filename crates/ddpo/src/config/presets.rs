@@ -53,7 +53,7 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "aesthetic",
-        about: "paper, 5.2: the LAION aesthetic score, which has to be given as --reward exec:PROGRAM",
+        about: "paper, 5.2: images that people find beautiful, by the LAION aesthetic predictor",
         settings: Settings::Toml(AESTHETIC),
     },
     Preset {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     /// The presets whose reward has to come from elsewhere.
-    const WITHOUT_REWARD: [&str; 2] = ["aesthetic", "prompt-image-alignment"];
+    const WITHOUT_REWARD: [&str; 1] = ["prompt-image-alignment"];
 
     #[test]
     fn every_preset_is_a_plan_or_says_what_it_lacks() {

@@ -74,6 +74,33 @@ impl Hub {
         self.get(model, &choose, on_event)
     }
 
+    /// The directory in the cache which holds the files that `choose` picks out of a repository's, fetched where they are missing.
+    /// What is in the cache is not asked for again: a network that judges has to stay what it is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Hub::fetch`] and of `choose`.
+    pub fn fetch_chosen(
+        &self,
+        model: HubModel<'_>,
+        choose: &dyn Fn(&[String]) -> ddpo_nn::Result<Vec<String>>,
+        on_event: &mut dyn FnMut(HubEvent<'_>),
+    ) -> Result<PathBuf> {
+        if let Some(directory) = self.cached_chosen(model, choose) {
+            return Ok(directory);
+        }
+        Ok(self.get(model, &|listing| chosen(listing, choose), on_event)?.0)
+    }
+
+    /// What [`Hub::fetch_chosen`] would give, if nothing has to be fetched for it.
+    pub fn cached_chosen(
+        &self,
+        model: HubModel<'_>,
+        choose: &dyn Fn(&[String]) -> ddpo_nn::Result<Vec<String>>,
+    ) -> Option<PathBuf> {
+        Some(self.in_cache(model, &|listing| chosen(listing, choose)).ok()?.0)
+    }
+
     /// From the hub, or else from the cache.
     fn get(&self, model: HubModel<'_>, choose: Choice<'_>, on_event: &mut dyn FnMut(HubEvent<'_>)) -> Result<Got> {
         if self.settings.offline {
@@ -141,6 +168,13 @@ impl Hub {
 
 fn required(listing: &[String], model: HubModel<'_>) -> ddpo_nn::Result<RequiredFiles> {
     if model.weights { required_files(listing, model.variant) } else { required_configuration(listing) }
+}
+
+/// What is picked out of a listing, with the indices among it.
+fn chosen(listing: &[String], choose: &dyn Fn(&[String]) -> ddpo_nn::Result<Vec<String>>) -> Result<RequiredFiles> {
+    let files = choose(listing)?;
+    let indices = files.iter().filter(|name| name.ends_with(".index.json")).cloned().collect();
+    Ok(RequiredFiles { files, indices })
 }
 
 /// Whether a revision is no branch and no tag but the checksum of a commit.

@@ -11,6 +11,7 @@ use ddpo_train::{BatchSampler, EncodedPrompts, Lanes, OpenModel, StopFlag};
 
 use crate::config::SchedulerKind;
 use crate::error::Result;
+use crate::reward::with_hub;
 
 use super::assembly::lanes;
 use super::loaded::{LoadedModel, to_pictures};
@@ -71,7 +72,7 @@ pub fn measure(
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Measurement> {
-    let context = RewardContext::of(Arc::new(loaded.base()), request.prompts.clone());
+    let context = with_hub(RewardContext::of(Arc::new(loaded.base()), request.prompts.clone()));
     let judges = request.rewards.iter().map(|reward| reward.open(&context)).collect::<Result<Vec<_>, _>>()?;
     let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
     let (conditions, unconditional) = loaded.encode_guided(&request.prompts, &request.negative_prompt)?;

@@ -9,6 +9,7 @@ use ddpo_rewards::{BaseModel, RewardContext, Weighted};
 use crate::config::{RewardTerm, RunPlan};
 use crate::error::Result;
 use crate::prompts::PromptSplit;
+use crate::reward::with_hub;
 
 use super::loaded::LoadedModel;
 
@@ -28,7 +29,7 @@ impl Rewards {
     /// Whatever keeps one of them from working, as far as it can be known before anything is sampled.
     pub fn open(plan: &RunPlan, given: Option<Judge>, loaded: &LoadedModel, split: &PromptSplit) -> Result<Self> {
         let prompts = split.training.iter().chain(&split.evaluation).cloned().collect();
-        let context = RewardContext::of(Arc::new(loaded.clone()), prompts);
+        let context = with_hub(RewardContext::of(Arc::new(loaded.clone()), prompts));
         let optimised = given.map_or_else(|| optimised(&plan.reward, &context), Ok)?;
         let held_out = plan.held_out.iter().map(|reward| reward.open(&context));
         Ok(Self { optimised, held_out: held_out.collect::<Result<_, _>>()? })

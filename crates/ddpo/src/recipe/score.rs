@@ -4,6 +4,7 @@ use ddpo_core::{RewardBatch, RgbImage};
 use ddpo_rewards::{RewardContext, RewardPlan, score_checked};
 
 use crate::error::Result;
+use crate::reward::with_hub;
 
 /// Images that a reward sees at once; changes no value.
 const BATCH: usize = 16;
@@ -14,6 +15,6 @@ const BATCH: usize = 16;
 ///
 /// Fails when the reward cannot be made, or fails itself.
 pub fn score(reward: &RewardPlan, images: &[RgbImage], prompts: &[String]) -> Result<Vec<f32>> {
-    let judge = reward.open(&RewardContext::default())?;
+    let judge = reward.open(&with_hub(RewardContext::default()))?;
     Ok(score_checked(&judge, &RewardBatch { images, prompts }, BATCH)?)
 }

@@ -1,0 +1,166 @@
+//! The LAION aesthetic predictor (Schuhmann, 2022): a head of five linear layers on CLIP ViT-L/14's embedding of the image.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor};
+use ddpo_core::{Judge, Reward, RewardBatch};
+use ddpo_nn::{ClipImageEncoder, EncoderWeights, ImageProcessor, ModelFiles, TensorFile};
+use toml::Table;
+
+use super::clip::check_size;
+use super::head::Head;
+use super::pictures::pixels;
+use super::source::{Published, Source, anchor, weights, with_weights};
+use super::{ModelFailure, Repository};
+use crate::options::reward_options;
+use crate::{OptionSpec, Result, RewardContext, RewardFactory, read_options};
+
+const KIND: &str = "aesthetic";
+
+reward_options! {
+    /// Where the network of the aesthetic score is.
+    AestheticOptions {
+        /// A directory, or a hub id: a CLIP ViT-L/14, with the head in the same file unless `head` is given.
+        model: String = PUBLISHED.id.to_owned();
+        /// Branch, tag or commit of a hub id.
+        revision: String = "main".to_owned();
+        /// A safetensors file of the head alone, for a `model` without one.
+        head: String = String::new();
+    }
+}
+
+/// The image encoder of CLIP ViT-L/14 together with the head `sac+logos+ava1-l14-linearMSE`.
+static PUBLISHED: Published = Published {
+    id: "shunk031/aesthetics-predictor-v2-sac-logos-ava1-l14-linearMSE",
+    about: "CLIP ViT-L/14's image encoder with the LAION aesthetic head, 1.2 GB",
+    licence: "Apache-2.0 (the head, by its authors' repository), MIT (CLIP)",
+    choose: files_of,
+};
+
+/// How the head of the original repository is converted.
+const CONVERSION: &str = "python -c \"import torch; from safetensors.torch import save_file; \
+    save_file(torch.load('sac+logos+ava1-l14-linearMSE.pth', map_location='cpu', weights_only=True), 'aesthetic-head.safetensors')\"";
+
+/// The description, the preprocessing and the weights.
+fn files_of(listing: &[String]) -> ddpo_nn::Result<Vec<String>> {
+    with_weights(listing, &["config.json", "preprocessor_config.json"])
+}
+
+/// Makes [`Aesthetic`].
+pub(crate) struct AestheticFactory;
+
+impl AestheticFactory {
+    fn source(options: &AestheticOptions) -> Source<'_> {
+        Source { kind: KIND, model: &options.model, revision: &options.revision, published: &PUBLISHED }
+    }
+
+    /// The head's own file, or the model's where none is named.
+    fn head(options: &AestheticOptions, own: &TensorFile, inputs: usize, device: &Device) -> Result<Head> {
+        let failed = |model: &str, source: ddpo_nn::Error| ModelFailure::Network {
+            kind: KIND.to_owned(),
+            model: model.to_owned(),
+            source: Box::new(source),
+        };
+        let path = Path::new(&options.head);
+        if options.head.is_empty() {
+            return Head::load(own, "", inputs, device).map_err(|error| failed(&options.model, error).into());
+        }
+        if path.extension().is_none_or(|ending| ending != "safetensors") {
+            let (kind, model, command) = (KIND.to_owned(), options.head.clone(), CONVERSION.to_owned());
+            return Err(ModelFailure::Pickle { kind, model, command, option: "head" }.into());
+        }
+        let file = ddpo_nn::map(path).and_then(|bytes| TensorFile::open(&options.head, vec![bytes]));
+        file.and_then(|file| Head::load(&file, "", inputs, device)).map_err(|error| failed(&options.head, error).into())
+    }
+}
+
+impl RewardFactory for AestheticFactory {
+    fn kind(&self) -> &str {
+        KIND
+    }
+
+    fn about(&self) -> &str {
+        "how beautiful people would find the image, from 1 to 10, by the LAION aesthetic predictor"
+    }
+
+    fn options(&self) -> &[OptionSpec] {
+        AestheticOptions::SPECS
+    }
+
+    fn check(&self, options: &Table) -> Result<String> {
+        read_options::<AestheticOptions>(KIND, options).map(|_| KIND.to_owned())
+    }
+
+    fn repositories(&self, options: &Table) -> Result<Vec<Repository>> {
+        Ok(Self::source(&read_options(KIND, options)?).repository().into_iter().collect())
+    }
+
+    fn anchor(&self, options: &mut Table, directory: &Path) {
+        anchor(options, "model", directory);
+        anchor(options, "head", directory);
+    }
+
+    fn open(&self, options: &Table, context: &RewardContext) -> Result<Judge> {
+        let options: AestheticOptions = read_options(KIND, options)?;
+        let source = Self::source(&options);
+        let (files, device) = (source.files(context)?, Device::flex());
+        let failed = |error| source.failed(error);
+        let file = weights(&files).map_err(failed)?;
+        let encoder = ClipImageEncoder::from_files(&files).map_err(failed)?;
+        let reward = Aesthetic {
+            head: Self::head(&options, &file, encoder.dimensions(), &device)?,
+            processor: processor(&files, &encoder).map_err(failed)?,
+            weights: encoder.load(&file, &device).map_err(failed)?,
+            encoder,
+            device,
+        };
+        Ok(Judge::Image(Box::new(reward)))
+    }
+}
+
+/// The preprocessing that the files describe, or else CLIP's.
+fn processor(files: &ModelFiles, encoder: &ClipImageEncoder) -> ddpo_nn::Result<ImageProcessor> {
+    const FILE: &str = "preprocessor_config.json";
+    let size = encoder.tower().config().image_size;
+    if !files.has(FILE) {
+        return Ok(ImageProcessor::clip(size));
+    }
+    let processor = ImageProcessor::from_json(&files.text(FILE, "how pictures are prepared")?)?;
+    check_size(&processor, size).map(|()| processor)
+}
+
+/// How beautiful people would find pictures, from 1 to 10. It does not look at prompts.
+pub struct Aesthetic {
+    encoder: ClipImageEncoder,
+    weights: EncoderWeights,
+    head: Head,
+    processor: ImageProcessor,
+    device: Device,
+}
+
+impl Aesthetic {
+    fn values(&self, batch: &RewardBatch<'_>) -> ddpo_nn::Result<Vec<f32>> {
+        let pixels = pixels(&self.processor, batch.images, &self.device)?;
+        let features = self.encoder.encode(&self.weights, pixels)?;
+        self.head.score(of_unit_length(features))
+    }
+}
+
+/// Each row divided by its length.
+fn of_unit_length(features: Tensor<2>) -> Tensor<2> {
+    let lengths = features.clone().square().sum_dim(1).sqrt();
+    features / lengths
+}
+
+impl Reward for Aesthetic {
+    fn name(&self) -> &str {
+        KIND
+    }
+
+    fn score(&self, batch: &RewardBatch<'_>) -> ddpo_core::Result<Vec<f32>> {
+        if batch.images.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.values(batch).map_err(|error| ddpo_core::Error::reward(KIND, error))
+    }
+}

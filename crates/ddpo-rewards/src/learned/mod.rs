@@ -1,0 +1,22 @@
+//! Rewards that are networks: CLIP's and what people have made of it.
+//!
+//! Every kind names the repository, the revision and the licence of its weights ([`Repository`]), so that a program can say so
+//! before anything is downloaded. Nothing here downloads: [`RewardContext::repositories`](crate::RewardContext) does. Weights
+//! are safetensors; what is published as a pickle has to be converted, and the error says how.
+
+mod aesthetic;
+mod clip;
+mod contrast;
+mod failure;
+mod head;
+mod pictures;
+mod repository;
+mod source;
+
+pub(crate) use aesthetic::AestheticFactory;
+pub use aesthetic::{Aesthetic, AestheticOptions};
+pub use clip::ClipScorer;
+pub(crate) use contrast::{CLIP_SCORE, HPS_V2, PICK_SCORE};
+pub use contrast::{ClipReward, ContrastOptions};
+pub use failure::ModelFailure;
+pub use repository::{Repositories, Repository};
