@@ -1,17 +1,23 @@
 //! The contracts of rewards: of one image at a time, and of a set of images.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::error::check_count;
 use crate::{Grouping, Result, RgbImage};
 
-/// What a reward sees: images and the prompts they were made for, nothing else.
+/// What a list of prompts says of a prompt besides its text: the other fields of its JSON object.
+pub type PromptMetadata = serde_json::Map<String, serde_json::Value>;
+
+/// What a reward sees: images, the prompts they were made for and what is known of these, nothing else.
 #[derive(Clone, Copy, Debug)]
 pub struct RewardBatch<'a> {
     /// The images.
     pub images: &'a [RgbImage],
     /// The prompt of each image, as many as images.
     pub prompts: &'a [String],
+    /// What the list of prompts says of each image's prompt, as many as images, or empty where it says nothing.
+    pub metadata: &'a [Arc<PromptMetadata>],
 }
 
 /// Some images of a batch with their prompts; copies only where they are not next to each other.
@@ -19,9 +25,21 @@ pub struct RewardBatch<'a> {
 pub struct SelectedImages<'a> {
     images: Cow<'a, [RgbImage]>,
     prompts: Cow<'a, [String]>,
+    metadata: Cow<'a, [Arc<PromptMetadata>]>,
 }
 
 impl<'a> RewardBatch<'a> {
+    /// Images and their prompts, of which no more is known.
+    pub fn new(images: &'a [RgbImage], prompts: &'a [String]) -> Self {
+        Self { images, prompts, metadata: &[] }
+    }
+
+    /// The same with what is known of each prompt, as many as images, or empty.
+    #[must_use]
+    pub fn with_metadata(self, metadata: &'a [Arc<PromptMetadata>]) -> Self {
+        Self { metadata, ..self }
+    }
+
     /// The images at `rows`, which must be rows of this batch.
     pub fn select(&self, rows: &[usize]) -> SelectedImages<'a> {
         let consecutive = rows.windows(2).all(|pair| pair[1] == pair[0] + 1);
@@ -29,10 +47,12 @@ impl<'a> RewardBatch<'a> {
             (Some(&first), Some(&last)) if consecutive => SelectedImages {
                 images: Cow::Borrowed(&self.images[first..=last]),
                 prompts: Cow::Borrowed(&self.prompts[first..=last]),
+                metadata: Cow::Borrowed(self.metadata.get(first..=last).unwrap_or_default()),
             },
             _ => SelectedImages {
                 images: rows.iter().map(|&row| self.images[row].clone()).collect(),
                 prompts: rows.iter().map(|&row| self.prompts[row].clone()).collect(),
+                metadata: rows.iter().filter_map(|&row| self.metadata.get(row).cloned()).collect(),
             },
         }
     }
@@ -41,7 +61,7 @@ impl<'a> RewardBatch<'a> {
 impl SelectedImages<'_> {
     /// The images as a reward takes them.
     pub fn as_batch(&self) -> RewardBatch<'_> {
-        RewardBatch { images: &self.images, prompts: &self.prompts }
+        RewardBatch::new(&self.images, &self.prompts).with_metadata(&self.metadata)
     }
 }
 
@@ -65,7 +85,7 @@ impl SelectedImages<'_> {
 /// }
 ///
 /// let images = [RgbImage::new(2, 1, vec![0; 6])?];
-/// assert_eq!(Width.score(&RewardBatch { images: &images, prompts: &["a cat".to_owned()] })?, [2.0]);
+/// assert_eq!(Width.score(&RewardBatch::new(&images, &["a cat".to_owned()]))?, [2.0]);
 /// # Ok::<(), ddpo_core::Error>(())
 /// ```
 pub trait Reward: Send + Sync {
@@ -106,7 +126,7 @@ pub trait Reward: Send + Sync {
 /// let judge = Judge::Set { reward: Box::new(Members), over: Grouping::Prompt };
 /// let (images, prompts) = (vec![RgbImage::new(1, 1, vec![0; 3])?; 3], ["cat", "dog", "cat"].map(String::from));
 /// // However small the batches, sets are whole.
-/// assert_eq!(judge.score(&RewardBatch { images: &images, prompts: &prompts }, 1)?, [2.0, 1.0, 2.0]);
+/// assert_eq!(judge.score(&RewardBatch::new(&images, &prompts), 1)?, [2.0, 1.0, 2.0]);
 /// # Ok::<(), ddpo_core::Error>(())
 /// ```
 pub trait SetReward: Send + Sync {
@@ -166,9 +186,13 @@ impl Judge {
     /// One number per image, whatever the `size` of batches.
     ///
     /// # Errors
-    /// Those of the reward; [`Error::Count`](crate::Error::Count) if there are not as many prompts as images, or values.
+    /// Those of the reward; [`Error::Count`](crate::Error::Count) if there are not as many prompts as images, or values, or
+    /// metadata where there is any.
     pub fn score(&self, all: &RewardBatch<'_>, size: usize) -> Result<Vec<f32>> {
         check_count("score images", "prompts", all.prompts.len(), all.images.len())?;
+        if !all.metadata.is_empty() {
+            check_count("score images", "metadata of prompts", all.metadata.len(), all.images.len())?;
+        }
         let mut values = vec![0.0; all.images.len()];
         for rows in self.batches(all.prompts, size) {
             let scores = self.score_batch(&all.select(&rows).as_batch())?;

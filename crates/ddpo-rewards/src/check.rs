@@ -13,7 +13,7 @@ use crate::Error;
 ///
 /// let judge = Judge::Image(Box::new(JpegIncompressibility));
 /// let images = [RgbImage::new(64, 64, vec![128; 64 * 64 * 3])?];
-/// assert_eq!(score_checked(&judge, &RewardBatch { images: &images, prompts: &["cat".to_owned()] }, 16)?, [0.689]);
+/// assert_eq!(score_checked(&judge, &RewardBatch::new(&images, &["cat".to_owned()]), 16)?, [0.689]);
 /// # Ok::<(), ddpo_core::Error>(())
 /// ```
 ///
@@ -55,7 +55,7 @@ mod tests {
     fn check(answer: &[f32], prompts: usize, expect: &str) {
         let images = vec![RgbImage::new(1, 1, vec![0; 3]).unwrap(); 2];
         let prompts: Vec<String> = ["cat", "dog", "cow"][..prompts].iter().map(ToString::to_string).collect();
-        let batch = RewardBatch { images: &images, prompts: &prompts };
+        let batch = RewardBatch::new(&images, &prompts);
         let message = match score_checked(&Judge::Image(Box::new(Scripted(answer.to_vec()))), &batch, 2) {
             Ok(values) => format!("{values:?}"),
             Err(error) => [error.to_string()]

@@ -71,7 +71,7 @@ impl RewardFactory for DiversityFactory {
 /// let images = images.into_iter().collect::<Result<Vec<_>, _>>()?;
 /// let prompts = vec!["cat".to_owned(); 3];
 /// let judge = Judge::Set { reward: Box::new(Diversity), over: Grouping::Prompt };
-/// assert_eq!(judge.score(&RewardBatch { images: &images, prompts: &prompts }, 1)?, [0.5, 0.5, 1.0]);
+/// assert_eq!(judge.score(&RewardBatch::new(&images, &prompts), 1)?, [0.5, 0.5, 1.0]);
 /// # Ok::<(), ddpo_core::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
@@ -124,7 +124,7 @@ mod tests {
 
     fn scores(images: &[RgbImage]) -> Vec<f32> {
         let prompts = vec![String::new(); images.len()];
-        Diversity.score(&RewardBatch { images, prompts: &prompts }).unwrap()
+        Diversity.score(&RewardBatch::new(images, &prompts)).unwrap()
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use ddpo_core::{Condition, Denoiser, Judge, NoiseSchedule, RgbImage};
+use ddpo_core::{Condition, Denoiser, Judge, NoiseSchedule, PromptMetadata, RgbImage};
 use toml::Table;
 
 use crate::{OptionSpec, Repositories, Repository, Result};
@@ -126,18 +126,26 @@ pub struct RewardContext {
     pub prompts: Vec<String>,
     /// Where networks of the hub come from; none where a reward has what it needs in a directory.
     pub repositories: Option<Arc<dyn Repositories>>,
+    /// What is known of each, as many as prompts; empty where nothing is known of any.
+    pub metadata: Vec<Arc<PromptMetadata>>,
 }
 
 impl RewardContext {
     /// The context of a run on a model.
     pub fn of(base: Arc<dyn BaseModel>, prompts: Vec<String>) -> Self {
-        Self { base: Some(base), prompts, repositories: None }
+        Self { base: Some(base), prompts, ..Self::default() }
     }
 
     /// The same context, in which networks of the hub can be had.
     #[must_use]
     pub fn with_repositories(self, repositories: Arc<dyn Repositories>) -> Self {
         Self { repositories: Some(repositories), ..self }
+    }
+
+    /// The same with these prompts and what is known of each.
+    #[must_use]
+    pub fn with_prompts(self, prompts: Vec<String>, metadata: Vec<Arc<PromptMetadata>>) -> Self {
+        Self { prompts, metadata, ..self }
     }
 }
 

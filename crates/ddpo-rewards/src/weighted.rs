@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn terms_are_added_with_their_weights() {
         let images = [RgbImage::new(8, 8, vec![7; 192]).unwrap()];
-        let batch = RewardBatch { images: &images, prompts: &["cat".to_owned()] };
+        let prompts = ["cat".to_owned()];
+        let batch = RewardBatch::new(&images, &prompts);
         let size = JpegIncompressibility.score(&batch).unwrap()[0];
         let terms: Vec<(Judge, f32)> = vec![
             (Judge::Image(Box::new(JpegCompressibility)), 1.0),
@@ -127,7 +128,7 @@ mod tests {
     fn every_term_sees_its_own_sets_whatever_the_batch() {
         let images = vec![RgbImage::new(1, 1, vec![0; 3]).unwrap(); 5];
         let prompts = ["fox", "cat", "fox", "fox", "cat"].map(String::from);
-        let batch = RewardBatch { images: &images, prompts: &prompts };
+        let batch = RewardBatch::new(&images, &prompts);
         let count = |over, weight| (Judge::Set { reward: Box::new(Count), over }, weight);
         let sum = Weighted::judge(vec![count(Grouping::Prompt, 1.0), count(Grouping::Epoch, 10.0)]).unwrap();
         for size in [1, 2, 9] {

@@ -3,9 +3,10 @@
 
 use std::error::Error as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ddpo_core::{Judge, RewardBatch, RgbImage};
+use ddpo_core::{Judge, PromptMetadata, RewardBatch, RgbImage};
 use ddpo_rewards::exec::CommandLine;
 use ddpo_rewards::{Exec, RewardContext, RewardRegistry, score_checked};
 
@@ -25,7 +26,7 @@ fn ask(script: &str, timeout: Duration) -> String {
 fn score_twice(judge: &Judge, count: usize) -> String {
     let images = vec![RgbImage::new(2, 1, vec![9; 6]).unwrap(); count];
     let prompts: Vec<String> = ["cat", "dog"].iter().cycle().take(count).map(ToString::to_string).collect();
-    let batch = RewardBatch { images: &images, prompts: &prompts };
+    let batch = RewardBatch::new(&images, &prompts);
     let mut answers = Vec::new();
     for _ in 0..2 {
         match score_checked(judge, &batch, count) {
@@ -54,6 +55,29 @@ fn the_request_names_pictures_that_exist_and_prompts() {
         if [ -s "$png" ]; then echo "[1, $prompts]"; else echo "[0, $prompts]"; fi
     done"#;
     check(script, "[1.0, 1.0] [1.0, 1.0]");
+}
+
+#[test]
+fn metadata_is_handed_over_where_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("tag.sh"),
+        "while read line; do case \"$line\" in *'\"metadata\":[{\"tag\":\"x\"}'*) \
+        echo '[1]';; *metadata*) exit 3;; *) echo '[0]';; esac; done",
+    )
+    .unwrap();
+    let known = [Arc::new(PromptMetadata::from_iter([("tag".to_owned(), "x".into())]))];
+    let prompts = ["cat".to_owned()];
+    let score = |metadata: bool| {
+        let directory = folder.path().to_str().unwrap().into();
+        let options = [("directory".to_owned(), directory), ("metadata".to_owned(), metadata.into())];
+        let plan = RewardRegistry::default().plan("exec:sh tag.sh", &toml::Table::from_iter(options)).unwrap();
+        // The probe, too, is about a prompt of the run.
+        let judge = plan.open(&RewardContext::default().with_prompts(prompts.to_vec(), known.to_vec())).unwrap();
+        let images = [RgbImage::new(2, 1, vec![9; 6]).unwrap()];
+        score_checked(&judge, &RewardBatch::new(&images, &prompts).with_metadata(&known), 1).unwrap()
+    };
+    assert_eq!((score(true), score(false)), (vec![1.0], vec![0.0]));
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn score(judge: &Judge, side: u32) -> String {
     };
     let image = RgbImage::new(side, side, (0..side * side * 3).map(|_| byte()).collect()).unwrap();
     let (images, prompts) = (vec![image; 2], ["a fox".to_owned(), "eine Möwe \u{1f426}".to_owned()]);
-    match score_checked(judge, &RewardBatch { images: &images, prompts: &prompts }, 2) {
+    match score_checked(judge, &RewardBatch::new(&images, &prompts), 2) {
         Ok(values) => format!("{values:?}"),
         Err(error) => error.source().map_or(error.to_string(), ToString::to_string),
     }

@@ -49,7 +49,7 @@ fn check(kind: &str, options: &str) {
     let Golden { prompts, values } = golden();
     let judge = open(kind, options, &RewardContext::default()).unwrap();
     let images = images();
-    let all = RewardBatch { images: &images, prompts: &prompts };
+    let all = RewardBatch::new(&images, &prompts);
     let together = judge.score(&all, 6).unwrap();
     for (found, wanted) in together.iter().zip(&values[kind]) {
         let error = (found - wanted).abs() / wanted.abs().max(0.1);
@@ -58,7 +58,7 @@ fn check(kind: &str, options: &str) {
     // A value does not know its batch.
     assert_eq!(judge.score(&all, 1).unwrap(), together, "{kind}");
     assert_eq!(judge.name(), kind);
-    assert!(judge.score(&RewardBatch { images: &[], prompts: &[] }, 4).unwrap().is_empty());
+    assert!(judge.score(&RewardBatch::new(&[], &[]), 4).unwrap().is_empty());
 }
 
 fn copy(from: &Path, to: &Path, names: &[&str]) {
@@ -189,6 +189,6 @@ fn a_head_in_a_file_of_its_own_is_read() {
     let options = format!("{}\nhead = '{}'", directory(&fixtures("aesthetic")), head.display());
     let split = open("aesthetic", &options, &RewardContext::default()).unwrap();
     let (images, prompts) = (images(), golden().prompts);
-    let all = RewardBatch { images: &images, prompts: &prompts };
+    let all = RewardBatch::new(&images, &prompts);
     assert_eq!(whole.score(&all, 6).unwrap(), split.score(&all, 6).unwrap());
 }

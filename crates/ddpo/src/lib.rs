@@ -59,7 +59,7 @@ mod recipe;
 
 pub use config::{Layers, RunConfig, RunPlan};
 pub use ddpo_core as core;
-pub use ddpo_core::{Judge, Reward, RewardBatch, RgbImage, SetReward};
+pub use ddpo_core::{Judge, PromptMetadata, Reward, RewardBatch, RgbImage, SetReward};
 pub use ddpo_models as models;
 pub use ddpo_nn as nn;
 pub use ddpo_rewards as rewards;

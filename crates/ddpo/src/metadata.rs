@@ -1,9 +1,10 @@
 //! `metadata.jsonl`, which gives the pictures of a folder their captions, in the Hugging Face `imagefolder` convention: one object a
-//! line with `file_name` and `text`, one caption or a list of interchangeable ones. Other keys are ignored, but for `labels`, the
-//! classes a picture belongs to, each a prompt of its own.
+//! line with `file_name` and `text`, one caption or a list of interchangeable ones. `labels` are the classes a picture belongs
+//! to, each a prompt of its own; other keys are for rewards that know them.
 
 use std::path::Path;
 
+use ddpo_core::PromptMetadata;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -22,6 +23,9 @@ pub(crate) struct Row {
     /// The classes it belongs to; mostly none.
     #[serde(default, alias = "animal")]
     pub labels: Vec<String>,
+    /// All other keys.
+    #[serde(flatten)]
+    pub other: PromptMetadata,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -1,6 +1,9 @@
 //! Pictures that somebody names: files, and what folders hold, each with the prompt it was drawn for where that is known.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ddpo_core::PromptMetadata;
 
 use crate::error::{Error, Result};
 use crate::metadata::{self, METADATA};
@@ -16,6 +19,15 @@ pub struct NamedPicture {
     pub path: PathBuf,
     /// What it should show.
     pub prompt: Option<String>,
+    /// What else its line says of it.
+    pub metadata: Arc<PromptMetadata>,
+}
+
+impl NamedPicture {
+    /// A file of which no more is known.
+    fn of_file(path: PathBuf) -> Self {
+        Self { path, prompt: None, metadata: Arc::default() }
+    }
 }
 
 /// The pictures that `paths` name. Of a folder these are the pictures its `metadata.jsonl` lists, in that order and with their
@@ -30,7 +42,7 @@ pub fn list_pictures(paths: &[PathBuf]) -> Result<Vec<NamedPicture>> {
         if path.is_dir() {
             pictures.extend(of_folder(path)?);
         } else {
-            pictures.push(NamedPicture { path: path.clone(), prompt: None });
+            pictures.push(NamedPicture::of_file(path.clone()));
         }
     }
     Ok(pictures)
@@ -42,12 +54,13 @@ fn of_folder(folder: &Path) -> Result<Vec<NamedPicture>> {
         let picture = |row: metadata::Row| NamedPicture {
             path: folder.join(&row.file_name),
             prompt: row.captions().first().cloned(),
+            metadata: row.other.into(),
         };
         metadata::read(&listed)?.into_iter().map(picture).collect()
     } else {
         let names = ddpo_train::fs::list_directory(folder)?;
         let names = names.into_iter().filter(|name| is_picture(name));
-        names.map(|name| NamedPicture { path: folder.join(name), prompt: None }).collect()
+        names.map(|name| NamedPicture::of_file(folder.join(name))).collect()
     };
     if pictures.is_empty() {
         return Err(Error::NoPictures { path: folder.to_owned() });
@@ -73,7 +86,10 @@ pub fn assign_prompts(pictures: &mut [NamedPicture], file: &Path) -> Result<()> 
     if prompts.len() != pictures.len() {
         return Err(Error::PromptCount { path: file.to_owned(), found: prompts.len(), wanted: pictures.len() });
     }
-    pictures.iter_mut().zip(prompts).for_each(|(picture, prompt)| picture.prompt = Some(prompt));
+    let known = prompts.metadata.into_iter().chain(std::iter::repeat(Arc::default()));
+    for ((picture, prompt), metadata) in pictures.iter_mut().zip(prompts.texts).zip(known) {
+        (picture.prompt, picture.metadata) = (Some(prompt), metadata);
+    }
     Ok(())
 }
 
@@ -81,10 +97,11 @@ fn by_name(pictures: &mut [NamedPicture], file: &Path) -> Result<()> {
     let rows = metadata::read(file)?;
     for picture in pictures {
         let row = rows.iter().find(|row| picture.path.ends_with(&row.file_name));
-        let prompt = row.and_then(|row| row.captions().first());
+        let found = row.and_then(|row| Some((row.captions().first()?, &row.other)));
         let missing =
             || Error::NoPrompts { reason: format!("{} has none for {}", file.display(), picture.path.display()) };
-        picture.prompt = Some(prompt.ok_or_else(missing)?.clone());
+        let (prompt, metadata) = found.ok_or_else(missing)?;
+        (picture.prompt, picture.metadata) = (Some(prompt.clone()), metadata.clone().into());
     }
     Ok(())
 }
@@ -136,13 +153,16 @@ mod tests {
             ("b.png", ""),
             ("two.txt", "# these\nfirst\nsecond\n"),
             ("one.txt", "first\n"),
-            ("by-name.jsonl", "{\"file_name\":\"b.png\",\"text\":\"of b\"}\n"),
+            ("by-name.jsonl", "{\"file_name\":\"b.png\",\"text\":\"of b\",\"tag\":7}\n"),
+            ("two.csv", "prompt,tag\nfirst,1\nsecond,2\n"),
         ]);
         let mut pictures = list_pictures(&[folder.path().to_owned()]).unwrap();
         assign_prompts(&mut pictures, &folder.path().join("two.txt")).unwrap();
         assert_eq!(pictures[1].prompt.as_deref(), Some("second"));
         assign_prompts(&mut pictures[1..], &folder.path().join("by-name.jsonl")).unwrap();
-        assert_eq!(pictures[1].prompt.as_deref(), Some("of b"));
+        assert_eq!((pictures[1].prompt.as_deref(), pictures[1].metadata["tag"].as_u64()), (Some("of b"), Some(7)));
+        assign_prompts(&mut pictures, &folder.path().join("two.csv")).unwrap();
+        assert_eq!(pictures[1].metadata["tag"], "2");
         let message = |pictures: &mut [NamedPicture], name: &str| {
             assign_prompts(pictures, &folder.path().join(name)).unwrap_err().to_string()
         };

@@ -9,7 +9,7 @@ use ddpo::config::{Layers, RunPlan};
 use ddpo::core::Grouping;
 use ddpo::rewards::{Diversity, JpegCompressibility};
 use ddpo::train::{Event, Tracker};
-use ddpo::{Judge, Reward, RewardBatch, RunDirectory, Session, Step, TrainOutcome};
+use ddpo::{Judge, PromptMetadata, Reward, RewardBatch, RunDirectory, Session, Step, TrainOutcome};
 
 fn plan(model: &Path, changes: &[&str]) -> RunPlan {
     let mut layers = Layers::default();
@@ -110,6 +110,44 @@ fn prompts_held_out_rewards_and_trackers_are_the_callers() {
     for line in ["reward = \"diversity\"", "held-out = \"jpeg-compressibility\"", "values = [\"a cat\", \"a dog\"]"] {
         assert!(config.contains(line), "{line}");
     }
+}
+
+/// Fails unless every prompt comes with what its line says.
+struct Checked(Arc<Mutex<Vec<String>>>);
+
+impl Reward for Checked {
+    fn name(&self) -> &str {
+        "checked"
+    }
+
+    fn score(&self, batch: &RewardBatch<'_>) -> ddpo::core::Result<Vec<f32>> {
+        let score = |(prompt, known): (&String, &Arc<PromptMetadata>)| {
+            self.0.lock().unwrap().push(format!("{prompt}: {}", known["of"]));
+            f32::from(known["of"].as_array().is_some_and(|of| of[0] == prompt.as_str()))
+        };
+        assert_eq!(batch.metadata.len(), batch.images.len());
+        Ok(batch.prompts.iter().zip(batch.metadata).map(score).collect())
+    }
+}
+
+#[test]
+fn what_a_file_says_of_a_prompt_reaches_the_reward() {
+    let parent = tempfile::tempdir().unwrap();
+    let (model, file) = (common::tiny_model(parent.path()), parent.path().join("prompts.jsonl"));
+    let line = |text: &str| format!("{{\"of\": [\"{text}\"], \"prompt\": \" {text} \"}}\n");
+    std::fs::write(&file, line("a cat") + &line("a dog")).unwrap();
+    let (run, seen) = (parent.path().join("run"), Arc::default());
+    let plan = plan(&model, &["prompts.kind=from-file", &format!("prompts.path={}", file.display())]);
+    let session = Session::create(plan, &run).reward(Checked(Arc::clone(&seen))).open().unwrap();
+    session.run().unwrap();
+    // Two epochs of four samples, three evaluations of two.
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 14);
+    for line in seen.iter() {
+        assert!(["a cat: [\"a cat\"]", "a dog: [\"a dog\"]"].contains(&line.as_str()), "{line}");
+    }
+    let metrics = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    assert!(metrics.lines().skip(1).all(|line| !line.contains("reward_mean") || line.contains("\"reward_mean\":1.0")));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use ddpo::images::{read_image, write_text};
 use ddpo::pictures::{NamedPicture, assign_prompts, list_pictures};
+use ddpo::prompts::PromptList;
 use ddpo::score;
 use serde_json::{Map, Value};
 
@@ -15,7 +16,8 @@ pub fn run(args: &Score) -> Result<()> {
     let rewards = args.reward.iter().map(|name| ddpo::reward::named(name)).collect::<ddpo::Result<Vec<_>>>()?;
     let pictures = pictures(args)?;
     let images = pictures.iter().map(|picture| read_image(&picture.path)).collect::<ddpo::Result<Vec<_>>>()?;
-    let prompts: Vec<String> = pictures.iter().map(|picture| picture.prompt.clone().unwrap_or_default()).collect();
+    let prompt = |picture: &NamedPicture| (picture.prompt.clone().unwrap_or_default(), picture.metadata.clone());
+    let prompts: PromptList = pictures.iter().map(prompt).collect();
     let image = |picture: &NamedPicture| ("image".to_owned(), Value::from(picture.path.display().to_string()));
     end_on_signal()?;
     fetch_networks(&rewards)?;

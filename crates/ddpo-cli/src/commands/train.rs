@@ -53,7 +53,7 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     }
     let negative = &plan.config.sample.negative_prompt;
     let reading = session.model().reading(plan.config.sample.prompt_syntax);
-    warn_of_truncations(&reading, prompts.training.iter().chain(&prompts.evaluation).chain([negative]))?;
+    warn_of_truncations(&reading, prompts.training.texts.iter().chain(&prompts.evaluation.texts).chain([negative]))?;
     match session.run()? {
         TrainOutcome::Finished { product, report } => {
             summarise(&path)?;

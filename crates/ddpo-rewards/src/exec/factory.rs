@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ddpo_core::Judge;
+use ddpo_core::{Judge, Reward};
 use toml::Table;
 
 use super::command::{self, CommandLine};
 use super::reward::Exec;
 use crate::options::{reward_options, within};
+use crate::probe::probe;
 use crate::{Error, OptionSpec, Result, RewardContext, RewardFactory, Shorthand, read_options};
 
 reward_options! {
@@ -20,6 +21,8 @@ reward_options! {
         args: Vec<String> = Vec::new();
         /// Seconds that an answer may take, the loading of a model before the first one included.
         timeout: u64 = 600, free = true;
+        /// Whether a request also holds what the file of prompts says of each prompt, the other fields of its line.
+        metadata: bool = false;
         /// Its working directory, which relative paths start from; by default that of ddpo.
         directory: Option<PathBuf> = None, example = "\".\"", free = true;
     }
@@ -32,13 +35,14 @@ impl ExecFactory {
     /// The name of the kind.
     pub const KIND: &'static str = command::KIND;
 
-    fn read(options: &Table) -> Result<(CommandLine, Duration)> {
+    fn read(options: &Table) -> Result<Exec> {
         let options: ExecOptions = read_options(Self::KIND, options)?;
         let missing = || Error::Options { kind: Self::KIND.to_owned(), reason: command::MISSING.to_owned() };
         let program = options.program.filter(|program| !program.is_empty()).ok_or_else(missing)?;
         within(Self::KIND, "timeout", options.timeout, 1..=1 << 24)?;
         let command = CommandLine { program, arguments: options.args, directory: options.directory };
-        Ok((command, Duration::from_secs(options.timeout)))
+        let reward = Exec::new(command).with_timeout(Duration::from_secs(options.timeout));
+        Ok(if options.metadata { reward.with_metadata() } else { reward })
     }
 }
 
@@ -60,14 +64,13 @@ impl RewardFactory for ExecFactory {
     }
 
     fn check(&self, options: &Table) -> Result<String> {
-        Self::read(options).map(|(command, _)| command.reward_name())
+        Self::read(options).map(|reward| reward.name().to_owned())
     }
 
     /// Starts the program and asks it about one grey image, so that a run does not find out after hours of sampling.
     fn open(&self, options: &Table, context: &RewardContext) -> Result<Judge> {
-        let (command, timeout) = Self::read(options)?;
-        let reward = Exec::new(command).with_timeout(timeout);
-        reward.probe(context.prompts.first().map_or("", String::as_str))?;
+        let reward = Self::read(options)?;
+        probe(context, |batch| reward.ask(batch))?;
         Ok(Judge::Image(Box::new(reward)))
     }
 

@@ -9,7 +9,8 @@
 //!
 //! and the answer one line with as many numbers in the same order, higher is better: `{"id": 0, "scores": [0.25, -1.5]}`, or,
 //! as in version 1 of the protocol, `[0.25, -1.5]` alone. The pictures are 8-bit RGB PNG files that live until the answer. What
-//! the program prints on standard error is passed through, and so is what is no answer on its standard output. Every request
+//! the program prints on standard error is passed through, and so is what is no answer on its standard output. With
+//! the option `metadata` a request also has `"metadata"`, a list of objects: what the file of prompts says of each. Every request
 //! must be answered, each as it comes, within the time that is allowed. When its standard input ends, it should end too; it is
 //! killed in any case. In Python:
 //!

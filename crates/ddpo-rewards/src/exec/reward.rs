@@ -3,19 +3,16 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ddpo_core::{Reward, RewardBatch, RgbImage};
+use ddpo_core::{Reward, RewardBatch};
 use serde_json::Value;
 
 use super::command::CommandLine;
 use super::process::Process;
 use crate::files::Pictures;
-use crate::{Error, Result, protocol};
+use crate::{Result, protocol};
 
 /// Enough for a large model to load and to judge a batch on a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(600);
-
-/// Side of the picture of a probe, in pixels.
-const PROBE: u32 = 64;
 
 /// A reward computed by a program of the user's, which reads lines of
 /// `{"protocol": 2, "id": 0, "images": [paths of PNG files], "prompts": [texts]}` and answers each with a line
@@ -26,6 +23,7 @@ pub struct Exec {
     name: String,
     command: CommandLine,
     timeout: Duration,
+    metadata: bool,
     /// The programs that run and are not being asked.
     idle: Mutex<Vec<Process>>,
 }
@@ -33,7 +31,7 @@ pub struct Exec {
 impl Exec {
     /// The reward of a command. Nothing is started before the first question.
     pub fn new(command: CommandLine) -> Self {
-        Self { name: command.reward_name(), command, timeout: TIMEOUT, idle: Mutex::default() }
+        Self { name: command.reward_name(), command, timeout: TIMEOUT, metadata: false, idle: Mutex::default() }
     }
 
     /// Allows this much time for each batch, the first one's model loading included; ten minutes unless said.
@@ -42,17 +40,14 @@ impl Exec {
         Self { timeout, ..self }
     }
 
-    /// Starts the program and asks it about one grey image: whether it works is known before anything is sampled.
-    ///
-    /// # Errors
-    /// Those of a question, and [`Error::Count`] where the answer is not one number.
-    pub fn probe(&self, prompt: &str) -> Result<()> {
-        let image = RgbImage::new(PROBE, PROBE, vec![128; (PROBE * PROBE * 3) as usize])?;
-        let found = self.ask(&RewardBatch { images: &[image], prompts: &[prompt.to_owned()] })?.len();
-        if found == 1 { Ok(()) } else { Err(Error::Count { found, wanted: 1 }) }
+    /// Also hands over what is known of each prompt, as `"metadata": [objects]`.
+    #[must_use]
+    pub fn with_metadata(self) -> Self {
+        Self { metadata: true, ..self }
     }
 
-    fn ask(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
+    /// One number an image, of the program that is started where none is idle.
+    pub(super) fn ask(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
         let pictures = Pictures::write(batch)?;
         // A process leaves the list while it is asked: after a failure its answers may no longer match the requests, so it is
         // dropped, and the next batch starts a fresh one.
@@ -60,7 +55,8 @@ impl Exec {
         let mut process = idle.map_or_else(|| Process::start(&self.command), Ok)?;
         let request = |id| {
             let paths = pictures.paths.iter().map(|path| Value::from(path.to_string_lossy()));
-            format!("{}\n", protocol::request(id, paths.collect(), batch.prompts))
+            let metadata = self.metadata.then_some(batch.metadata);
+            format!("{}\n", protocol::request(id, paths.collect(), batch.prompts, metadata))
         };
         let scores = process.ask(request, batch.images.len(), self.timeout)?;
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(process);

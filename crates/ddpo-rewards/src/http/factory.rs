@@ -7,6 +7,7 @@ use toml::Table;
 
 use super::reward::HttpReward;
 use crate::options::{reward_options, within};
+use crate::probe::probe;
 use crate::web::{Endpoint, EndpointOptions, check_address};
 use crate::{Error, OptionSpec, Result, RewardContext, RewardFactory, Shorthand, read_options};
 
@@ -19,6 +20,8 @@ reward_options! {
         key_env: Option<String> = None, example = "\"REWARD_KEY\"", free = true;
         /// Seconds that an answer may take, the sending of the pictures included.
         timeout: u64 = 120, free = true;
+        /// Whether a request also holds what the file of prompts says of each prompt, the other fields of its line.
+        metadata: bool = false;
     }
 }
 
@@ -70,8 +73,8 @@ impl RewardFactory for HttpFactory {
             key_env: options.key_env.as_deref(),
             timeout: Duration::from_secs(options.timeout),
         })?;
-        let reward = HttpReward::new(endpoint);
-        reward.probe(context.prompts.first().map_or("", String::as_str))?;
+        let reward = HttpReward::new(endpoint, options.metadata);
+        probe(context, |batch| reward.ask(batch))?;
         Ok(Judge::Image(Box::new(reward)))
     }
 }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ddpo_core::{Reward, RewardBatch};
 use serde_json::Value;
 
-use crate::probe::probe_batch;
 use crate::protocol::{self, Reply, read_reply};
 use crate::web::{Endpoint, WebFailure, encoded};
 use crate::{Error, Result};
@@ -13,24 +12,26 @@ use crate::{Error, Result};
 /// A reward that a server computes. It may be asked several times at once.
 pub struct HttpReward {
     endpoint: Endpoint,
+    metadata: bool,
     asked: AtomicU64,
 }
 
 impl HttpReward {
-    pub(super) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, asked: AtomicU64::new(0) }
+    /// With `metadata`, a request also holds what is known of each prompt.
+    pub(super) fn new(endpoint: Endpoint, metadata: bool) -> Self {
+        Self { endpoint, metadata, asked: AtomicU64::new(0) }
     }
 
-    /// Asks about one grey image: whether the server works is known before anything is sampled.
-    pub(super) fn probe(&self, prompt: &str) -> Result<()> {
-        probe_batch(prompt, |batch| self.ask(batch))
-    }
-
-    fn ask(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
+    pub(super) fn ask(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
         let encode = |image| encoded(image).map(Value::from).map_err(|source| Error::Encode { source: source.into() });
         let images = batch.images.iter().map(encode).collect::<Result<_>>()?;
         let id = self.asked.fetch_add(1, Ordering::Relaxed);
-        let answer = self.endpoint.post(&protocol::request(id, images, batch.prompts))?;
+        let answer = self.endpoint.post(&protocol::request(
+            id,
+            images,
+            batch.prompts,
+            self.metadata.then_some(batch.metadata),
+        ))?;
         let scores = self.scores(&answer, id, batch.images.len());
         scores.map_err(|failure| Error::Web { url: self.endpoint.url().to_owned(), failure })
     }

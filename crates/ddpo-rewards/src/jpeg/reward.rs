@@ -13,7 +13,8 @@ use crate::Error;
 /// use ddpo_rewards::JpegIncompressibility;
 ///
 /// let images = [RgbImage::new(64, 64, vec![128; 64 * 64 * 3])?];
-/// let batch = RewardBatch { images: &images, prompts: &["cat".to_owned()] };
+/// let prompts = ["cat".to_owned()];
+/// let batch = RewardBatch::new(&images, &prompts);
 /// assert_eq!(JpegIncompressibility.score(&batch)?, [0.689]);
 /// # Ok::<(), ddpo_core::Error>(())
 /// ```

@@ -40,7 +40,12 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let sampled = self.sample_evaluation(evaluation, &ids, observer)?;
         let prompts = evaluation.prompts.texts(&ids);
         let mut score = |judge: &Judge| -> Result<Vec<f32>> {
-            let scores = self.scoring(judge, epoch, evaluation.batch).score(&sampled.images, &prompts, observer)?;
+            let scores = self.scoring(judge, epoch, evaluation.batch).score(
+                &sampled.images,
+                &evaluation.prompts,
+                &ids,
+                observer,
+            )?;
             Ok(scores.rewards)
         };
         let rewards = score(&self.parts.reward)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ddpo_core::{Judge, RewardBatch, RgbImage, Rollout, ScoredRollout};
+use ddpo_core::{Judge, PromptId, RewardBatch, RgbImage, Rollout, ScoredRollout};
 
 use super::fork::ForkPolicy;
 use super::trainer_core::TrainerCore;
@@ -11,6 +11,7 @@ use crate::events::{Event, Progress, Stage};
 use crate::non_finite::{BatchMembers, NonFiniteBatch};
 use crate::observer::Observer;
 use crate::plan::NonFinitePolicy;
+use crate::prompts::EncodedPrompts;
 
 impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     /// The chains with their rewards.
@@ -20,9 +21,8 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         images: &[RgbImage],
         observer: &mut Observer<'_>,
     ) -> Result<ScoredRollout<D>> {
-        let prompts = self.parts.prompts.texts(rollout.prompts());
         let work = self.scoring(&self.parts.reward, rollout.epoch().0, self.plan.sample_batch);
-        let Scores { rewards, left_out } = work.score(images, &prompts, observer)?;
+        let Scores { rewards, left_out } = work.score(images, &self.parts.prompts, rollout.prompts(), observer)?;
         self.left_out.samples = left_out;
         Ok(rollout.score(rewards)?)
     }
@@ -49,10 +49,18 @@ pub(super) struct Scores {
 }
 
 impl Scoring<'_> {
-    /// A reward a picture.
-    pub fn score(&self, images: &[RgbImage], prompts: &[String], observer: &mut Observer<'_>) -> Result<Scores> {
+    /// A reward a picture, each of the prompt of `ids` that is in its place.
+    pub fn score(
+        &self,
+        images: &[RgbImage],
+        prompts: &EncodedPrompts,
+        ids: &[PromptId],
+        observer: &mut Observer<'_>,
+    ) -> Result<Scores> {
         let mut scores = Scores { rewards: vec![f32::NAN; images.len()], left_out: Vec::new() };
-        let (all, batches) = (RewardBatch { images, prompts }, self.judge.batches(prompts, self.batch));
+        let (prompts, metadata) = (&prompts.texts(ids), &prompts.metadata(ids));
+        let all = RewardBatch::new(images, prompts).with_metadata(metadata);
+        let batches = self.judge.batches(prompts, self.batch);
         let total = batches.len();
         for (i, rows) in batches.iter().enumerate() {
             observer.check(self.epoch)?;

@@ -2,9 +2,11 @@
 
 mod animals;
 mod imagenet;
+mod list;
 mod source;
 mod split;
 mod table;
 
+pub use list::PromptList;
 pub use source::PromptSource;
 pub use split::PromptSplit;

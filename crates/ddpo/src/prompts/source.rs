@@ -1,12 +1,14 @@
 //! Where prompts come from.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
 use super::animals::{ANIMALS, counting, nouns_activities};
 use super::imagenet::IMAGENET_ANIMALS;
-use super::table::{Layout, json_lines, table};
+use super::list::PromptList;
+use super::table::{Layout, Row, json_lines, table};
 
 /// Where prompts come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +26,8 @@ pub enum PromptSource {
         max_count: usize,
     },
     /// The prompts of a UTF-8 file, without the space around them: a line each, where blank lines and lines that start with `#` are
-    /// none; or by the file's name JSON Lines with a field `prompt`, or a table with a column of that name.
+    /// none; or by the file's name JSON Lines with a field `prompt`, or a table with a column of that name, whose other
+    /// fields or columns are the prompt's metadata.
     File {
         /// The file.
         path: PathBuf,
@@ -88,38 +91,39 @@ impl PromptSource {
     /// # Errors
     ///
     /// Fails when a file is missing, is not text or has no prompt in the lines asked for.
-    pub fn load(&self) -> Result<Vec<String>> {
-        match self {
-            Self::SimpleAnimals => Ok(ANIMALS.map(String::from).to_vec()),
-            Self::ImagenetAnimals => Ok(IMAGENET_ANIMALS.map(String::from).to_vec()),
-            Self::NounsActivities => Ok(nouns_activities(&ANIMALS)),
-            Self::Counting { max_count } => Ok(counting(&ANIMALS, *max_count)),
-            Self::File { path, start, end } => read_file(path, *start, *end),
-            Self::List(prompts) => Ok(prompts.clone()),
-        }
+    pub fn load(&self) -> Result<PromptList> {
+        let texts = match self {
+            Self::SimpleAnimals => ANIMALS.map(String::from).to_vec(),
+            Self::ImagenetAnimals => IMAGENET_ANIMALS.map(String::from).to_vec(),
+            Self::NounsActivities => nouns_activities(&ANIMALS),
+            Self::Counting { max_count } => counting(&ANIMALS, *max_count),
+            Self::File { path, start, end } => return read_file(path, *start, *end),
+            Self::List(prompts) => prompts.clone(),
+        };
+        Ok(texts.into())
     }
 }
 
-fn read_file(path: &Path, start: usize, end: Option<usize>) -> Result<Vec<String>> {
+fn read_file(path: &Path, start: usize, end: Option<usize>) -> Result<PromptList> {
     let text = crate::images::read_text(path)?;
     // Editors on Windows put a mark before the first letter.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let (rows, found, unit) = match Layout::of(path, text)? {
         Layout::Lines => {
-            let is_prompt = |(_, line): &(usize, &str)| !line.is_empty() && !line.starts_with('#');
-            let lines = text.lines().map(str::trim).enumerate().filter(is_prompt);
-            (lines.map(|(number, line)| (number, line.to_owned())).collect(), text.lines().count(), "line")
+            let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.starts_with('#'));
+            (lines.map(|(number, line)| Row::of_text(number, line)).collect(), text.lines().count(), "line")
         }
         Layout::JsonLines => (json_lines(path, text)?, text.lines().count(), "line"),
         Layout::Table { separator } => {
             let rows = table(path, text, separator)?;
-            (rows.clone(), rows.len(), "row")
+            let found = rows.len();
+            (rows, found, "row")
         }
     };
     let stop = end.unwrap_or(found).min(found);
-    let prompts: Vec<String> = (rows.into_iter())
-        .filter(|(number, prompt)| (start..stop).contains(number) && !prompt.is_empty())
-        .map(|(_, prompt)| prompt)
+    let prompts: PromptList = (rows.into_iter())
+        .filter(|row| (start..stop).contains(&row.number) && !row.prompt.is_empty())
+        .map(|row| (row.prompt, Arc::new(row.metadata)))
         .collect();
     if prompts.is_empty() {
         let range =
@@ -148,9 +152,9 @@ mod tests {
     fn a_file_is_sliced_by_lines() {
         let (_directory, path) = file(b"a\nb\r\n\n  d \n");
         let load = |start, end| PromptSource::File { path: path.clone(), start, end }.load();
-        assert_eq!(load(0, None).unwrap(), ["a", "b", "d"]);
-        assert_eq!(load(1, Some(3)).unwrap(), ["b"]);
-        assert_eq!(load(1, Some(99)).unwrap(), ["b", "d"]);
+        assert_eq!(load(0, None).unwrap().texts, ["a", "b", "d"]);
+        assert_eq!(load(1, Some(3)).unwrap().texts, ["b"]);
+        assert_eq!(load(1, Some(99)).unwrap().texts, ["b", "d"]);
         let error = load(2, Some(3)).unwrap_err().to_string();
         assert!(error.ends_with("prompts.txt has 4 lines and no prompt in them from line 2 to before 3"), "{error}");
     }
@@ -159,11 +163,11 @@ mod tests {
     fn comments_blank_lines_and_marks_are_no_prompts() {
         let (_directory, path) = file("\u{feff}# animals\r\na cat\r\n\r\n  # not yet\r\na dog, #2\r\na cat".as_bytes());
         let load = |start, end| PromptSource::File { path: path.clone(), start, end }.load();
-        assert_eq!(load(0, None).unwrap(), ["a cat", "a dog, #2", "a cat"]);
+        assert_eq!(load(0, None).unwrap().texts, ["a cat", "a dog, #2", "a cat"]);
         // Lines are counted as an editor counts them.
-        assert_eq!(load(4, Some(5)).unwrap(), ["a dog, #2"]);
+        assert_eq!(load(4, Some(5)).unwrap().texts, ["a dog, #2"]);
         let (_directory, path) = file("\u{feff}a cat".as_bytes());
-        assert_eq!(PromptSource::File { path, start: 0, end: None }.load().unwrap(), ["a cat"]);
+        assert_eq!(PromptSource::File { path, start: 0, end: None }.load().unwrap().texts, ["a cat"]);
         let (_directory, path) = file(b"# nothing\n");
         let error = PromptSource::File { path, start: 0, end: None }.load().unwrap_err().to_string();
         assert!(error.ends_with("prompts.txt has 1 line and no prompt in it"), "{error}");

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 
 use super::animals::{HELD_OUT, counting, nouns_activities};
+use super::list::PromptList;
 use super::source::PromptSource;
 
 /// Held-out prompts of a list that has no fixed held-out part: at most this many.
@@ -16,9 +17,9 @@ const MIN_TO_SPLIT: usize = 16;
 #[non_exhaustive]
 pub struct PromptSplit {
     /// Prompts that training draws from; never empty.
-    pub training: Vec<String>,
+    pub training: PromptList,
     /// Prompts that evaluation uses; never empty.
-    pub evaluation: Vec<String>,
+    pub evaluation: PromptList,
     /// Whether no evaluation prompt is a training prompt.
     pub disjoint: bool,
 }
@@ -26,7 +27,7 @@ pub struct PromptSplit {
 impl PromptSplit {
     /// How many training prompts are the same as an earlier one. They are kept: what is listed twice is drawn twice as often.
     pub fn repeated(&self) -> usize {
-        self.training.len() - self.training.iter().collect::<std::collections::BTreeSet<_>>().len()
+        self.training.len() - self.training.texts.iter().collect::<std::collections::BTreeSet<_>>().len()
     }
 
     /// Loads `training` and takes out of it what is evaluated.
@@ -47,7 +48,7 @@ impl PromptSplit {
         if evaluation.is_empty() {
             return Ok(Self { training: all.clone(), evaluation: all, disjoint: false });
         }
-        let rest: Vec<String> = all.iter().filter(|prompt| !evaluation.contains(prompt)).cloned().collect();
+        let rest = all.select((0..all.len()).filter(|&place| !evaluation.texts.contains(&all.texts[place])));
         if rest.is_empty() {
             return Err(Error::NoPrompts {
                 reason: format!(
@@ -60,15 +61,15 @@ impl PromptSplit {
     }
 }
 
-fn held_out(source: &PromptSource, all: &[String]) -> Vec<String> {
+fn held_out(source: &PromptSource, all: &PromptList) -> PromptList {
     match source {
-        PromptSource::SimpleAnimals => HELD_OUT.map(String::from).to_vec(),
-        PromptSource::NounsActivities => nouns_activities(&HELD_OUT),
-        PromptSource::Counting { max_count } => counting(&HELD_OUT, *max_count),
-        _ if all.len() < MIN_TO_SPLIT => Vec::new(),
+        PromptSource::SimpleAnimals => HELD_OUT.map(String::from).to_vec().into(),
+        PromptSource::NounsActivities => nouns_activities(&HELD_OUT).into(),
+        PromptSource::Counting { max_count } => counting(&HELD_OUT, *max_count).into(),
+        _ if all.len() < MIN_TO_SPLIT => PromptList::default(),
         _ => {
             let count = (all.len() / 8).min(MAX_HELD_OUT);
-            (0..count).map(|i| all[(2 * i + 1) * all.len() / (2 * count)].clone()).collect()
+            all.select((0..count).map(|i| (2 * i + 1) * all.len() / (2 * count)))
         }
     }
 }
@@ -88,7 +89,7 @@ mod tests {
         for source in sources {
             let split = PromptSplit::load(&source, None).unwrap();
             assert!(split.disjoint && !split.evaluation.is_empty(), "{source:?}");
-            assert!(split.evaluation.iter().all(|prompt| !split.training.contains(prompt)), "{source:?}");
+            assert!(split.evaluation.texts.iter().all(|prompt| !split.training.texts.contains(prompt)), "{source:?}");
             assert_eq!(split.training.len() + split.evaluation.len(), source.load().unwrap().len(), "{source:?}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ddpo_core::PromptMetadata;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
@@ -62,20 +63,39 @@ fn refuse(path: &Path, reason: &str) -> Error {
     Error::NoPrompts { reason: format!("cannot read prompts of {}: {reason}", path.display()) }
 }
 
-/// The prompts of JSON Lines by line, from 0. Blank lines are none; other fields are not read.
+/// A prompt of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Row {
+    /// Its line or row, from 0.
+    pub number: usize,
+    /// Its text, without the space around it.
+    pub prompt: String,
+    /// What the file says of it besides.
+    pub metadata: PromptMetadata,
+}
+
+impl Row {
+    /// A text of which no more is known.
+    pub(super) fn of_text(number: usize, text: &str) -> Self {
+        Self { number, prompt: text.trim().to_owned(), metadata: PromptMetadata::new() }
+    }
+}
+
+/// The prompts of JSON Lines. Blank lines are none; other fields are metadata.
 ///
 /// # Errors
 ///
 /// Fails on a line that is no object, or has no text in the field `prompt`.
-pub(super) fn json_lines(path: &Path, text: &str) -> Result<Vec<(usize, String)>> {
+pub(super) fn json_lines(path: &Path, text: &str) -> Result<Vec<Row>> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let prompt = |(number, line): (usize, &str)| {
         let at = |reason: String| refuse(path, &format!("line {}: {reason}", number + 1));
         let value: Value = serde_json::from_str(line).map_err(|error| at(format!("no JSON, {error}")))?;
-        match value.get(FIELD) {
-            Some(Value::String(prompt)) => Ok((number, prompt.trim().to_owned())),
+        let mut metadata = if let Value::Object(fields) = value { fields } else { PromptMetadata::new() };
+        match metadata.shift_remove(FIELD) {
+            Some(Value::String(prompt)) => Ok(Row { metadata, ..Row::of_text(number, &prompt) }),
             found => {
-                let found = found.map_or_else(|| "nothing".to_owned(), Value::to_string);
+                let found = found.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
                 Err(at(format!("{found} found in the field `{FIELD}`, a text wanted")))
             }
         }
@@ -83,12 +103,13 @@ pub(super) fn json_lines(path: &Path, text: &str) -> Result<Vec<(usize, String)>
     lines.map(prompt).collect()
 }
 
-/// The prompts of a table by row below the header, from 0. Values may be quoted, with quotes doubled inside (RFC 4180).
+/// The prompts of a table by row below the header. Values may be quoted, with quotes doubled inside (RFC 4180). Other columns are
+/// metadata, as texts; those without a name, or with a name that another has as well, are not.
 ///
 /// # Errors
 ///
 /// Fails without a column `prompt`, on a row of another number of values, and on a quote that is not closed.
-pub(super) fn table(path: &Path, text: &str, separator: char) -> Result<Vec<(usize, String)>> {
+pub(super) fn table(path: &Path, text: &str, separator: char) -> Result<Vec<Row>> {
     let mut rows = rows(text, separator).map_err(|reason| refuse(path, &reason))?.into_iter();
     let header = rows.next().unwrap_or_default();
     let columns: Vec<usize> =
@@ -97,8 +118,16 @@ pub(super) fn table(path: &Path, text: &str, separator: char) -> Result<Vec<(usi
         let reason = format!("columns {} found, one of them named `{FIELD}` wanted", header.join(", "));
         return Err(refuse(path, &reason));
     };
+    let is_named = |&other: &usize| {
+        let name = header[other].trim();
+        other != column && !name.is_empty() && header.iter().filter(|found| found.trim() == name).count() == 1
+    };
+    let named: Vec<usize> = (0..header.len()).filter(is_named).collect();
     let prompt = |(number, row): (usize, Vec<String>)| match row.get(column) {
-        Some(prompt) if row.len() == header.len() => Ok((number, prompt.trim().to_owned())),
+        Some(prompt) if row.len() == header.len() => {
+            let field = |&other: &usize| (header[other].trim().to_owned(), row[other].as_str().into());
+            Ok(Row { metadata: named.iter().map(field).collect(), ..Row::of_text(number, prompt) })
+        }
         _ => {
             let reason =
                 format!("row {} below the header has {} values, wanted {}", number + 1, row.len(), header.len());
@@ -153,15 +182,19 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(name: &str, text: &str, expected: &[&str]) {
+    fn check(name: &str, text: &str, expected: &[(&str, &str)]) {
         let path = Path::new(name);
         let found = match Layout::of(path, text).unwrap() {
             Layout::JsonLines => json_lines(path, text),
             Layout::Table { separator } => table(path, text, separator),
             Layout::Lines => panic!("lines"),
         };
-        let texts: Vec<String> = found.unwrap().into_iter().map(|(_, text)| text).collect();
-        assert_eq!(texts, expected);
+        let row = |row: Row| (row.prompt, Value::from(row.metadata).to_string());
+        let rows: Vec<(String, String)> = found.unwrap().into_iter().map(row).collect();
+        assert_eq!(
+            rows,
+            expected.iter().map(|(text, known)| (text.to_string(), known.to_string())).collect::<Vec<_>>()
+        );
     }
 
     #[track_caller]
@@ -181,17 +214,24 @@ mod tests {
         check(
             "p.jsonl",
             "{\"tag\": \"x\", \"prompt\": \"a red cat \"}\r\n\n{\"prompt\": \"a \\\"b\\\"\"}",
-            &["a red cat", "a \"b\""],
+            &[("a red cat", "{\"tag\":\"x\"}"), ("a \"b\"", "{}")],
         );
         refused("p.jsonl", "{\"prompt\": \"a\"}\n{\"text\": \"b\"}\n", "line 2: nothing found in the field `prompt`");
         refused("p.jsonl", "{\"prompt\": [1]}\n", "line 1: [1] found in the field `prompt`, a text wanted");
         refused("p.jsonl", "a cat\n", "line 1: no JSON");
+        refused("p.jsonl", "[1]\n", "line 1: nothing found in the field `prompt`");
     }
 
     #[test]
     fn tables_have_their_prompts() {
-        check("p.csv", "tag,Prompt\r\nx,a cat\r\n\r\ny,\"a, \"\"b\"\"\nc\"\n", &["a cat", "a, \"b\"\nc"]);
-        check("p.tsv", "prompt\ttag\na, b\tx\n", &["a, b"]);
+        check(
+            "p.csv",
+            "tag,Prompt\r\nx,a cat\r\n\r\ny,\"a, \"\"b\"\"\nc\"\n",
+            &[("a cat", "{\"tag\":\"x\"}"), ("a, \"b\"\nc", "{\"tag\":\"y\"}")],
+        );
+        check("p.tsv", "prompt\ttag\na, b\tx\n", &[("a, b", "{\"tag\":\"x\"}")]);
+        // An index without a name, and a name that two columns have.
+        check("p.csv", ",prompt,a,a,b\n0,cat,1,2,3\n", &[("cat", "{\"b\":\"3\"}")]);
         refused("p.csv", "text,tag\na,b\n", "columns text, tag found, one of them named `prompt` wanted");
         refused("p.csv", "prompt,tag\na, b, c\n", "row 1 below the header has 3 values, wanted 2");
         refused("p.csv", "prompt\n\"a\n", "a quote that is not closed");

@@ -12,7 +12,7 @@ use ddpo_train::{
 
 use crate::config::{AdvantagePlan, NonFinitePolicy, ObjectivePlan, PolicyGradientPlan, Reduction, RunPlan};
 use crate::error::Result;
-use crate::prompts::PromptSplit;
+use crate::prompts::{PromptList, PromptSplit};
 
 use super::loaded::{LoadedModel, to_pictures};
 use super::rewards::Rewards;
@@ -149,15 +149,16 @@ fn advantage(plan: AdvantagePlan) -> Result<Box<dyn Advantage>> {
     })
 }
 
-fn encode_prompts(plan: &RunPlan, loaded: &LoadedModel, prompts: &[String]) -> Result<EncodedPrompts> {
-    let (conditions, negative) = loaded.encode_guided(prompts, &plan.config.sample.negative_prompt)?;
-    Ok(EncodedPrompts::new(prompts.to_vec(), conditions, negative)?)
+fn encode_prompts(plan: &RunPlan, loaded: &LoadedModel, prompts: &PromptList) -> Result<EncodedPrompts> {
+    let (conditions, negative) = loaded.encode_guided(&prompts.texts, &plan.config.sample.negative_prompt)?;
+    let encoded = EncodedPrompts::new(prompts.texts.clone(), conditions, negative)?;
+    Ok(encoded.with_metadata(prompts.metadata.clone())?)
 }
 
 fn evaluation(
     plan: &RunPlan,
     loaded: &LoadedModel,
-    prompts: &[String],
+    prompts: &PromptList,
     held_out: Vec<Judge>,
 ) -> Result<Option<Evaluation>> {
     let eval = &plan.config.eval;

@@ -31,7 +31,7 @@ pub(super) fn describe(
         held_out: held_out.map(reward).collect(),
         prompts: PromptsRecord {
             training: prompts.training.len() as u64,
-            evaluation: prompts.evaluation.clone(),
+            evaluation: prompts.evaluation.texts.clone(),
             disjoint: prompts.disjoint,
         },
         seed: config.run.seed,

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 
 use crate::config::{RunConfig, RunPlan};
 use crate::error::{Error, Result};
+use crate::prompts::PromptList;
 
 /// Sections and options that may change when a run goes on: none of them changes a number that was or will be computed.
 /// Files may move; what was in them counts by checksum, or is in the checkpoint.
@@ -37,7 +38,7 @@ pub(super) fn identity(
     text: &str,
     fingerprint: &str,
     frozen: Option<String>,
-    prompts: &[String],
+    prompts: &PromptList,
 ) -> Result<Identity> {
     let table = Table::try_from(fixed(plan)).map_err(|error| Error::ConfigOutput { source: error })?;
     let mut settings = BTreeMap::new();
@@ -51,7 +52,11 @@ pub(super) fn identity(
     }
     settings.retain(|key, _| !FREE.iter().any(|free| key == free || key.starts_with(&format!("{free}."))));
     settings.extend(frozen.map(|frozen| ("frozen adapters".to_owned(), frozen)));
-    let digest = crc32fast::hash(prompts.join("\n").as_bytes());
+    let mut text_of_prompts = prompts.texts.join("\n");
+    for known in &prompts.metadata {
+        text_of_prompts += &serde_json::to_string(&**known).unwrap_or_default();
+    }
+    let digest = crc32fast::hash(text_of_prompts.as_bytes());
     settings.insert("training prompts".into(), format!("{} of them, checksum {digest:08x}", prompts.len()));
     Ok(Identity { model: fingerprint.to_owned(), settings, config: text.to_owned() })
 }
@@ -69,10 +74,14 @@ mod tests {
     use super::*;
     use crate::config::{NonFinitePolicy, RewardList};
 
+    fn prompts(text: &str) -> PromptList {
+        vec![text.to_owned()].into()
+    }
+
     fn of(change: impl Fn(&mut RunConfig)) -> Identity {
         let mut config = RunConfig::default();
         change(&mut config);
-        identity(&RunPlan::new(config).unwrap(), "", "model", None, &["cat".into()]).unwrap()
+        identity(&RunPlan::new(config).unwrap(), "", "model", None, &prompts("cat")).unwrap()
     }
 
     #[test]
@@ -95,7 +104,7 @@ mod tests {
             let mut config = RunConfig::default();
             config.lora.frozen = vec![name.to_owned()];
             let plan = RunPlan::new(config).unwrap();
-            identity(&plan, "", "model", frozen.map(String::from), &["cat".into()]).unwrap()
+            identity(&plan, "", "model", frozen.map(String::from), &prompts("cat")).unwrap()
         };
         of("moved", Some("a at 1")).accepts(&of("here", Some("a at 1"))).unwrap();
         for other in [None, Some("a at 0.5"), Some("b at 1")] {
@@ -120,7 +129,10 @@ mod tests {
     #[test]
     fn other_prompts_are_another_run() {
         let plan = RunPlan::new(RunConfig::default()).unwrap();
-        let of = |prompt: &str| identity(&plan, "", "model", None, &[prompt.to_owned()]).unwrap();
-        assert!(of("cat").accepts(&of("dog")).is_err());
+        let of = |prompt: &PromptList| identity(&plan, "", "model", None, prompt).unwrap();
+        assert!(of(&prompts("cat")).accepts(&of(&prompts("dog"))).is_err());
+        let known = std::sync::Arc::new(serde_json::Map::from_iter([("tag".to_owned(), 1.into())]));
+        let tagged = PromptList { metadata: vec![known], ..prompts("cat") };
+        assert!(of(&prompts("cat")).accepts(&of(&tagged)).is_err());
     }
 }

@@ -11,6 +11,7 @@ use ddpo_train::{BatchSampler, EncodedPrompts, Lanes, OpenModel, StopFlag};
 
 use crate::config::SchedulerKind;
 use crate::error::Result;
+use crate::prompts::PromptList;
 use crate::reward::with_hub;
 
 use super::assembly::lanes;
@@ -21,7 +22,7 @@ use super::sample::stopped_or;
 #[derive(Clone, Debug)]
 pub struct MeasureRequest {
     /// The prompts; image i has the prompt i modulo their number.
-    pub prompts: Vec<String>,
+    pub prompts: PromptList,
     /// Images.
     pub count: usize,
     /// The rewards.
@@ -72,11 +73,14 @@ pub fn measure(
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Measurement> {
-    let context = with_hub(RewardContext::of(Arc::new(loaded.base()), request.prompts.clone()));
+    let PromptList { texts, metadata } = &request.prompts;
+    let context =
+        with_hub(RewardContext::of(Arc::new(loaded.base()), Vec::new())).with_prompts(texts.clone(), metadata.clone());
     let judges = request.rewards.iter().map(|reward| reward.open(&context)).collect::<Result<Vec<_>, _>>()?;
     let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
-    let (conditions, unconditional) = loaded.encode_guided(&request.prompts, &request.negative_prompt)?;
-    let encoded = EncodedPrompts::new(request.prompts.clone(), conditions, unconditional.clone())?;
+    let (conditions, unconditional) = loaded.encode_guided(texts, &request.negative_prompt)?;
+    let encoded = EncodedPrompts::new(texts.clone(), conditions, unconditional.clone())?;
+    let encoded = encoded.with_metadata(metadata.clone())?;
     let (shape, batch_size) = (loaded.latent_shape(request.size)?, request.batch_size.max(1));
     let ids: Vec<PromptId> = (0..request.count).map(|row| PromptId((row % encoded.count()) as u64)).collect();
     let chains: Vec<_> = (0..).map(SampleId).zip(ids.iter().copied()).collect();
@@ -110,8 +114,8 @@ pub fn measure(
         Ok(())
     });
     outcome.map_err(|error| stopped_or(stop, error))?;
-    let prompts = encoded.texts(&ids);
-    let all = RewardBatch { images: &images, prompts: &prompts };
+    let (prompts, metadata) = (encoded.texts(&ids), encoded.metadata(&ids));
+    let all = RewardBatch::new(&images, &prompts).with_metadata(&metadata);
     let mut rewards = BTreeMap::new();
     for judge in &judges {
         rewards.insert(judge.name().to_owned(), score_checked(judge, &all, batch_size)?);

@@ -4,6 +4,7 @@ use ddpo_core::{RewardBatch, RgbImage};
 use ddpo_rewards::{RewardContext, RewardPlan, score_checked};
 
 use crate::error::Result;
+use crate::prompts::PromptList;
 use crate::reward::with_hub;
 
 /// Images that a reward sees at once; changes no value.
@@ -14,7 +15,9 @@ const BATCH: usize = 16;
 /// # Errors
 ///
 /// Fails when the reward cannot be made, or fails itself.
-pub fn score(reward: &RewardPlan, images: &[RgbImage], prompts: &[String]) -> Result<Vec<f32>> {
-    let judge = reward.open(&with_hub(RewardContext::default()))?;
-    Ok(score_checked(&judge, &RewardBatch { images, prompts }, BATCH)?)
+pub fn score(reward: &RewardPlan, images: &[RgbImage], prompts: &PromptList) -> Result<Vec<f32>> {
+    let PromptList { texts, metadata } = prompts;
+    let context = with_hub(RewardContext::default()).with_prompts(texts.clone(), metadata.clone());
+    let judge = reward.open(&context)?;
+    Ok(score_checked(&judge, &RewardBatch::new(images, texts).with_metadata(metadata), BATCH)?)
 }
