@@ -42,6 +42,7 @@
 //! Images are channels-last, `[B, H, W, C]`, in `f32`; files keep the layout of diffusers and transformers.
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod bert;
 mod clip;
 mod error;
 mod fields;
@@ -54,6 +55,7 @@ mod text;
 mod tokenizer;
 mod vision;
 
+pub use bert::{BertConfig, BertEncoder, PositionKind, Ragged};
 pub use clip::{ClipConfig, ClipImageEncoder, ClipTextEncoder, EncoderWeights};
 pub use error::{Error, Result};
 pub use fields::{Fields, divides, size};
@@ -71,7 +73,7 @@ pub use params::{
 };
 pub use pixels::{CropRounding, Fit, ImageProcessor, resize_bicubic};
 pub use text::{PromptPart, TextEncoder, TextEncoderConfig, TextOutput, parse_weights};
-pub use tokenizer::{Encoded, PromptPiece, Tokenizer};
+pub use tokenizer::{Encoded, PlainTokenizer, PromptPiece, Tokenizer};
 pub use vision::{VisionConfig, VisionOutput, VisionTower};
 
 /// The transformers release whose formats are written.

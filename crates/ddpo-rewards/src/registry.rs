@@ -8,7 +8,7 @@ use crate::diversity::DiversityFactory;
 use crate::exec::ExecFactory;
 use crate::http::HttpFactory;
 use crate::jpeg::{JpegCompressibilityFactory, JpegIncompressibilityFactory};
-use crate::learned::{AestheticFactory, CLIP_SCORE, HPS_V2, PICK_SCORE};
+use crate::learned::{AestheticFactory, CLIP_SCORE, HPS_V2, ImageRewardFactory, PICK_SCORE};
 use crate::posterior::PosteriorFactory;
 use crate::{Error, Result, RewardFactory, RewardPlan, files, nearest};
 
@@ -16,7 +16,7 @@ use crate::{Error, Result, RewardFactory, RewardPlan, files, nearest};
 const NOT_BUILT: [&str; 1] = ["alignment"];
 
 /// How the kinds of this crate are written in a line.
-pub const USAGES: [&str; 10] = [
+pub const USAGES: [&str; 11] = [
     "jpeg-compressibility",
     "jpeg-incompressibility",
     "diffusion-classifier",
@@ -25,6 +25,7 @@ pub const USAGES: [&str; 10] = [
     "clip-score",
     "pickscore",
     "hpsv2",
+    "image-reward",
     "exec:PROGRAM",
     "http://HOST/PATH",
 ];
@@ -47,6 +48,7 @@ impl Default for RewardRegistry {
             .with(CLIP_SCORE)
             .with(PICK_SCORE)
             .with(HPS_V2)
+            .with(ImageRewardFactory)
             .with(ExecFactory)
             .with(HttpFactory)
     }
@@ -160,6 +162,7 @@ mod tests {
             "clip-score",
             "pickscore",
             "hpsv2",
+            "image-reward",
             "exec:./score --fast",
             "http://localhost:8000/score",
             "https://example.org/score?model=1",
@@ -179,8 +182,8 @@ mod tests {
             "jpeg-compresibility",
             "",
             "unknown reward `jpeg-compresibility` (did you mean `jpeg-compressibility`?); known: jpeg-compressibility, \
-             jpeg-incompressibility, diffusion-classifier, diversity, aesthetic, clip-score, pickscore, hpsv2, exec:PROGRAM, \
-             http://HOST/PATH",
+             jpeg-incompressibility, diffusion-classifier, diversity, aesthetic, clip-score, pickscore, hpsv2, image-reward, \
+             exec:PROGRAM, http://HOST/PATH",
         );
         let message = plan("alignment", "").unwrap_err().to_string();
         assert!(message.starts_with("the reward `alignment` is not built in this version"), "{message}");

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ddpo_rewards::{Repositories, Repository, RewardContext, RewardPlan, RewardRegistry};
 use toml::Table;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hub::{Hub, HubEvent, HubModel};
 
 /// The reward that is written in a line: a kind, or `exec:PROGRAM`. No program is started.
@@ -58,7 +58,11 @@ fn model(repository: &Repository) -> HubModel<'_> {
 
 impl Repositories for Hub {
     fn directory(&self, repository: &Repository) -> Result<PathBuf, Box<dyn std::error::Error + Send + Sync>> {
-        Ok(self.fetch_repository(repository, &mut |_| {})?)
+        self.fetch_repository(repository, &mut |_| {}).map_err(|error| match error {
+            // As it is, so that a reward can say how its own weights are converted.
+            Error::Models(error) => error.into(),
+            other => other.into(),
+        })
     }
 }
 

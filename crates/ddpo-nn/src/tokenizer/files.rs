@@ -163,7 +163,7 @@ fn without(pattern: &str) -> Result<Replace> {
     replace.map_err(|error| Error::Tokenizer(error.to_string()))
 }
 
-fn read_merges(merges: &[u8]) -> Result<Vec<(String, String)>> {
+pub(super) fn read_merges(merges: &[u8]) -> Result<Vec<(String, String)>> {
     let text = std::str::from_utf8(merges).map_err(|error| damaged("merges.txt", error))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with("#version"));
     let pair = |(number, line): (usize, &str)| match line.split_once(' ') {
@@ -173,6 +173,6 @@ fn read_merges(merges: &[u8]) -> Result<Vec<(String, String)>> {
     lines.map(pair).collect()
 }
 
-fn damaged(name: &str, reason: impl std::fmt::Display) -> Error {
+pub(super) fn damaged(name: &str, reason: impl std::fmt::Display) -> Error {
     Error::Json { name: format!("{FOLDER}/{name}"), reason: reason.to_string() }
 }

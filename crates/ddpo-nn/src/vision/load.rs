@@ -3,7 +3,11 @@
 use burn::tensor::Device;
 
 use super::model::VisionTower;
-use crate::{error::Result, files::TensorFile, params::Weights};
+use crate::{
+    error::Result,
+    files::TensorFile,
+    params::{TensorPart, Weights},
+};
 
 /// Where the parameters are in [`VisionTower`]'s own names.
 const OWN: &str = "vision_model.";
@@ -32,4 +36,43 @@ impl VisionTower {
         };
         Weights::load_renamed(self.specs(), file, rename, ignored, device)
     }
+
+    /// Constant weights from a file with the names of timm's vision transformers behind `prefix`, such as
+    /// `blip.visual_encoder.`; what else is in it is left out.
+    ///
+    /// # Errors
+    ///
+    /// If a tensor is missing, damaged or of another shape.
+    pub fn load_timm(&self, file: &TensorFile, prefix: &str, device: &Device) -> Result<Weights> {
+        let part = |name: &str| {
+            let part = timm_part(name.strip_prefix(OWN).unwrap_or(name));
+            TensorPart { name: format!("{prefix}{}", part.name), ..part }
+        };
+        Weights::load_parts(self.specs(), file, part, |_| true, device)
+    }
+}
+
+/// The parameter that transformers calls `name`.
+fn timm_part(name: &str) -> TensorPart {
+    match name {
+        "embeddings.class_embedding" => return TensorPart::whole("cls_token"),
+        "embeddings.position_embedding.weight" => return TensorPart::whole("pos_embed"),
+        _ => {}
+    }
+    if let Some(kind) = name.strip_prefix("embeddings.patch_embedding.") {
+        return TensorPart::whole(format!("patch_embed.proj.{kind}"));
+    }
+    if let Some(kind) = name.strip_prefix("post_layernorm.") {
+        return TensorPart::whole(format!("norm.{kind}"));
+    }
+    let layer = name.strip_prefix("encoder.layers.").and_then(|rest| rest.split_once('.'));
+    let (layer, rest) = layer.unwrap_or(("", name));
+    for (index, projection) in ["q_proj", "k_proj", "v_proj"].into_iter().enumerate() {
+        if let Some(kind) = rest.strip_prefix("self_attn.").and_then(|rest| rest.strip_prefix(projection)) {
+            return TensorPart::stacked(format!("blocks.{layer}.attn.qkv{kind}"), index, 3);
+        }
+    }
+    let renamed = [("self_attn.out_proj", "attn.proj"), ("layer_norm1", "norm1"), ("layer_norm2", "norm2")];
+    let found = renamed.iter().find_map(|(new, old)| Some(format!("{old}{}", rest.strip_prefix(new)?)));
+    TensorPart::whole(format!("blocks.{layer}.{}", found.as_deref().unwrap_or(rest)))
 }

@@ -20,11 +20,11 @@ const KIND: &str = "aesthetic";
 reward_options! {
     /// Where the network of the aesthetic score is.
     AestheticOptions {
-        /// A directory, or a hub id: a CLIP ViT-L/14, with the head in the same file unless `head` is given.
-        model: String = PUBLISHED.id.to_owned();
+        /// A directory, or a hub id; empty for the published model. Any other is a CLIP ViT-L/14.
+        model: String = String::new();
         /// Branch, tag or commit of a hub id.
         revision: String = "main".to_owned();
-        /// A safetensors file of the head alone, for a `model` without one.
+        /// A safetensors file of the head, for a `model` that is without one.
         head: String = String::new();
     }
 }
@@ -50,6 +50,14 @@ fn files_of(listing: &[String]) -> ddpo_nn::Result<Vec<String>> {
 pub(crate) struct AestheticFactory;
 
 impl AestheticFactory {
+    fn read(options: &Table) -> Result<AestheticOptions> {
+        let mut options: AestheticOptions = read_options(KIND, options)?;
+        if options.model.is_empty() {
+            options.model = PUBLISHED.id.to_owned();
+        }
+        Ok(options)
+    }
+
     fn source(options: &AestheticOptions) -> Source<'_> {
         Source { kind: KIND, model: &options.model, revision: &options.revision, published: &PUBLISHED }
     }
@@ -88,11 +96,11 @@ impl RewardFactory for AestheticFactory {
     }
 
     fn check(&self, options: &Table) -> Result<String> {
-        read_options::<AestheticOptions>(KIND, options).map(|_| KIND.to_owned())
+        Self::read(options).map(|_| KIND.to_owned())
     }
 
     fn repositories(&self, options: &Table) -> Result<Vec<Repository>> {
-        Ok(Self::source(&read_options(KIND, options)?).repository().into_iter().collect())
+        Ok(Self::source(&Self::read(options)?).repository().into_iter().collect())
     }
 
     fn anchor(&self, options: &mut Table, directory: &Path) {
@@ -101,7 +109,7 @@ impl RewardFactory for AestheticFactory {
     }
 
     fn open(&self, options: &Table, context: &RewardContext) -> Result<Judge> {
-        let options: AestheticOptions = read_options(KIND, options)?;
+        let options = Self::read(options)?;
         let source = Self::source(&options);
         let (files, device) = (source.files(context)?, Device::flex());
         let failed = |error| source.failed(error);
