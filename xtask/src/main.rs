@@ -1,6 +1,7 @@
 //! Project tasks, run as `cargo xtask TASK`. Nothing here ships with the product.
 
 mod ci;
+#[cfg(feature = "emoji")]
 mod emoji;
 mod reference;
 mod tidy;
@@ -17,7 +18,8 @@ tasks:
   ci [--no-tests]                run every check, cheapest first, then the README's test command
   tidy                           check the repository's own rules
   reference                      write docs/reference/{cli,config}.md and the snapshots of help and errors again
-  emoji-dataset DIR [--size N]   write the image-with-caption folder that `ddpo pretrain` reads (default size 64)
+  emoji-dataset DIR --icons FOLDER
+                                 write the cut-outs that `ddpo pretrain` composes pictures from; FOLDER has the icon sets
 ";
 
 fn main() -> ExitCode {
@@ -39,13 +41,29 @@ fn run(args: &[String]) -> Result<()> {
         "ci" => ci::run(&root()?, rest),
         "tidy" => tidy::run(&root()?),
         "reference" => reference::run(&root()?),
+        #[cfg(feature = "emoji")]
         "emoji-dataset" => emoji::run(rest),
+        #[cfg(not(feature = "emoji"))]
+        "emoji-dataset" => again_with("emoji", args),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(())
         }
         other => bail!("unknown task `{other}`\n\n{USAGE}"),
     }
+}
+
+/// Runs a task with the cargo feature it needs, which other tasks do without.
+#[cfg(not(feature = "emoji"))]
+fn again_with(feature: &str, args: &[String]) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = std::process::Command::new(cargo);
+    command.args(["run", "--release", "--package", "xtask", "--features", feature, "--"]).args(args);
+    let status = command.status().context("start cargo")?;
+    if !status.success() {
+        bail!("`{}` failed: {status}", args.join(" "));
+    }
+    Ok(())
 }
 
 /// The repository's root: xtask lies directly beneath it.

@@ -301,6 +301,9 @@ pub struct Pretrain {
     /// Steps of the autoencoder
     #[arg(long, value_name = "N", default_value_t = PretrainConfig::default().autoencoder.stage.steps)]
     pub vae_steps: u64,
+    /// Steps of the judge, which a folder of cut-outs also gives
+    #[arg(long, value_name = "N", default_value_t = PretrainConfig::default().judge.stage.steps)]
+    pub judge_steps: u64,
     /// Pictures in each step of the autoencoder
     #[arg(long, value_name = "N", default_value_t = PretrainConfig::default().autoencoder.stage.batch_size, value_parser = at_least_one)]
     pub vae_batch_size: usize,

@@ -51,8 +51,9 @@ pub fn evaluation(record: &EvalRecord, run: Option<&RunRecord>) -> String {
         record.improved.map(|share| format!("  better on {:.0} % of prompts", 100.0 * share)).unwrap_or_default();
     let divergence =
         if record.epoch == 0 { String::new() } else { format!("  divergence {} a chain", nats(record.kl_to_base)) };
+    let as_asked = record.as_asked.map(|share| format!("  {:.0} % as asked", 100.0 * share)).unwrap_or_default();
     format!(
-        "{prompts}, {when}: reward {:.3}{}{others}{improved}{divergence}  diversity {:.3}",
+        "{prompts}, {when}: reward {:.3}{}{others}{as_asked}{improved}{divergence}  diversity {:.3}",
         record.reward_mean,
         unit(run.map(|run| &run.reward)),
         record.diversity

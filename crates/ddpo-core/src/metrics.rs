@@ -30,6 +30,9 @@ pub const EVAL_REWARD_MEAN: &str = "eval/reward_mean";
 pub const EVAL_KL_TO_BASE: &str = "eval/kl_to_base";
 /// The share of evaluation prompts whose mean reward is above the base model's.
 pub const EVAL_IMPROVED: &str = "eval/improved";
+/// The share of evaluation samples that show what their prompts name.
+pub const EVAL_AS_ASKED: &str = "eval/as_asked";
+
 /// The diversity of the evaluation samples.
 pub const EVAL_DIVERSITY: &str = "eval/diversity";
 /// What the means of rewards that are not optimised begin with; the reward's name follows.

@@ -51,6 +51,7 @@ mod json;
 mod layers;
 mod params;
 mod pixels;
+mod recogniser;
 mod text;
 mod tokenizer;
 mod vision;
@@ -72,6 +73,7 @@ pub use params::{
     Init, Layout, LowRankTerm, ParamId, ParamScope, ParamSpec, Specs, TensorPart, Weights, leaf, read_back, vector,
 };
 pub use pixels::{CropRounding, Fit, ImageProcessor, resize_bicubic};
+pub use recogniser::{RecogniserConfig, RecogniserNetwork, Seen};
 pub use text::{PromptPart, TextEncoder, TextEncoderConfig, TextOutput, parse_weights};
 pub use tokenizer::{Encoded, PlainTokenizer, PromptPiece, Tokenizer};
 pub use vision::{VisionConfig, VisionOutput, VisionTower};

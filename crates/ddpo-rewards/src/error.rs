@@ -57,6 +57,18 @@ pub enum Error {
         /// The kind.
         kind: String,
     },
+    /// A reward that asks the judge that is shipped with a model, where the model has none.
+    #[error("the reward `{kind}` asks the judge that is shipped with the model, and this model has none")]
+    NeedsRecogniser {
+        /// The kind.
+        kind: String,
+    },
+    /// The judge of a model cannot be read, or cannot judge.
+    #[error("the model's judge: {reason}")]
+    Recogniser {
+        /// What was found and what was wanted.
+        reason: String,
+    },
     /// A reward that compares prompts, where there are too few.
     #[error("compare prompts: {found} found for the reward `{kind}`, at least 2 wanted")]
     FewPrompts {

@@ -7,6 +7,7 @@ use burn::tensor::Tensor;
 use ddpo_core::{Condition, Denoiser, Judge, NoiseSchedule, PromptMetadata, RgbImage};
 use toml::Table;
 
+use crate::recogniser::Recogniser;
 use crate::{OptionSpec, Repositories, Repository, Result};
 
 /// Makes the rewards of a kind from their options.
@@ -128,6 +129,8 @@ pub struct RewardContext {
     pub repositories: Option<Arc<dyn Repositories>>,
     /// What is known of each, as many as prompts; empty where nothing is known of any.
     pub metadata: Vec<Arc<PromptMetadata>>,
+    /// The judge that is shipped with the model; many have none.
+    pub recogniser: Option<Arc<Recogniser>>,
 }
 
 impl RewardContext {
@@ -146,6 +149,12 @@ impl RewardContext {
     #[must_use]
     pub fn with_prompts(self, prompts: Vec<String>, metadata: Vec<Arc<PromptMetadata>>) -> Self {
         Self { prompts, metadata, ..self }
+    }
+
+    /// The same, with the judge that is shipped with the model.
+    #[must_use]
+    pub fn with_recogniser(self, recogniser: Option<Arc<Recogniser>>) -> Self {
+        Self { recogniser, ..self }
     }
 }
 

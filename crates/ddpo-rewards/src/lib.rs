@@ -15,6 +15,7 @@ pub mod http;
 pub mod jpeg;
 pub mod learned;
 pub mod protocol;
+pub mod recogniser;
 
 mod check;
 mod diversity;

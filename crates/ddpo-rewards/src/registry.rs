@@ -10,17 +10,19 @@ use crate::http::HttpFactory;
 use crate::jpeg::{JpegCompressibilityFactory, JpegIncompressibilityFactory};
 use crate::learned::{AestheticFactory, CLIP_SCORE, HPS_V2, ImageRewardFactory, PICK_SCORE};
 use crate::posterior::PosteriorFactory;
+use crate::recogniser::AsAskedFactory;
 use crate::{Error, Result, RewardFactory, RewardPlan, files, nearest};
 
 /// Kinds of the design that are not in this version.
 const NOT_BUILT: [&str; 1] = ["alignment"];
 
 /// How the kinds of this crate are written in a line.
-pub const USAGES: [&str; 11] = [
+pub const USAGES: [&str; 12] = [
     "jpeg-compressibility",
     "jpeg-incompressibility",
     "diffusion-classifier",
     "diversity",
+    "as-asked",
     "aesthetic",
     "clip-score",
     "pickscore",
@@ -44,6 +46,7 @@ impl Default for RewardRegistry {
             .with(JpegIncompressibilityFactory)
             .with(PosteriorFactory)
             .with(DiversityFactory)
+            .with(AsAskedFactory)
             .with(AestheticFactory)
             .with(CLIP_SCORE)
             .with(PICK_SCORE)

@@ -51,6 +51,6 @@ pub use tensors::NamedTensor;
 pub use time::rfc3339;
 pub use tracker::{Batches, Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
 pub use trainer::{
-    DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, ForkPolicy, Parts, RwrParts, RwrTrainer,
-    StopRule,
+    AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, ForkPolicy, Parts,
+    RwrParts, RwrTrainer, StopRule,
 };

@@ -43,6 +43,11 @@ impl Row {
             Captions::Many(list) => list,
         }
     }
+
+    /// The text of another key.
+    pub fn word(&self, key: &str) -> Option<&str> {
+        self.other.get(key).and_then(serde_json::Value::as_str)
+    }
 }
 
 /// The lines of the file at `path`.

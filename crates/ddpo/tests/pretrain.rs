@@ -3,9 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use ddpo::LoadedModel;
 use ddpo::core::RgbImage;
 use ddpo::device::DeviceName;
-use ddpo::pretrain::{AutoencoderConfig, DenoiserConfig, PretrainConfig, PretrainRequest, StageConfig, pretrain};
+use ddpo::model::ModelSource;
+use ddpo::pretrain::{
+    AutoencoderConfig, Compositor, CompositorConfig, DenoiserConfig, Drawings, JudgeConfig, PretrainConfig,
+    PretrainRequest, Split, StageConfig, pretrain,
+};
 use ddpo::train::StopFlag;
 
 /// Eight pictures of 16 pixels with captions.
@@ -18,6 +23,31 @@ fn pictures(parent: &Path) -> PathBuf {
         let name = format!("{i}.png");
         ddpo::images::write_png(&folder.join(&name), &RgbImage::new(16, 16, pixels).unwrap()).unwrap();
         lines += &format!("{{\"file_name\": \"{name}\", \"text\": [\"a picture\", \"number {i}\"]}}\n");
+    }
+    std::fs::write(folder.join("metadata.jsonl"), lines).unwrap();
+    folder
+}
+
+/// Cut-outs of 16 pixels: two animals and a thing by two hands, of which one animal is held out in one of them.
+fn cutouts(parent: &Path) -> PathBuf {
+    let folder = parent.join("cutouts");
+    std::fs::create_dir(&folder).unwrap();
+    let mut lines = String::new();
+    for (number, (noun, role)) in [("cat", "subject"), ("dog", "subject"), ("hat", "beside")].into_iter().enumerate() {
+        for style in ["flat", "soft"] {
+            let pixels: Vec<u8> = (0..16 * 16u32)
+                .flat_map(|i| {
+                    let inside = (i % 16).abs_diff(8) + (i / 16).abs_diff(8) < 4 + 2 * number as u32;
+                    [60 * number as u8, style.len() as u8, 200, if inside { 255 } else { 0 }]
+                })
+                .collect();
+            let name = format!("{style}-{noun}.png");
+            image::save_buffer(folder.join(&name), &pixels, 16, 16, image::ColorType::Rgba8).unwrap();
+            let split = if name == "soft-dog.png" { "held-out" } else { "train" };
+            let row =
+                format!("\"text\": \"{noun}\", \"role\": \"{role}\", \"style\": \"{style}\", \"split\": \"{split}\"");
+            lines += &format!("{{\"file_name\": \"{name}\", {row}}}\n");
+        }
     }
     std::fs::write(folder.join("metadata.jsonl"), lines).unwrap();
     folder
@@ -37,6 +67,12 @@ fn recipe() -> PretrainConfig {
             text_length: 8,
             vocabulary: 520,
             ..DenoiserConfig::default()
+        },
+        composition: CompositorConfig { size: 16, ..CompositorConfig::default() },
+        judge: JudgeConfig {
+            stage,
+            channels: [8, 8, 8],
+            composition: CompositorConfig { size: 16, outlined: 0.5, ..CompositorConfig::default() },
         },
         checkpoint_every: 1,
         log_every: 1,
@@ -93,4 +129,48 @@ fn two_steps_and_two_more_are_four_in_either_stage() {
         assert!(run(parent.path(), &data, name, true, None));
         assert!(product(parent.path(), name) == wanted, "{stage}");
     }
+}
+
+#[test]
+fn a_model_of_compositions_is_the_same_after_a_stop_in_any_stage_and_has_a_judge() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = cutouts(parent.path());
+    assert!(run(parent.path(), &data, "whole", false, None));
+    let wanted = product(parent.path(), "whole");
+    assert!(wanted.contains_key(Path::new("judge/model.safetensors")));
+    for stage in ["autoencoder", "denoiser", "judge"] {
+        assert!(!run(parent.path(), &data, stage, false, Some((stage, 2))));
+        assert!(run(parent.path(), &data, stage, true, None));
+        assert!(product(parent.path(), stage) == wanted, "{stage}");
+    }
+    let loaded = LoadedModel::open(&ModelSource::Directory(parent.path().join("whole")), DeviceName::Cpu).unwrap();
+    let judge = loaded.judge().unwrap();
+    let config = judge.config();
+    assert_eq!(
+        (config.subjects.as_slice(), config.things.as_slice()),
+        (&["cat".to_owned(), "dog".into()][..], &["hat".to_owned()][..])
+    );
+    let picture = RgbImage::new(16, 16, vec![7; 16 * 16 * 3]).unwrap();
+    let prompts = ["a cat".to_owned(), "a lamp".into()];
+    let verdicts = judge.as_asked(&[picture.clone(), picture], &prompts).unwrap();
+    assert!(verdicts[0].is_some() && verdicts[1].is_none());
+    let small = RgbImage::new(8, 8, vec![7; 8 * 8 * 3]).unwrap();
+    let error = judge.as_asked(&[small], &prompts[..1]).unwrap_err().to_string();
+    assert!(error.contains("8×8") && error.contains("16×16"), "{error}");
+}
+
+#[test]
+fn compositions_show_what_they_say_and_nothing_that_is_held_out() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = cutouts(parent.path());
+    let config = CompositorConfig { size: 16, beside: 0.5, ..CompositorConfig::default() };
+    let compositor = Compositor::new(Drawings::load(&data, Split::Train).unwrap(), config);
+    let (drawn, nouns) = (compositor.sheet(0, 400), ["cat", "dog", "hat"]);
+    assert!(drawn.iter().all(|drawn| drawn.caption.contains(nouns[drawn.subject])));
+    assert!(drawn.iter().all(|drawn| drawn.beside.is_none_or(|beside| nouns[beside] == "hat")));
+    let dogs: Vec<usize> = drawn.iter().filter(|drawn| drawn.subject == 1).map(|drawn| drawn.style).collect();
+    assert!(!dogs.is_empty() && dogs.iter().all(|style| *style == 0), "the soft dog is held out");
+    assert!(drawn.iter().all(|drawn| drawn.pixels.len() == 16 * 16 * 3 && drawn.pixels.iter().all(|x| x.abs() <= 1.0)));
+    assert_eq!(compositor.sheet(0, 400)[7].pixels, drawn[7].pixels);
+    assert!(Drawings::load(&data, Split::Unseen).is_err(), "a split without a drawing");
 }

@@ -1,81 +1,96 @@
-//! Writes the folder: one PNG a glyph, and `metadata.jsonl`.
+//! Writes the folder: one transparent PNG a drawing, and `metadata.jsonl`.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::animals::{SIMPLE_ANIMALS, shown};
-use super::captions::captions;
-use super::render::render;
-use super::select::{Glyph, glyphs};
+use super::drawings::{ANIMALS, IconSet, SETS, THINGS, Thing};
+use super::icons::Icons;
+use super::render::cut_out;
 
-const DEFAULT_SIZE: u32 = 64;
+/// The longer side of every cut-out, in pixels: more than a picture of 64 pixels ever shows.
+const SIDE: u32 = 96;
 
-/// `emoji-dataset DIR [--size N]`.
+/// One pair of a drawing and a set in so many is held out of training.
+const HELD_OUT: u64 = 10;
+
+/// What became of a set.
+struct Counted {
+    package: &'static str,
+    drawings: usize,
+    animals: usize,
+}
+
+/// `emoji-dataset DIR --icons FOLDER`.
 pub fn run(args: &[String]) -> Result<()> {
-    let (dir, size) = parse(args)?;
-    fs::create_dir_all(&dir).with_context(|| format!("create `{}`", dir.display()))?;
-    let glyphs = glyphs();
+    let (dir, icons) = match args {
+        [dir, flag, icons] | [flag, icons, dir] if flag == "--icons" => (PathBuf::from(dir), PathBuf::from(icons)),
+        _ => bail!("usage: cargo xtask emoji-dataset DIR --icons FOLDER"),
+    };
     let mut metadata = String::new();
-    for glyph in &glyphs {
-        write_picture(&dir, glyph, size)?;
-        metadata.push_str(&line(glyph));
-        metadata.push('\n');
+    for set in &SETS {
+        let counted = write_set(&dir, &icons, set, &mut metadata)?;
+        println!("{}: {} drawings, {} of 45 animals", counted.package, counted.drawings, counted.animals);
     }
     let path = dir.join("metadata.jsonl");
-    fs::write(&path, metadata).with_context(|| format!("write `{}`", path.display()))?;
-    report(&dir, &glyphs);
-    Ok(())
+    fs::write(&path, metadata).with_context(|| format!("write `{}`", path.display()))
 }
 
-fn parse(args: &[String]) -> Result<(PathBuf, u32)> {
-    let (dir, size) = match args {
-        [dir] => (dir, DEFAULT_SIZE),
-        [dir, flag, size] | [flag, size, dir] if flag == "--size" => {
-            (dir, size.parse().with_context(|| format!("read the size `{size}`"))?)
+fn write_set(dir: &Path, folder: &Path, set: &IconSet, metadata: &mut String) -> Result<Counted> {
+    let icons = Icons::read(folder, set.package)?;
+    let here = dir.join(set.style);
+    fs::create_dir_all(&here).with_context(|| format!("create `{}`", here.display()))?;
+    let mut written = HashSet::new();
+    let mut counted = Counted { package: set.package, drawings: 0, animals: 0 };
+    let animals = ANIMALS.iter().map(|thing| ("subject", thing));
+    for (role, thing) in animals.chain(THINGS.iter().map(|thing| ("beside", thing))) {
+        let drawings = drawings(&icons, thing);
+        counted.animals += usize::from(role == "subject" && !drawings.is_empty());
+        for (name, svg) in drawings {
+            if !written.insert(name.to_owned()) {
+                continue;
+            }
+            let file = format!("{}/{name}.png", set.style);
+            let path = dir.join(&file);
+            let picture = cut_out(&svg, SIDE).with_context(|| format!("draw `{name}` of {}", set.package))?;
+            picture.save(&path).with_context(|| format!("write `{}`", path.display()))?;
+            metadata.push_str(&line(&file, thing.0, role, set));
+            counted.drawings += 1;
         }
-        _ => bail!("usage: cargo xtask emoji-dataset DIR [--size N]"),
+    }
+    Ok(counted)
+}
+
+/// The drawings of a thing that the set has, each once.
+fn drawings<'a>(icons: &'a Icons, (_, names): &Thing) -> Vec<(&'a str, String)> {
+    let mut found: Vec<(&str, String)> = Vec::new();
+    for (name, svg) in names.iter().filter_map(|name| icons.svg(name)) {
+        if !found.iter().any(|(other, _)| *other == name) {
+            found.push((name, svg));
+        }
+    }
+    found
+}
+
+fn line(file: &str, text: &str, role: &str, set: &IconSet) -> String {
+    let split = match (set.trained, is_held_out(file)) {
+        (false, _) => "unseen",
+        (true, true) => "held-out",
+        (true, false) => "train",
     };
-    if !(8..=72).contains(&size) {
-        bail!("the size is {size}, wanted 8 to 72: the pictures are drawn from 72×72 ones");
-    }
-    Ok((dir.into(), size))
+    let row = json!({ "file_name": file, "text": text, "role": role, "style": set.style, "split": split });
+    format!("{row}\n")
 }
 
-fn file_name(glyph: &Glyph) -> String {
-    format!("{:04x}.png", u32::from(glyph.code))
-}
-
-fn write_picture(dir: &Path, glyph: &Glyph, size: u32) -> Result<()> {
-    let path = dir.join(file_name(glyph));
-    render(glyph.png, size)?.save(&path).with_context(|| format!("write `{}`", path.display()))
-}
-
-/// One line of `metadata.jsonl`. `animal` lists what of `simple-animals` the picture shows.
-fn line(glyph: &Glyph) -> String {
-    json!({
-        "file_name": file_name(glyph),
-        "text": captions(glyph.name),
-        "codepoint": format!("{:04X}", u32::from(glyph.code)),
-        "group": glyph.group,
-        "name": glyph.name,
-        "animal": shown(glyph.name),
-    })
-    .to_string()
-}
-
-fn report(dir: &Path, glyphs: &[Glyph]) {
-    let shown: Vec<&str> = glyphs.iter().flat_map(|glyph| shown(glyph.name)).collect();
-    let captioned = |animal: &&str| glyphs.iter().any(|g| captions(g.name).contains(&(*animal).into()));
-    let missing: Vec<&str> = SIMPLE_ANIMALS.into_iter().filter(|a| !captioned(a)).collect();
-    println!("{} pictures in {}", glyphs.len(), dir.display());
-    println!("{} show one of the simple-animals", shown.len());
-    println!("{} of 45 simple-animals occur as a bare noun", 45 - missing.len());
-    if !missing.is_empty() {
-        println!("missing: {}", missing.join(", "));
-    }
+/// Whether a drawing of a set is kept from training: one in ten, by a hash of its file's name (FNV-1a, 64 bits).
+fn is_held_out(file: &str) -> bool {
+    let hash = file
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    (hash >> 32).is_multiple_of(HELD_OUT)
 }
 
 #[cfg(test)]
@@ -83,21 +98,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_simple_animals_have_a_bare_caption_and_a_picture() {
-        let glyphs = glyphs();
-        for animal in SIMPLE_ANIMALS {
-            assert!(glyphs.iter().any(|glyph| {
-                captions(glyph.name).iter().any(|c| c == animal) && shown(glyph.name).contains(&animal)
-            }));
-        }
-    }
-
-    #[test]
-    fn arguments_are_checked() {
-        let parse = |text: &str| parse(&text.split(' ').map(String::from).collect::<Vec<_>>());
-        assert_eq!(parse("out --size 32").unwrap(), ("out".into(), 32));
-        assert_eq!(parse("--size 32 out").unwrap(), ("out".into(), 32));
-        assert!(parse("out --size 0").is_err());
-        assert!(parse("out --size").is_err());
+    fn about_a_tenth_is_held_out() {
+        let held = (0..10_000).filter(|i| is_held_out(&format!("noto/{i}.png"))).count();
+        assert!((850..1150).contains(&held), "{held}");
     }
 }

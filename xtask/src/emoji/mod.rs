@@ -1,13 +1,12 @@
-//! `cargo xtask emoji-dataset`: the captioned pictures that the embedded model is trained on.
+//! `cargo xtask emoji-dataset`: the cut-outs that the embedded model's training pictures are composed from.
 //!
-//! Pictures are Twemoji (CC-BY 4.0), names and groups are Unicode's (CLDR). The folder follows the
-//! Hugging Face "imagefolder" convention: pictures beside a `metadata.jsonl`. The same crate
-//! versions give the same bytes.
+//! The drawings are icon sets as the npm packages `@iconify-json/*` hold them, each an `icons.json` with the bodies of SVG files.
+//! The folder follows the Hugging Face "imagefolder" convention, pictures beside a `metadata.jsonl`; the pictures are transparent
+//! PNG files, a drawing each, and `ddpo pretrain` puts them on grounds. The same packages give the same bytes.
 
-mod animals;
-mod captions;
 mod dataset;
+mod drawings;
+mod icons;
 mod render;
-mod select;
 
 pub use dataset::run;

@@ -1,37 +1,82 @@
-//! From a transparent 72×72 PNG to an opaque picture of the wanted size.
+//! From an SVG file to a cut-out: the drawing on nothing, as large as its square allows.
 
-use anyhow::{Context, Result};
-use image::imageops::{FilterType, resize};
-use image::{Rgb, RgbImage, RgbaImage};
+use anyhow::{Context, Result, bail};
+use image::imageops::{FilterType, crop_imm, overlay, resize};
+use image::{Rgba, Rgba32FImage, RgbaImage};
+use resvg::tiny_skia::{Pixmap, Transform};
+use resvg::usvg::{Options, Tree};
 
-/// Draws a PNG on white and resizes it to `size`×`size` with the Catmull-Rom filter.
-///
-/// Compositing comes first: both steps are linear, so that resizing the composite equals resizing
-/// premultiplied colours, and no colour of a transparent pixel can bleed into an edge.
-pub fn render(png: &[u8], size: u32) -> Result<RgbImage> {
-    let picture = image::load_from_memory(png).context("decode a Twemoji picture")?.to_rgba8();
-    Ok(resize(&on_white(&picture), size, size, FilterType::CatmullRom))
+/// The side that drawings are rendered at before they are cut out, in pixels.
+const CANVAS: u32 = 512;
+
+/// Alpha below this is no part of the drawing: the rim of a soft shadow.
+const VISIBLE: f32 = 0.03;
+
+/// Renders an SVG file, cuts the drawing out, and fits its longer side to `side` pixels, in the middle of a transparent square.
+pub fn cut_out(svg: &str, side: u32) -> Result<RgbaImage> {
+    let drawn = draw(svg)?;
+    let [left, top, right, bottom] = bounds(&drawn).context("the drawing is empty")?;
+    let (width, height) = (right - left, bottom - top);
+    let scale = side as f32 / width.max(height) as f32;
+    let fit = |length: u32| ((length as f32 * scale).round() as u32).clamp(1, side);
+    let cut = crop_imm(&drawn, left, top, width, height).to_image();
+    let small = resize(&cut, fit(width), fit(height), FilterType::CatmullRom);
+    let mut square = RgbaImage::new(side, side);
+    let (x, y) = ((side - small.width()) / 2, (side - small.height()) / 2);
+    overlay(&mut square, &straight(&small), x.into(), y.into());
+    Ok(square)
 }
 
-fn on_white(picture: &RgbaImage) -> RgbImage {
-    RgbImage::from_fn(picture.width(), picture.height(), |x, y| {
-        let [r, g, b, alpha] = picture.get_pixel(x, y).0.map(u32::from);
-        let over = |channel: u32| ((channel * alpha + 255 * (255 - alpha) + 127) / 255) as u8;
-        Rgb([over(r), over(g), over(b)])
+/// The drawing with premultiplied colours in [0, 1]: what may be resized without a colour of nothing bleeding into an edge.
+fn draw(svg: &str) -> Result<Rgba32FImage> {
+    let tree = Tree::from_str(svg, &Options::default()).context("read an SVG drawing")?;
+    let size = tree.size();
+    let scale = CANVAS as f32 / size.width().max(size.height());
+    let mut pixmap = Pixmap::new(CANVAS, CANVAS).context("make a canvas")?;
+    resvg::render(&tree, Transform::from_scale(scale, scale), &mut pixmap.as_mut());
+    let values = pixmap.data().iter().map(|&byte| f32::from(byte) / 255.0).collect();
+    let Some(image) = Rgba32FImage::from_raw(CANVAS, CANVAS, values) else { bail!("the canvas has another size") };
+    Ok(image)
+}
+
+/// Left, top, right and bottom of what is visible, the last two exclusive.
+fn bounds(image: &Rgba32FImage) -> Option<[u32; 4]> {
+    let visible = image.enumerate_pixels().filter(|(_, _, pixel)| pixel.0[3] > VISIBLE);
+    visible.fold(None, |bounds, (x, y, _)| {
+        let [left, top, right, bottom] = bounds.unwrap_or([x, y, x + 1, y + 1]);
+        Some([left.min(x), top.min(y), right.max(x + 1), bottom.max(y + 1)])
+    })
+}
+
+/// Eight bits a channel, colours as PNG has them, not multiplied by alpha.
+fn straight(image: &Rgba32FImage) -> RgbaImage {
+    RgbaImage::from_fn(image.width(), image.height(), |x, y| {
+        let [r, g, b, alpha] = image.get_pixel(x, y).0;
+        let alpha = alpha.clamp(0.0, 1.0);
+        let byte = |value: f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8;
+        let colour = |value: f32| if alpha > 0.0 { byte(value / alpha) } else { 0 };
+        Rgba([colour(r), colour(g), colour(b), byte(alpha)])
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use image::Rgba;
 
     #[test]
-    fn transparent_pixels_are_white_whatever_their_colour() {
-        let mut picture = RgbaImage::from_pixel(2, 1, Rgba([10, 20, 30, 0]));
-        picture.put_pixel(1, 0, Rgba([10, 20, 30, 255]));
-        let drawn = on_white(&picture);
-        assert_eq!(drawn.get_pixel(0, 0).0, [255; 3]);
-        assert_eq!(drawn.get_pixel(1, 0).0, [10, 20, 30]);
+    fn a_drawing_fills_its_square_whatever_its_place() {
+        let svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 40 40\" width=\"40\" height=\"40\">\
+            <rect x=\"10\" y=\"20\" width=\"20\" height=\"10\" fill=\"#ff0000\"/></svg>";
+        let cut = cut_out(svg, 32).unwrap();
+        assert_eq!(cut.get_pixel(1, 16).0, [255, 0, 0, 255]);
+        assert_eq!(cut.get_pixel(30, 16).0, [255, 0, 0, 255]);
+        assert_eq!(cut.get_pixel(16, 4).0[3], 0);
+        assert_eq!(cut.get_pixel(16, 27).0[3], 0);
+    }
+
+    #[test]
+    fn an_empty_drawing_is_refused() {
+        let svg = "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 40 40\" width=\"40\" height=\"40\"></svg>";
+        assert!(cut_out(svg, 32).is_err());
     }
 }

@@ -157,9 +157,20 @@ fn print_table(request: &MeasureRequest, base: &Measurement, tuned: Option<&Meas
         tuned.map(|tuned| format!("            tuned {:10.4}", value(tuned))).unwrap_or_default()
     };
     line(&format!("{:24} base {:10.4}{}", "diversity", base.diversity, after(|m| m.diversity)));
+    let shares = |measurement: &Measurement| measurement.as_asked.as_deref().and_then(as_asked);
+    if let Some(base) = shares(base) {
+        let after = tuned.and_then(shares).map(|after| format!("   tuned {after}")).unwrap_or_default();
+        line(&format!("{:24} base {base}{after}", "as asked"));
+    }
     if let Some(tuned) = tuned {
         line(&format!("{:24} {:.4} nats", "divergence from base", tuned.kl_to_base));
     }
+}
+
+/// The share of images that show what their prompts name, of those whose prompts name something.
+fn as_asked(verdicts: &[Option<bool>]) -> Option<String> {
+    let known: Vec<f32> = verdicts.iter().copied().flatten().map(|shown| f32::from(u8::from(shown))).collect();
+    (!known.is_empty()).then(|| interval(&known))
 }
 
 fn interval(values: &[f32]) -> String {
@@ -193,6 +204,7 @@ fn measurement_json(measurement: &Measurement) -> Value {
         "rewards": means,
         "kl_to_base": measurement.kl_to_base,
         "diversity": measurement.diversity,
+        "as_asked": measurement.as_asked,
     })
 }
 

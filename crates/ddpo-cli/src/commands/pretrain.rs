@@ -40,6 +40,7 @@ fn config(args: &Pretrain) -> PretrainConfig {
     ] {
         (stage.steps, stage.batch_size) = (steps, batch);
     }
+    config.judge.stage.steps = args.judge_steps;
     config
 }
 

@@ -124,6 +124,9 @@ pub struct EvalRecord {
     /// The mean distance of all pairs of samples, whatever their prompts.
     #[serde(default = "nan", deserialize_with = "number")]
     pub diversity: f64,
+    /// The share of samples that show what their prompts name, by the judge that is shipped with the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_asked: Option<f64>,
     /// How the rewards are distributed.
     #[serde(default)]
     pub reward_histogram: Histogram,

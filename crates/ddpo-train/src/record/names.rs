@@ -41,6 +41,7 @@ pub const METRICS: &[MetricName] = &[
     metric("eval", "reward_mean", metrics::EVAL_REWARD_MEAN),
     metric("eval", "kl_to_base", metrics::EVAL_KL_TO_BASE),
     metric("eval", "diversity", metrics::EVAL_DIVERSITY),
+    metric("eval", "as_asked", metrics::EVAL_AS_ASKED),
     metric("eval", "improved", metrics::EVAL_IMPROVED),
     metric("eval", "eval_seconds", metrics::EVAL_SECONDS),
 ];
@@ -54,7 +55,12 @@ mod tests {
     /// One of each kind, with every field that may be left out.
     fn records() -> Vec<Record> {
         let update = UpdateRecord { kl_to_base: Some(0.0), ..Default::default() };
-        let eval = EvalRecord { improved: Some(0.5), held_out: [("x".into(), 1.0)].into(), ..Default::default() };
+        let eval = EvalRecord {
+            as_asked: Some(1.0),
+            improved: Some(0.5),
+            held_out: [("x".into(), 1.0)].into(),
+            ..Default::default()
+        };
         vec![
             Record::Epoch(EpochRecord { left_out: 1, ..Default::default() }),
             Record::Update(update),

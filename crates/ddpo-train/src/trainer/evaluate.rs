@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use ddpo_core::{Domain, Epoch, Judge, Noise, PromptId, RgbImage, SampleId};
 
-use super::evaluation::Evaluation;
+use super::evaluation::{Evaluation, share_as_asked};
 use super::fork::ForkPolicy;
 use super::trainer_core::TrainerCore;
 use crate::error::Result;
@@ -53,6 +53,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         for judge in &evaluation.held_out {
             held_out_rewards.insert(judge.name().to_owned(), score(judge)?);
         }
+        let as_asked = evaluation.as_asked.as_ref().map(|judge| judge(&sampled.images, &prompts)).transpose()?;
         let means = |(name, values): (&String, &Vec<f32>)| (name.clone(), mean(values.iter().map(|&r| f64::from(r))));
         let record = EvalRecord {
             epoch,
@@ -60,6 +61,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
             held_out: held_out_rewards.iter().map(means).collect(),
             kl_to_base: mean(sampled.kl.iter().copied()),
             diversity: (evaluation.diversity)(&sampled.images),
+            as_asked: as_asked.as_deref().and_then(share_as_asked),
             reward_histogram: Histogram::of(&rewards),
             improved: self.early_stopping.improved(&rewards, evaluation.prompts.count()),
             rewards: rewards.clone(),

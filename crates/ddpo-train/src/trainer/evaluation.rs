@@ -24,12 +24,25 @@ pub struct Evaluation {
     pub held_out: Vec<Judge>,
     /// How different the pictures are from each other, such as their mean pairwise distance.
     pub diversity: DiversityMeasure,
+    /// Which pictures show what their prompts name; many models come without a judge of that.
+    pub as_asked: Option<AsAskedMeasure>,
     /// When to end the run early.
     pub stop: StopRule,
 }
 
 /// A measure of how different pictures are from each other.
 pub type DiversityMeasure = Box<dyn Fn(&[RgbImage]) -> f64 + Send + Sync>;
+
+/// A judge of which pictures show what their prompts name: no answer for a prompt that names nothing it knows.
+pub type AsAskedMeasure = Box<dyn Fn(&[RgbImage], &[String]) -> ddpo_core::Result<Vec<Option<bool>>> + Send + Sync>;
+
+/// The share of pictures that show what their prompts name, of those whose prompts name something.
+#[must_use]
+pub fn share_as_asked(verdicts: &[Option<bool>]) -> Option<f64> {
+    let known: Vec<bool> = verdicts.iter().copied().flatten().collect();
+    let shown = known.iter().filter(|shown| **shown).count();
+    (!known.is_empty()).then(|| shown as f64 / known.len() as f64)
+}
 
 impl Evaluation {
     /// Checks the numbers.

@@ -17,7 +17,7 @@ mod trainer_core;
 
 pub use ddpo::DdpoTrainer;
 pub use early_stopping::StopRule;
-pub use evaluation::{DiversityMeasure, Evaluation};
+pub use evaluation::{AsAskedMeasure, DiversityMeasure, Evaluation};
 pub use fork::ForkPolicy;
 pub use parts::{DdpoParts, Decoder, Encoder, Parts, RwrParts};
 pub use rwr::RwrTrainer;

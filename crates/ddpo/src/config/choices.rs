@@ -116,6 +116,8 @@ choices! {
         SimpleAnimals = "simple-animals",
         /// The 398 animal classes of ImageNet.
         ImagenetAnimals = "imagenet-animals",
+        /// An animal of the paper and a thing beside it.
+        Compositions = "compositions",
         /// An animal doing one of three activities.
         NounsActivities = "nouns-activities",
         /// A number of animals.

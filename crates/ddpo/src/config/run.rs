@@ -67,7 +67,7 @@ options! {
 options! {
     /// What the model is asked to draw while it trains.
     PromptOptions = "prompts" {
-        /// "simple-animals" (45), "imagenet-animals" (398), "nouns-activities" (135), "counting", "from-file" or "list".
+        /// "simple-animals" (45), "imagenet-animals" (398), "compositions" (1080), "nouns-activities" (135), "counting", "from-file" or "list".
         kind: PromptKind = PromptKind::SimpleAnimals, "paper, section 5";
         /// kind = "from-file": a text file (UTF-8) with a prompt a line, JSON Lines (.jsonl) whose objects have a field "prompt", or a
         /// table (.csv, .tsv) with a column of that name. Of a text, blank lines and lines that start with # are left out, and spaces

@@ -10,6 +10,7 @@ use image::{ExtendedColorType, ImageFormat};
 
 use crate::error::{Error, Result};
 
+pub(crate) use read::read_cutout;
 pub use read::read_image;
 
 /// White, between the pictures of a grid.

@@ -23,6 +23,18 @@ pub fn read_image(path: &Path) -> Result<RgbImage> {
     to_rgb(decode(&bytes).map_err(failed)?)
 }
 
+/// Reads a picture with its transparency: width, height, and 8-bit RGBA, row-major.
+///
+/// # Errors
+///
+/// As [`read_image`].
+pub(crate) fn read_cutout(path: &Path) -> Result<(usize, usize, Vec<u8>)> {
+    let bytes = ddpo_train::fs::read(path)?;
+    let failed = |source| Error::Picture { operation: "decode", path: path.to_owned(), source };
+    let picture = decode(&bytes).map_err(failed)?.into_rgba8();
+    Ok((picture.width() as usize, picture.height() as usize, picture.into_raw()))
+}
+
 fn decode(bytes: &[u8]) -> ImageResult<DynamicImage> {
     let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
     if bytes.is_empty() {

@@ -68,7 +68,7 @@ impl Journal {
 }
 
 /// The names of the stages' states, in order.
-pub(super) const STAGES: [&str; 2] = ["autoencoder", "denoiser"];
+pub(super) const STAGES: [&str; 3] = ["autoencoder", "denoiser", "judge"];
 
 fn metrics_length(directory: &Path) -> Result<u64> {
     let mut length = 0;

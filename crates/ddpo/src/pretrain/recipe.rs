@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::compose::CompositorConfig;
+
 /// The whole recipe. The defaults are the ones that made the embedded model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PretrainConfig {
@@ -11,6 +13,10 @@ pub struct PretrainConfig {
     pub autoencoder: AutoencoderConfig,
     /// The stage of the UNet and the text encoder.
     pub denoiser: DenoiserConfig,
+    /// How pictures are composed, where the data are cut-outs.
+    pub composition: CompositorConfig,
+    /// The stage of the judge, where the data are cut-outs.
+    pub judge: JudgeConfig,
     /// How many times as often a picture with a label is drawn as one without.
     pub label_weight: f64,
     /// Optimizer steps between two checkpoints.
@@ -70,12 +76,25 @@ pub struct DenoiserConfig {
     pub snr_gamma: f64,
 }
 
+/// The judge: its shape, and the pictures it learns from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct JudgeConfig {
+    /// How it is optimised.
+    pub stage: StageConfig,
+    /// Channels at a half, a quarter and an eighth of the picture's side.
+    pub channels: [usize; 3],
+    /// How its pictures are composed: as the model's, but for the outlines.
+    pub composition: CompositorConfig,
+}
+
 impl Default for PretrainConfig {
     fn default() -> Self {
         Self {
             seed: 0,
             autoencoder: AutoencoderConfig::default(),
             denoiser: DenoiserConfig::default(),
+            composition: CompositorConfig::default(),
+            judge: JudgeConfig::default(),
             label_weight: 8.0,
             checkpoint_every: 500,
             log_every: 20,
@@ -85,17 +104,17 @@ impl Default for PretrainConfig {
 
 impl Default for AutoencoderConfig {
     fn default() -> Self {
-        let stage = StageConfig { steps: 3000, batch_size: 16, learning_rate: 2e-3, warmup: 100, ema_decay: 0.999 };
-        Self { stage, channels: vec![16, 32, 48, 48], latent_channels: 8, kl_weight: 1e-4 }
+        let stage = StageConfig { steps: 4000, batch_size: 16, learning_rate: 2e-3, warmup: 100, ema_decay: 0.999 };
+        Self { stage, channels: vec![16, 32, 64, 64], latent_channels: 8, kl_weight: 1e-4 }
     }
 }
 
 impl Default for DenoiserConfig {
     fn default() -> Self {
-        let stage = StageConfig { steps: 6000, batch_size: 128, learning_rate: 1.5e-3, warmup: 200, ema_decay: 0.999 };
+        let stage = StageConfig { steps: 9000, batch_size: 128, learning_rate: 1.5e-3, warmup: 200, ema_decay: 0.999 };
         Self {
             stage,
-            channels: vec![64, 96],
+            channels: vec![64, 128],
             heads: 4,
             text_width: 96,
             text_layers: 2,
@@ -104,6 +123,14 @@ impl Default for DenoiserConfig {
             caption_dropout: 0.1,
             snr_gamma: 5.0,
         }
+    }
+}
+
+impl Default for JudgeConfig {
+    fn default() -> Self {
+        let stage = StageConfig { steps: 8000, batch_size: 64, learning_rate: 2e-3, warmup: 200, ema_decay: 0.998 };
+        let composition = CompositorConfig { outlined: 0.25, beside: 0.4, ..CompositorConfig::default() };
+        Self { stage, channels: [24, 48, 80], composition }
     }
 }
 

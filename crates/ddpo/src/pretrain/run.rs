@@ -1,4 +1,4 @@
-//! The two stages in their order.
+//! The stages in their order.
 
 use std::ops::Range;
 use std::path::Path;
@@ -12,11 +12,13 @@ use ddpo_train::{Lanes, StopFlag};
 use serde::Serialize;
 
 use super::autoencoder::Autoencoder;
-use super::data::ImageFolder;
 use super::denoiser::DenoiserStage;
 use super::draws::Draws;
+use super::examples::{Encoded, Encoder, Examples, Pictures};
 use super::journal::{Journal, STAGES};
+use super::judge::JudgeStage;
 use super::recipe::PretrainConfig;
+use super::source::Source;
 use super::stage::{Losses, Stage};
 use super::{autoencoder, denoiser};
 use crate::{Error, Result};
@@ -41,7 +43,7 @@ pub struct PretrainRequest<'a> {
 /// A line of metrics.
 #[derive(Clone, Debug, Serialize)]
 pub struct PretrainEvent {
-    /// The stage: `autoencoder` or `denoiser`.
+    /// The stage: `autoencoder`, `denoiser` or `judge`.
     pub kind: &'static str,
     /// Steps taken in the stage.
     pub step: u64,
@@ -50,7 +52,8 @@ pub struct PretrainEvent {
     pub steps: u64,
     /// The loss of this step's batch.
     pub loss: f64,
-    /// The unweighted mean squared error: of pixels in [−1, 1], or of the predicted noise.
+    /// The unweighted mean squared error: of pixels in [−1, 1], of the predicted noise, or of the judge's
+    /// probabilities.
     pub mse: f64,
     /// Norm of the gradient before clipping.
     pub grad_norm: f64,
@@ -81,30 +84,46 @@ pub fn pretrain(
 ) -> Result<bool> {
     let config = request.config;
     refuse_existing(request.out)?;
-    let folder = ImageFolder::load(request.data, config.label_weight)?;
+    let source = Source::load(request.data, config.label_weight, config.composition)?;
     let journal = Journal::open(request.run_directory, config, request.resume)?;
     let mut run = PretrainRun { request, journal, lanes: Lanes::new(crate::device::threads())?, observe };
-    let vae = Vae::new(autoencoder::config(&config.autoencoder, folder.size))?;
-    let Some(vae_weights) = run.autoencoder(&vae, &folder, device)? else { return Ok(false) };
-    let (mut latents, shape) = autoencoder::latents(&vae, &vae_weights, &folder, device)?;
-    let scale = rescale(&mut latents);
-    let tokenizer = Tokenizer::train(folder.captions(), config.denoiser.vocabulary, config.denoiser.text_length)?;
-    let data = prepare(config, &folder, &tokenizer, latents, shape, device)?;
+    let vae = Vae::new(autoencoder::config(&config.autoencoder, source.size()))?;
+    let Some(vae_weights) = run.autoencoder(&vae, &source, device)? else { return Ok(false) };
+    let tokenizer = Tokenizer::train(
+        source.captions().iter().map(String::as_str),
+        config.denoiser.vocabulary,
+        config.denoiser.text_length,
+    )?;
+    let (pictures, shape, scale) = pictures(config, &source, &vae, &vae_weights, &tokenizer, device)?;
+    let data = prepare(config, pictures, shape, &tokenizer, device)?;
     let Some([unet_weights, text_weights]) = run.denoiser(&data)? else { return Ok(false) };
+    let DenoiserStage { unet, text, .. } = data;
     let vae = Vae::new(VaeConfig { scaling_factor: scale, ..vae.config().clone() })?;
     let pipeline = Pipeline {
-        unet: Arc::new(data.unet),
+        unet: Arc::new(unet),
         unet_weights,
         vae: Arc::new(vae),
         vae_weights,
-        text_encoder: Arc::new(data.text),
+        text_encoder: Arc::new(text),
         text_weights,
         tokenizer,
         scheduler: SchedulerConfig::default(),
         clip_skip: 0,
     };
     pipeline.check()?;
+    let judge = match &source {
+        Source::Folder(_) => None,
+        Source::Composed(compositor) => {
+            let compositor = compositor.composing(config.judge.composition);
+            let stage = JudgeStage::new(&config.judge, &compositor, device);
+            let Some(weights) = run.judge(&stage)? else { return Ok(false) };
+            Some((stage.network, weights))
+        }
+    };
     pipeline.save(request.out, FileDtype::F16)?;
+    if let Some((network, weights)) = judge {
+        ddpo_rewards::recogniser::save(&network, &weights, request.out, FileDtype::F16)?;
+    }
     Ok(true)
 }
 
@@ -126,10 +145,10 @@ struct PretrainRun<'a> {
 }
 
 impl PretrainRun<'_> {
-    fn autoencoder(&mut self, vae: &Vae, folder: &ImageFolder, device: &Device) -> Result<Option<Weights>> {
+    fn autoencoder(&mut self, vae: &Vae, source: &Source, device: &Device) -> Result<Option<Weights>> {
         let config = self.request.config;
         let mut stage = autoencoder::stage(vae, &config.autoencoder, config.seed, device);
-        let data = Autoencoder { vae, recipe: &config.autoencoder, folder, device };
+        let data = Autoencoder { vae, recipe: &config.autoencoder, source, device };
         let done = self.optimise(0, &mut stage, |leaves, draws, rows| data.loss(&leaves[0], draws, rows))?;
         Ok(if done { stage.averaged()?.pop() } else { None })
     }
@@ -139,6 +158,12 @@ impl PretrainRun<'_> {
         let done =
             self.optimise(1, &mut stage, |leaves, draws, rows| data.loss(&leaves[0], &leaves[1], draws, rows))?;
         Ok(if done { stage.averaged()?.try_into().ok() } else { None })
+    }
+
+    fn judge(&mut self, data: &JudgeStage<'_>) -> Result<Option<Weights>> {
+        let mut stage = data.stage(self.request.config.seed);
+        let done = self.optimise(2, &mut stage, |leaves, draws, rows| data.loss(&leaves[0], draws, rows))?;
+        Ok(if done { stage.averaged()?.pop() } else { None })
     }
 
     /// Takes the steps that `stage` still needs; false if it was stopped.
@@ -186,32 +211,47 @@ impl PretrainRun<'_> {
     }
 }
 
+/// Where the second stage's latents come from, their height, width and channels, and what they are multiplied by.
+fn pictures<'a>(
+    config: &PretrainConfig,
+    source: &'a Source,
+    vae: &'a Vae,
+    weights: &'a Weights,
+    tokenizer: &'a Tokenizer,
+    device: &'a Device,
+) -> Result<(Pictures<'a>, [usize; 3], f64)> {
+    match source {
+        Source::Folder(folder) => {
+            let (mut latents, shape) = autoencoder::latents(vae, weights, folder, device)?;
+            let scale = rescale(&mut latents);
+            let encode = |text: &String| -> Result<Vec<u32>> { Ok(tokenizer.encode(text)?) };
+            let examples = folder.examples.iter();
+            let captions =
+                examples.map(|example| example.captions.iter().map(encode).collect()).collect::<Result<_>>()?;
+            Ok((Pictures::Folder(Encoded { folder, latents, captions }), shape, scale))
+        }
+        Source::Composed(compositor) => {
+            let (spread, shape) = autoencoder::spread(vae, weights, compositor, config.seed, device)?;
+            let scale = 1.0 / spread;
+            Ok((Pictures::Composed(Encoder { compositor, vae, weights, tokenizer, scale, device }), shape, scale))
+        }
+    }
+}
+
 fn prepare<'a>(
     config: &'a PretrainConfig,
-    folder: &'a ImageFolder,
-    tokenizer: &Tokenizer,
-    latents: Vec<f32>,
+    pictures: Pictures<'a>,
     shape: [usize; 3],
+    tokenizer: &Tokenizer,
     device: &Device,
 ) -> Result<DenoiserStage<'a>> {
     let recipe = &config.denoiser;
-    let schedule = SchedulerConfig::default().schedule()?;
-    let encode = |text: &String| -> Result<Vec<u32>> { Ok(tokenizer.encode(text)?) };
-    let captions = folder
-        .examples
-        .iter()
-        .map(|example| example.captions.iter().map(encode).collect::<Result<_>>())
-        .collect::<Result<_>>()?;
+    let alphas_cumprod = SchedulerConfig::default().schedule()?.alphas_cumprod().to_vec();
     Ok(DenoiserStage {
         recipe,
         unet: Unet::new(denoiser::unet_config(recipe, shape))?,
         text: TextEncoder::new(denoiser::text_config(recipe, tokenizer))?,
-        folder,
-        latents,
-        shape,
-        alphas_cumprod: schedule.alphas_cumprod().to_vec(),
-        captions,
-        empty: encode(&String::new())?,
+        examples: Examples { pictures, shape, alphas_cumprod, empty: tokenizer.encode("")? },
         device: device.clone(),
     })
 }

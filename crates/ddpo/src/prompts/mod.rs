@@ -1,12 +1,14 @@
 //! What the model is asked to draw: lists by name, lists from files, and the part set aside for evaluation.
 
 mod animals;
+mod compositions;
 mod imagenet;
 mod list;
 mod source;
 mod split;
 mod table;
 
+pub(crate) use compositions::{article, is_held_out_pair};
 pub use list::PromptList;
 pub use source::PromptSource;
 pub use split::PromptSplit;

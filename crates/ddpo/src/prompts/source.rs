@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 
 use super::animals::{ANIMALS, counting, nouns_activities};
+use super::compositions::compositions;
 use super::imagenet::IMAGENET_ANIMALS;
 use super::list::PromptList;
 use super::table::{Layout, Row, json_lines, table};
@@ -18,6 +19,8 @@ pub enum PromptSource {
     SimpleAnimals,
     /// The 398 animal classes of ImageNet.
     ImagenetAnimals,
+    /// Every animal of the paper and a thing beside it: "a cat and an umbrella".
+    Compositions,
     /// Every animal doing one of three things.
     NounsActivities,
     /// Two to `max_count` of every animal.
@@ -50,10 +53,11 @@ impl PromptSource {
     ///
     /// Names the kinds there are.
     pub fn named(name: &str) -> Result<Self> {
-        let known = ["simple-animals", "imagenet-animals", "nouns-activities", "counting"];
+        let known = ["simple-animals", "imagenet-animals", "compositions", "nouns-activities", "counting"];
         match name {
             "simple-animals" => Ok(Self::SimpleAnimals),
             "imagenet-animals" => Ok(Self::ImagenetAnimals),
+            "compositions" => Ok(Self::Compositions),
             "nouns-activities" => Ok(Self::NounsActivities),
             "counting" => Ok(Self::Counting { max_count: Self::MAX_COUNT }),
             _ => Err(Error::UnknownName {
@@ -95,6 +99,7 @@ impl PromptSource {
         let texts = match self {
             Self::SimpleAnimals => ANIMALS.map(String::from).to_vec(),
             Self::ImagenetAnimals => IMAGENET_ANIMALS.map(String::from).to_vec(),
+            Self::Compositions => compositions(),
             Self::NounsActivities => nouns_activities(&ANIMALS),
             Self::Counting { max_count } => counting(&ANIMALS, *max_count),
             Self::File { path, start, end } => return read_file(path, *start, *end),

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 
 use super::animals::{HELD_OUT, counting, nouns_activities};
+use super::compositions;
 use super::list::PromptList;
 use super::source::PromptSource;
 
@@ -64,6 +65,7 @@ impl PromptSplit {
 fn held_out(source: &PromptSource, all: &PromptList) -> PromptList {
     match source {
         PromptSource::SimpleAnimals => HELD_OUT.map(String::from).to_vec().into(),
+        PromptSource::Compositions => compositions::held_out().into(),
         PromptSource::NounsActivities => nouns_activities(&HELD_OUT).into(),
         PromptSource::Counting { max_count } => counting(&HELD_OUT, *max_count).into(),
         _ if all.len() < MIN_TO_SPLIT => PromptList::default(),
@@ -84,7 +86,7 @@ mod tests {
 
     #[test]
     fn no_evaluation_prompt_is_ever_trained_on() {
-        let named = ["simple-animals", "imagenet-animals", "nouns-activities", "counting"];
+        let named = ["simple-animals", "imagenet-animals", "compositions", "nouns-activities", "counting"];
         let sources = named.map(|name| PromptSource::named(name).unwrap()).into_iter().chain([list(16), list(100)]);
         for source in sources {
             let split = PromptSplit::load(&source, None).unwrap();

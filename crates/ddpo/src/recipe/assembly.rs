@@ -1,13 +1,17 @@
 //! The assembly: a plan's numbers and parts as the trainers take them.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor};
 use ddpo_core::advantage::{BatchAdvantage, GroupAdvantage, PerPromptAdvantage};
 use ddpo_core::objective::{DdpoIs, DdpoSf, KlPenalised};
 use ddpo_core::{Advantage, Judge, Objective, RgbImage};
 use ddpo_models::DiffusionPolicy;
 use ddpo_rewards::mean_pairwise_distance;
+use ddpo_rewards::recogniser::Recogniser;
 use ddpo_train::{
-    AdamWConfig, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Parts, SamplePlan, StopRule,
+    AdamWConfig, AsAskedMeasure, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Parts, SamplePlan,
+    StopRule,
 };
 
 use crate::config::{AdvantagePlan, NonFinitePolicy, ObjectivePlan, PolicyGradientPlan, Reduction, RunPlan};
@@ -155,6 +159,13 @@ fn encode_prompts(plan: &RunPlan, loaded: &LoadedModel, prompts: &PromptList) ->
     Ok(encoded.with_metadata(prompts.metadata.clone())?)
 }
 
+/// What the judge that is shipped with a model says of pictures.
+fn as_asked(judge: Arc<Recogniser>) -> AsAskedMeasure {
+    Box::new(move |images, prompts| {
+        judge.as_asked(images, prompts).map_err(|error| ddpo_core::Error::reward("as-asked", error))
+    })
+}
+
 fn evaluation(
     plan: &RunPlan,
     loaded: &LoadedModel,
@@ -173,6 +184,7 @@ fn evaluation(
         every: eval.every as u64,
         held_out,
         diversity: Box::new(mean_pairwise_distance),
+        as_asked: loaded.judge().map(as_asked),
         stop: StopRule { kl: eval.stop_kl, patience: eval.stop_patience.map(|patience| patience as u64) },
     }))
 }

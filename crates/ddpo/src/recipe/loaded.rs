@@ -1,12 +1,14 @@
 //! A model that is open for work: the pipeline on its device, and what the recipe needs of it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::scheduler::trained_steps;
 use ddpo_core::{Condition, Denoiser, RgbImage, Scheduler};
 use ddpo_models::{Adapter, DiffusionPolicy, Lora, LoraConfig, Pipeline, Sampler};
 use ddpo_nn::{FileDtype, ModelFiles};
+use ddpo_rewards::recogniser::Recogniser;
 
 use crate::adapter::AdapterSource;
 use crate::config::{AlgorithmPlan, Parameters, PromptSyntax, RunPlan, SchedulerKind, TrainOptions};
@@ -26,6 +28,8 @@ pub struct LoadedModel {
     pipeline: Pipeline,
     /// The model as it was opened.
     base: Pipeline,
+    /// What judges its samples, where it is shipped with such a thing.
+    judge: Option<Arc<Recogniser>>,
     syntax: PromptSyntax,
     device: Device,
 }
@@ -57,7 +61,8 @@ impl LoadedModel {
             }
             _ => Pipeline::load_variant(&files, variant, &device)?,
         };
-        Ok(Self { base: pipeline.clone(), pipeline, syntax: PromptSyntax::Plain, device })
+        let judge = Recogniser::of_model(&files, &device)?.map(Arc::new);
+        Ok(Self { base: pipeline.clone(), pipeline, judge, syntax: PromptSyntax::Plain, device })
     }
 
     /// The same model, whose prompts do not go through so many of the text encoder's last layers, as with diffusers' `clip_skip`.
@@ -82,6 +87,11 @@ impl LoadedModel {
     /// Where it computes, without autodiff.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// What judges whether its samples show what was asked for, where it is shipped with such a thing.
+    pub fn judge(&self) -> Option<Arc<Recogniser>> {
+        self.judge.clone()
     }
 
     /// The parts of the model.

@@ -58,6 +58,9 @@ pub struct Measurement {
     pub kl_to_base: f64,
     /// Mean distance of the images from each other.
     pub diversity: f64,
+    /// Whether each image shows what its prompt names, where the model comes with a judge and the prompt names something it
+    /// knows.
+    pub as_asked: Option<Vec<Option<bool>>>,
 }
 
 /// Measures `model`; its divergence is from `base`, where that is given.
@@ -74,8 +77,9 @@ pub fn measure(
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Measurement> {
     let PromptList { texts, metadata } = &request.prompts;
-    let context =
-        with_hub(RewardContext::of(Arc::new(loaded.base()), Vec::new())).with_prompts(texts.clone(), metadata.clone());
+    let context = with_hub(RewardContext::of(Arc::new(loaded.base()), Vec::new()))
+        .with_prompts(texts.clone(), metadata.clone())
+        .with_recogniser(loaded.judge());
     let judges = request.rewards.iter().map(|reward| reward.open(&context)).collect::<Result<Vec<_>, _>>()?;
     let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
     let (conditions, unconditional) = loaded.encode_guided(texts, &request.negative_prompt)?;
@@ -121,5 +125,6 @@ pub fn measure(
         rewards.insert(judge.name().to_owned(), score_checked(judge, &all, batch_size)?);
     }
     let kl_to_base = divergences.iter().sum::<f64>() / divergences.len().max(1) as f64;
-    Ok(Measurement { diversity: mean_pairwise_distance(&images), images, prompts, rewards, kl_to_base })
+    let as_asked = loaded.judge().map(|judge| judge.as_asked(&images, &prompts)).transpose()?;
+    Ok(Measurement { diversity: mean_pairwise_distance(&images), as_asked, images, prompts, rewards, kl_to_base })
 }

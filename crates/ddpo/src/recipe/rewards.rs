@@ -29,8 +29,9 @@ impl Rewards {
     /// Whatever keeps one of them from working, as far as it can be known before anything is sampled.
     pub fn open(plan: &RunPlan, given: Option<Judge>, loaded: &LoadedModel, split: &PromptSplit) -> Result<Self> {
         let all = split.training.chain(&split.evaluation);
-        let context =
-            with_hub(RewardContext::of(Arc::new(loaded.clone()), Vec::new())).with_prompts(all.texts, all.metadata);
+        let context = with_hub(RewardContext::of(Arc::new(loaded.clone()), Vec::new()))
+            .with_prompts(all.texts, all.metadata)
+            .with_recogniser(loaded.judge());
         let optimised = given.map_or_else(|| optimised(&plan.reward, &context), Ok)?;
         let held_out = plan.held_out.iter().map(|reward| reward.open(&context));
         Ok(Self { optimised, held_out: held_out.collect::<Result<_, _>>()? })

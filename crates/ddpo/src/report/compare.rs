@@ -19,12 +19,12 @@ pub(super) fn overview(runs: &[ReportRun]) -> String {
     };
     format!(
         "<div class=\"scroll\"><table class=\"runs\"><thead><tr><th>run</th><th>model</th><th>algorithm</th><th>reward</th><th>epochs</th>\
-         <th>before</th><th>after</th><th>change</th><th>nats</th><th>σ a step</th><th>diversity</th><th>time</th></tr></thead><tbody>\n{}</tbody></table></div>\n",
+         <th>before</th><th>after</th><th>change</th><th>nats</th><th>σ a step</th><th>as asked</th><th>diversity</th><th>time</th></tr></thead><tbody>\n{}</tbody></table></div>\n",
         runs.iter().enumerate().map(row).collect::<String>()
     )
 }
 
-fn cells(run: &ReportRun) -> [String; 11] {
+fn cells(run: &ReportRun) -> [String; 12] {
     let record = run.record();
     let text = |value: Option<&String>| value.cloned().unwrap_or("–".into());
     let (base, last) = (run.records.evals.first(), run.records.evals.last());
@@ -48,6 +48,7 @@ fn cells(run: &ReportRun) -> [String; 11] {
         change.unwrap_or("–".into()),
         of(last.map(|eval| eval.kl_to_base)),
         of(last.and_then(|eval| shift(&run.records, eval.kl_to_base))),
+        last.and_then(|eval| eval.as_asked).map_or("–".into(), percent),
         of(last.map(|eval| eval.diversity)),
         duration(run.seconds().iter().sum()),
     ]

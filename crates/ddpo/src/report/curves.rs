@@ -26,6 +26,17 @@ pub(super) fn evaluations(runs: &[ReportRun]) -> String {
         series: each(runs, |_, eval| (eval.kl_to_base, None)),
         ..over_epochs()
     });
+    if runs.iter().flat_map(|run| &run.records.evals).any(|eval| eval.as_asked.is_some()) {
+        charts.push(Chart {
+            title: "As asked".into(),
+            note: "The share of pictures that show what their prompts name, by the judge that is shipped with the model. No reward is \
+                   paid for it unless it was asked for: where it falls, the reward is bought with what the pictures show."
+                .into(),
+            quantity: Quantity::Share,
+            series: each(runs, |_, eval| (eval.as_asked.unwrap_or(f64::NAN), None)),
+            ..over_epochs()
+        });
+    }
     charts.push(Chart {
         title: "Diversity".into(),
         note: "The mean distance of the evaluation pictures from each other: where it falls, they become alike.".into(),
@@ -201,10 +212,11 @@ pub(super) fn table(run: &ReportRun) -> String {
             format!("<td>{}</td>", with_half(eval.held_out.get(*name).copied().unwrap_or(f64::NAN), half))
         });
         format!(
-            "<tr><th>{}</th><td>{}</td>{}<td>{}</td><td>{}</td><td>{}</td></tr>\n",
+            "<tr><th>{}</th><td>{}</td>{}<td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
             eval.epoch,
             with_half(eval.reward_mean, run.half(&eval.rewards)),
             others.collect::<String>(),
+            eval.as_asked.map_or("–".into(), percent),
             eval.improved.map_or("–".into(), percent),
             number(eval.kl_to_base),
             number(eval.diversity)
@@ -212,7 +224,7 @@ pub(super) fn table(run: &ReportRun) -> String {
     };
     format!(
         "<details><summary>The same as numbers</summary><div class=\"scroll\"><table><thead><tr><th>epoch</th><th>reward{unit}</th>{head}\
-         <th>better on</th><th>nats</th><th>diversity</th></tr></thead><tbody>\n{}</tbody></table></div></details>\n",
+         <th>as asked</th><th>better on</th><th>nats</th><th>diversity</th></tr></thead><tbody>\n{}</tbody></table></div></details>\n",
         run.records.evals.iter().map(row).collect::<String>()
     )
 }

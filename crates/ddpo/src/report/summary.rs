@@ -78,7 +78,7 @@ fn measured_on(run: &ReportRun, last: &EvalRecord) -> String {
     format!("Measured on {} of {}, {seen}.", count(pictures, "picture"), count(prompts, "prompt"))
 }
 
-/// Four numbers that say most.
+/// The numbers that say most.
 fn tiles(run: &ReportRun, base: &EvalRecord, last: &EvalRecord) -> String {
     let mut tiles = vec![reward_tile(run, base, last)];
     tiles.extend(last.improved.map(|share| {
@@ -91,6 +91,13 @@ fn tiles(run: &ReportRun, base: &EvalRecord, last: &EvalRecord) -> String {
     if last.kl_to_base.is_finite() {
         let scale = shift(&run.records, last.kl_to_base).map_or("from the base model".into(), distance);
         tiles.push(tile("divergence", &format!("{} nats", number(last.kl_to_base)), &scale));
+    }
+    if let (Some(before), Some(share)) = (base.as_asked, last.as_asked) {
+        tiles.push(tile(
+            "as asked",
+            &percent(share),
+            &format!("of pictures show what was asked for; {} before", percent(before)),
+        ));
     }
     if last.diversity.is_finite() {
         let text =

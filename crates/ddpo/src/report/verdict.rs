@@ -22,6 +22,9 @@ const FAR: f64 = 3.0;
 /// Below this share of the base model's diversity, images have become alike.
 const DIVERSITY_LIMIT: f64 = 0.7;
 
+/// Below this share of the base model's share of pictures that are as asked for, the reward is bought with what they show.
+const AS_ASKED_LIMIT: f64 = 0.9;
+
 /// A sign that the reward was won at the cost of something else.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -67,6 +70,13 @@ pub enum Warning {
         /// How far a step is from the base model's, in standard deviations of its noise.
         shift: f64,
     },
+    /// Images no longer show what was asked for.
+    NotAsAsked {
+        /// The base model's share of images that do.
+        base: f64,
+        /// The last evaluation's.
+        last: f64,
+    },
     /// Images have become alike.
     LessDiverse {
         /// The base model's diversity.
@@ -100,6 +110,12 @@ impl fmt::Display for Warning {
             Self::Far { nats, shift } => write!(
                 f,
                 "The model is far from the base model ({nats:.0} nats): each denoising step lands {shift:.1} standard deviations of its own noise from where the base model would. See whether the images still show what they were asked for."
+            ),
+            Self::NotAsAsked { base, last } => write!(
+                f,
+                "Images no longer show what was asked for: {:.0} % of them do, and {:.0} % did before.",
+                100.0 * last,
+                100.0 * base
             ),
             Self::LessDiverse { base, last } => write!(
                 f,
@@ -149,7 +165,8 @@ impl Verdict {
         }
         Self {
             reward: Some((base.reward_mean, last.reward_mean)),
-            warnings: (reward_warning(records, base, last).into_iter())
+            warnings: (not_as_asked(base, last).into_iter())
+                .chain(reward_warning(records, base, last))
                 .chain(moved_for_nothing(records, base, last))
                 .chain(far(records, last))
                 .chain(other_warnings(base, last))
@@ -182,6 +199,11 @@ fn moved_for_nothing(records: &Records, base: &EvalRecord, last: &EvalRecord) ->
 fn far(records: &Records, last: &EvalRecord) -> Option<Warning> {
     let shift = shift(records, last.kl_to_base).filter(|shift| *shift >= FAR)?;
     Some(Warning::Far { nats: last.kl_to_base, shift })
+}
+
+fn not_as_asked(base: &EvalRecord, last: &EvalRecord) -> Option<Warning> {
+    let (base, last) = (base.as_asked?, last.as_asked?);
+    (last < AS_ASKED_LIMIT * base).then_some(Warning::NotAsAsked { base, last })
 }
 
 fn other_warnings(base: &EvalRecord, last: &EvalRecord) -> Vec<Warning> {

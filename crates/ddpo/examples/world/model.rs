@@ -1,0 +1,161 @@
+//! What a model draws: how much of it is as asked for, and how much it differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::path::Path;
+
+use ddpo::device::DeviceName;
+use ddpo::images::{grid, write_png};
+use ddpo::model::ModelSource;
+use ddpo::pretrain::{Drawings, Split};
+use ddpo::prompts::{PromptSource, PromptSplit};
+use ddpo::rewards::jpeg_bytes;
+use ddpo::train::StopFlag;
+use ddpo::{LoadedModel, RunConfig, SampleRequest, core::RgbImage, sample};
+
+/// Samples of a prompt.
+const COUNT: usize = 16;
+
+/// Samples and their judge.
+struct World {
+    loaded: LoadedModel,
+    config: RunConfig,
+}
+
+/// Prints the tables, and writes the pictures of animals into `out`.
+pub fn measure(model: &str, data: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+    let loaded = LoadedModel::open(&ModelSource::parse(model, None)?, DeviceName::parse("cpu")?)?;
+    let world = World { loaded, config: RunConfig::default() };
+    world.animals(out)?;
+    world.held_out(data)?;
+    world.pairs()
+}
+
+impl World {
+    fn animals(&self, out: &Path) -> Result<(), Box<dyn Error>> {
+        let prompts = PromptSource::SimpleAnimals.load()?.texts;
+        let images = self.draw(&prompts, COUNT)?;
+        let judge = self.loaded.judge().ok_or("the model has no judge")?;
+        let (mut hits, mut styles, mut grounds, mut deviations) = (0, Vec::new(), Vec::new(), Vec::new());
+        for (prompt, images) in prompts.iter().zip(images.chunks(COUNT)) {
+            let verdicts = judge.as_asked(images, &vec![prompt.clone(); images.len()])?;
+            let shown = verdicts.iter().filter(|verdict| **verdict == Some(true)).count();
+            let seen = judge.recognise(images)?;
+            let distinct = |of: &dyn Fn(usize) -> usize| (0..seen.len()).map(of).collect::<BTreeSet<_>>().len();
+            let (style, ground) = (distinct(&|i| seen[i].style), distinct(&|i| seen[i].ground));
+            let bytes: Vec<f64> = images
+                .iter()
+                .map(|image| {
+                    jpeg_bytes(image.width() as usize, image.height() as usize, image.pixels()).unwrap_or(0) as f64
+                })
+                .collect();
+            let deviation = deviation(&bytes);
+            println!("{prompt:10} {shown:2} of {COUNT}  {style} styles  {ground} grounds  {deviation:.0} bytes");
+            hits += shown;
+            styles.push(style);
+            grounds.push(ground);
+            deviations.push(deviation);
+        }
+        let least = |values: &[usize]| values.iter().min().copied().unwrap_or(0);
+        let mean = deviations.iter().sum::<f64>() / deviations.len() as f64;
+        println!(
+            "animals: {hits} of {} as asked ({:.1} %), at least {} styles and {} grounds, JPEG sizes deviate by {mean:.0} bytes",
+            images.len(),
+            100.0 * hits as f64 / images.len() as f64,
+            least(&styles),
+            least(&grounds)
+        );
+        write_png(&out.join("animals.png"), &grid(&images, COUNT)?)?;
+        Ok(())
+    }
+
+    /// Drawings that training never saw, asked for by noun and hand.
+    fn held_out(&self, data: &Path) -> Result<(), Box<dyn Error>> {
+        for (split, name) in [(Split::HeldOut, "held-out"), (Split::Train, "trained")] {
+            let drawings = Drawings::load(data, split)?;
+            let trained = Drawings::load(data, Split::Train)?;
+            // A noun that training has in the same hand by another drawing is no invention.
+            let is_new = |pair: &(String, String)| split == Split::Train || !trained.pairs().contains(pair);
+            let pairs: Vec<(String, String)> = drawings.pairs().into_iter().filter(is_new).collect();
+            let prompts: Vec<String> = pairs.iter().map(|(noun, style)| format!("{noun} in {style} style")).collect();
+            let count = 8;
+            let images = self.draw(&prompts, count)?;
+            let (shown, all) = self.share(&prompts, count, &images)?;
+            let judge = self.loaded.judge().ok_or("the model has no judge")?;
+            let seen = judge.recognise(&images)?;
+            let style = |row: usize| judge.config().styles.iter().position(|style| *style == pairs[row / count].1);
+            let in_style = (0..seen.len()).filter(|&row| style(row) == Some(seen[row].style)).count();
+            println!(
+                "{name} (noun, hand) pairs: {} pairs, {:.1} % as asked, {:.1} % in the hand asked for",
+                pairs.len(),
+                100.0 * shown as f64 / all as f64,
+                100.0 * in_style as f64 / all as f64
+            );
+        }
+        Ok(())
+    }
+
+    fn pairs(&self) -> Result<(), Box<dyn Error>> {
+        let split = PromptSplit::load(&PromptSource::Compositions, None)?;
+        for (name, prompts) in [("trained", &split.training), ("held-out", &split.evaluation)] {
+            let every = (prompts.texts.len() / 200).max(1);
+            let prompts: Vec<String> = prompts.texts.iter().step_by(every).cloned().collect();
+            let count = 4;
+            let images = self.draw(&prompts, count)?;
+            let (shown, all) = self.share(&prompts, count, &images)?;
+            println!(
+                "{name} compositions: {} pairs, {:.1} % of {all} as asked",
+                prompts.len(),
+                100.0 * shown as f64 / all as f64
+            );
+            let mut by_noun: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+            let judge = self.loaded.judge().ok_or("the model has no judge")?;
+            for (prompt, images) in prompts.iter().zip(images.chunks(count)) {
+                let thing = prompt.rsplit(' ').next().unwrap_or_default();
+                let verdicts = judge.as_asked(images, &vec![prompt.clone(); images.len()])?;
+                let score = by_noun.entry(thing).or_default();
+                score[0] += verdicts.iter().filter(|verdict| **verdict == Some(true)).count();
+                score[1] += images.len();
+            }
+            let shares: Vec<String> = by_noun
+                .iter()
+                .map(|(noun, [shown, all])| format!("{noun} {:.0}", 100.0 * *shown as f64 / *all as f64))
+                .collect();
+            println!("  by thing, %: {}", shares.join(", "));
+        }
+        Ok(())
+    }
+
+    /// Hits and samples.
+    fn share(&self, prompts: &[String], count: usize, images: &[RgbImage]) -> Result<(usize, usize), Box<dyn Error>> {
+        let judge = self.loaded.judge().ok_or("the model has no judge")?;
+        let prompts: Vec<String> = prompts.iter().flat_map(|prompt| vec![prompt.clone(); count]).collect();
+        let verdicts = judge.as_asked(images, &prompts)?;
+        Ok((verdicts.iter().filter(|verdict| **verdict == Some(true)).count(), verdicts.len()))
+    }
+
+    /// `count` samples of each prompt, at the default settings.
+    fn draw(&self, prompts: &[String], count: usize) -> Result<Vec<RgbImage>, Box<dyn Error>> {
+        let sampling = &self.config.sample;
+        let request = SampleRequest {
+            prompts: prompts.to_vec(),
+            count,
+            steps: sampling.steps,
+            guidance: sampling.guidance,
+            scheduler: sampling.scheduler,
+            eta: sampling.eta,
+            negative_prompt: sampling.negative_prompt.clone(),
+            seed: self.config.eval.seed,
+            batch_size: 64,
+            size: [None; 2],
+        };
+        let model = self.loaded.denoiser(&[])?;
+        Ok(sample(&self.loaded, &*model, &request, &StopFlag::new(), &mut |_, _| {})?.images)
+    }
+}
+
+/// The population standard deviation.
+fn deviation(values: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+}

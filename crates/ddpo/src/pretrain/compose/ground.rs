@@ -1,0 +1,257 @@
+//! Grounds: what is behind the drawings.
+
+use std::f32::consts::{PI, TAU};
+
+use crate::pretrain::draws::Draws;
+
+/// The kinds of grounds, each with colours and measures of its own at every draw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it; `phrase` says it in a caption's words")]
+pub enum Ground {
+    White,
+    Plain,
+    Gradient,
+    Waves,
+    Meadow,
+    Night,
+    Dots,
+    Stripes,
+    Checks,
+}
+
+impl Ground {
+    /// Every kind.
+    pub const ALL: [Self; 9] = [
+        Self::White,
+        Self::Plain,
+        Self::Gradient,
+        Self::Waves,
+        Self::Meadow,
+        Self::Night,
+        Self::Dots,
+        Self::Stripes,
+        Self::Checks,
+    ];
+
+    /// Its place in [`Ground::ALL`].
+    pub(in crate::pretrain) fn number(self) -> usize {
+        Self::ALL.iter().position(|other| *other == self).unwrap_or(0)
+    }
+
+    /// One word for it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::White => "white",
+            Self::Plain => "plain",
+            Self::Gradient => "gradient",
+            Self::Waves => "waves",
+            Self::Meadow => "meadow",
+            Self::Night => "night",
+            Self::Dots => "dots",
+            Self::Stripes => "stripes",
+            Self::Checks => "checks",
+        }
+    }
+
+    /// What a caption says of it.
+    #[must_use]
+    pub fn phrase(self) -> &'static str {
+        match self {
+            Self::White => "on white",
+            Self::Plain => "on a plain ground",
+            Self::Gradient => "on a gradient",
+            Self::Waves => "on waves",
+            Self::Meadow => "in a meadow",
+            Self::Night => "at night",
+            Self::Dots => "on dots",
+            Self::Stripes => "on stripes",
+            Self::Checks => "on checks",
+        }
+    }
+
+    /// A square of `size` pixels with colours in [0, 1], row-major.
+    pub(super) fn paint(self, size: usize, draws: &mut Draws) -> Vec<[f32; 3]> {
+        let at: Box<dyn Fn(f32, f32) -> [f32; 3]> = match self {
+            Self::White => Box::new(|_, _| [1.0; 3]),
+            Self::Plain => plain(draws),
+            Self::Gradient => gradient(size, draws),
+            Self::Waves => waves(size, draws),
+            Self::Meadow => meadow(size, draws),
+            Self::Night => night(size, draws),
+            Self::Dots => dots(draws),
+            Self::Stripes => stripes(draws),
+            Self::Checks => checks(draws),
+        };
+        (0..size * size).map(|i| at((i % size) as f32 + 0.5, (i / size) as f32 + 0.5)).collect()
+    }
+}
+
+type Paint = Box<dyn Fn(f32, f32) -> [f32; 3]>;
+
+fn plain(draws: &mut Draws) -> Paint {
+    let colour = any_colour(draws);
+    Box::new(move |_, _| colour)
+}
+
+fn gradient(size: usize, draws: &mut Draws) -> Paint {
+    let (from, to) = (any_colour(draws), any_colour(draws));
+    let (sin, cos) = (TAU * unit(draws)).sin_cos();
+    let middle = size as f32 * 0.5;
+    Box::new(move |x, y| {
+        let along = ((x - middle) * cos + (y - middle) * sin) / (2.0 * middle) + 0.5;
+        mix(from, to, along.clamp(0.0, 1.0))
+    })
+}
+
+/// Bands with sine edges, from one colour to another.
+fn waves(size: usize, draws: &mut Draws) -> Paint {
+    let (from, to) = (any_colour(draws), any_colour(draws));
+    let bands = 3.0 + (3.0 * unit(draws)).floor();
+    let (height, length) = (between(draws, 1.5, 4.0), between(draws, 16.0, 40.0));
+    let (phase, step) = (TAU * unit(draws), size as f32 / bands);
+    Box::new(move |x, y| {
+        let depth = (y + height * (TAU * x / length + phase).sin()) / step;
+        let (band, within) = (depth.floor(), depth - depth.floor());
+        let shade = |band: f32| mix(from, to, (band / (bands - 1.0)).clamp(0.0, 1.0));
+        mix(shade(band - 1.0), shade(band), (within * step).min(1.0))
+    })
+}
+
+/// A sky above a hill, in a half of them with a sun.
+fn meadow(size: usize, draws: &mut Draws) -> Paint {
+    let side = size as f32;
+    let blue = between(draws, 0.52, 0.62);
+    let high = hsv([blue, between(draws, 0.3, 0.7), between(draws, 0.8, 1.0)]);
+    let low = hsv([blue, between(draws, 0.05, 0.3), 1.0]);
+    let grass = hsv([between(draws, 0.22, 0.38), between(draws, 0.4, 0.8), between(draws, 0.5, 0.85)]);
+    let (horizon, swell) = (side * between(draws, 0.5, 0.8), between(draws, 1.0, 6.0));
+    let (length, phase) = (side * between(draws, 0.6, 1.6), TAU * unit(draws));
+    let sun = (unit(draws) < 0.5)
+        .then(|| ([side * unit(draws), side * between(draws, 0.05, 0.3)], side * between(draws, 0.06, 0.14)));
+    Box::new(move |x, y| {
+        let mut sky = mix(high, low, (y / horizon).clamp(0.0, 1.0));
+        if let Some(([sun_x, sun_y], radius)) = sun {
+            let inside = radius - ((x - sun_x).powi(2) + (y - sun_y).powi(2)).sqrt();
+            sky = mix(sky, [1.0, 0.87, 0.35], edge(inside));
+        }
+        let hill = y - horizon - swell * (TAU * x / length + phase).sin();
+        mix(sky, grass, edge(hill))
+    })
+}
+
+/// A dark sky with stars.
+fn night(size: usize, draws: &mut Draws) -> Paint {
+    let side = size as f32;
+    let hue = between(draws, 0.58, 0.78);
+    let high = hsv([hue, between(draws, 0.5, 0.9), between(draws, 0.08, 0.25)]);
+    let low = hsv([hue, between(draws, 0.4, 0.8), between(draws, 0.25, 0.5)]);
+    let count = 10 + draws.below(24);
+    let stars: Vec<[f32; 3]> =
+        (0..count).map(|_| [side * unit(draws), side * unit(draws), between(draws, 0.5, 1.3)]).collect();
+    Box::new(move |x, y| {
+        let light: f32 = stars
+            .iter()
+            .map(|[star_x, star_y, radius]| {
+                let square = (x - star_x).powi(2) + (y - star_y).powi(2);
+                if square > 16.0 { 0.0 } else { (-square / (radius * radius)).exp() }
+            })
+            .sum();
+        mix(mix(high, low, y / side), [1.0, 0.98, 0.85], light.min(1.0))
+    })
+}
+
+fn dots(draws: &mut Draws) -> Paint {
+    let (ground, dot) = (any_colour(draws), any_colour(draws));
+    let period = between(draws, 9.0, 18.0);
+    let radius = period * between(draws, 0.2, 0.38);
+    let turned = turn(draws);
+    Box::new(move |x, y| {
+        let [u, v] = turned(x, y).map(|value| (value / period - (value / period).round()) * period);
+        mix(ground, dot, edge(radius - (u * u + v * v).sqrt()))
+    })
+}
+
+fn stripes(draws: &mut Draws) -> Paint {
+    let (one, other) = (any_colour(draws), any_colour(draws));
+    let (period, share) = (between(draws, 8.0, 20.0), between(draws, 0.3, 0.7));
+    let turned = turn(draws);
+    Box::new(move |x, y| {
+        let along = turned(x, y)[0] / period;
+        let from_middle = (along - along.round()).abs() * period;
+        mix(one, other, edge(0.5 * share * period - from_middle))
+    })
+}
+
+fn checks(draws: &mut Draws) -> Paint {
+    let (one, other) = (any_colour(draws), any_colour(draws));
+    let period = between(draws, 12.0, 28.0);
+    let turned = turn(draws);
+    Box::new(move |x, y| {
+        // The product of two waves is positive on the squares of one colour; near an edge it is the distance to it, in pixels.
+        let [u, v] = turned(x, y).map(|value| (TAU * value / period).sin() * period / TAU);
+        let nearest = u.abs().min(v.abs()) * (u * v).signum();
+        mix(one, other, edge(nearest))
+    })
+}
+
+/// Coordinates in a frame that is turned and shifted at random.
+fn turn(draws: &mut Draws) -> impl Fn(f32, f32) -> [f32; 2] + use<> {
+    let (sin, cos) = (PI * unit(draws)).sin_cos();
+    let shift = [64.0 * unit(draws), 64.0 * unit(draws)];
+    move |x, y| [cos * x + sin * y + shift[0], cos * y - sin * x + shift[1]]
+}
+
+/// Coverage of a pixel at this signed distance from an edge, in pixels; positive is inside.
+fn edge(distance: f32) -> f32 {
+    (distance + 0.5).clamp(0.0, 1.0)
+}
+
+fn mix(from: [f32; 3], to: [f32; 3], share: f32) -> [f32; 3] {
+    std::array::from_fn(|i| from[i] + share * (to[i] - from[i]))
+}
+
+pub(super) fn unit(draws: &mut Draws) -> f32 {
+    draws.uniform() as f32
+}
+
+pub(super) fn between(draws: &mut Draws, low: f32, high: f32) -> f32 {
+    low + (high - low) * unit(draws)
+}
+
+/// A colour that is light enough for drawings to stand out from it.
+fn any_colour(draws: &mut Draws) -> [f32; 3] {
+    hsv([unit(draws), between(draws, 0.1, 0.6), between(draws, 0.65, 1.0)])
+}
+
+/// From hue, saturation and value in [0, 1] to red, green and blue.
+fn hsv([hue, saturation, value]: [f32; 3]) -> [f32; 3] {
+    [5.0, 3.0, 1.0].map(|offset: f32| {
+        let k = (offset + hue * 6.0) % 6.0;
+        value - value * saturation * k.min(4.0 - k).clamp(0.0, 1.0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_ground_is_a_square_of_colours() {
+        for ground in Ground::ALL {
+            for seed in 0..20 {
+                let square = ground.paint(64, &mut Draws::new(seed, 0, 0));
+                assert_eq!(square.len(), 64 * 64);
+                let inside = square.iter().flatten().all(|value| (0.0..=1.0).contains(value));
+                assert!(inside, "{ground:?}, seed {seed}");
+            }
+        }
+    }
+
+    #[test]
+    fn primary_hues_are_pure() {
+        assert_eq!(hsv([0.0, 1.0, 1.0]), [1.0, 0.0, 0.0]);
+        assert_eq!(hsv([1.0 / 3.0, 1.0, 1.0]).map(f32::round), [0.0, 1.0, 0.0]);
+        assert_eq!(hsv([0.5, 0.0, 0.5]), [0.5; 3]);
+    }
+}

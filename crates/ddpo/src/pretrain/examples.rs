@@ -1,0 +1,157 @@
+//! Noisy latents with captions, on the host: what one step of the denoiser's stage learns from.
+
+use std::ops::Range;
+
+use burn::tensor::Device;
+use ddpo_models::Vae;
+use ddpo_nn::{Tokenizer, Weights};
+
+use super::compose::Compositor;
+use super::data::ImageFolder;
+use super::draws::Draws;
+use super::recipe::DenoiserConfig;
+use super::tensors::{host, tensor};
+use crate::Result;
+
+/// Where examples come from, and the schedule of their noise.
+pub(super) struct Examples<'a> {
+    pub(super) pictures: Pictures<'a>,
+    /// Height, width and channels of a latent.
+    pub(super) shape: [usize; 3],
+    /// ᾱ of every training timestep.
+    pub(super) alphas_cumprod: Vec<f64>,
+    /// Token ids of the empty caption.
+    pub(super) empty: Vec<u32>,
+}
+
+/// Where latents and captions come from.
+pub(super) enum Pictures<'a> {
+    /// A folder's, encoded once.
+    Folder(Encoded<'a>),
+    /// Compositions, encoded as they are drawn.
+    Composed(Encoder<'a>),
+}
+
+/// A folder's pictures and captions.
+pub(super) struct Encoded<'a> {
+    pub(super) folder: &'a ImageFolder,
+    /// Scaled latents of every picture, then of every mirrored picture.
+    pub(super) latents: Vec<f32>,
+    /// Token ids of every caption of every picture.
+    pub(super) captions: Vec<Vec<Vec<u32>>>,
+}
+
+/// What turns compositions into latents and token ids.
+pub(super) struct Encoder<'a> {
+    pub(super) compositor: &'a Compositor,
+    pub(super) vae: &'a Vae,
+    pub(super) weights: &'a Weights,
+    pub(super) tokenizer: &'a Tokenizer,
+    /// What latents are multiplied by.
+    pub(super) scale: f64,
+    pub(super) device: &'a Device,
+}
+
+/// Some rows of a batch; values row-major.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) noisy: Vec<f32>,
+    pub(super) noise: Vec<f32>,
+    pub(super) timesteps: Vec<f64>,
+    pub(super) weights: Vec<f32>,
+    pub(super) captions: Vec<Vec<u32>>,
+}
+
+impl Examples<'_> {
+    /// Some rows of the batch that `draws` gives.
+    pub(super) fn batch(&self, recipe: &DenoiserConfig, draws: &mut Draws, rows: Range<usize>) -> Result<Batch> {
+        match &self.pictures {
+            Pictures::Folder(pictures) => Ok(self.of_folder(pictures, recipe, draws, rows)),
+            Pictures::Composed(encoder) => self.composed(encoder, recipe, draws, rows),
+        }
+    }
+
+    /// The whole batch is drawn, from one stream, and `rows` of it are taken.
+    fn of_folder(
+        &self,
+        pictures: &Encoded<'_>,
+        recipe: &DenoiserConfig,
+        draws: &mut Draws,
+        rows: Range<usize>,
+    ) -> Batch {
+        let size: usize = self.shape.iter().product();
+        let noise = draws.normal(recipe.stage.batch_size * size);
+        let mut batch = Batch::default();
+        for (row, noise) in noise.chunks_exact(size).enumerate() {
+            let picture = pictures.folder.pick(draws.uniform());
+            let mirrored = draws.below(2) * pictures.folder.examples.len();
+            let step = draws.below(self.alphas_cumprod.len());
+            let captions = &pictures.captions[picture];
+            let chosen = draws.below(captions.len());
+            let is_dropped = draws.uniform() < recipe.caption_dropout;
+            if rows.contains(&row) {
+                let clean = &pictures.latents[(picture + mirrored) * size..][..size];
+                let caption = if is_dropped { &self.empty } else { &captions[chosen] };
+                self.push(&mut batch, recipe, clean, noise, step, caption.clone());
+            }
+        }
+        batch
+    }
+
+    /// Every row has a stream of its own, so that only `rows` are composed and encoded.
+    fn composed(
+        &self,
+        encoder: &Encoder<'_>,
+        recipe: &DenoiserConfig,
+        draws: &Draws,
+        rows: Range<usize>,
+    ) -> Result<Batch> {
+        let size: usize = self.shape.iter().product();
+        let mut streams: Vec<Draws> = rows.map(|row| draws.row(row)).collect();
+        let mut pixels = Vec::new();
+        let mut captions = Vec::new();
+        for draws in &mut streams {
+            let drawn = encoder.compositor.draw(draws);
+            pixels.extend(drawn.pixels);
+            captions.push(drawn.caption);
+        }
+        let latents = encoder.encode(pixels, streams.len())?;
+        let mut batch = Batch::default();
+        for ((draws, clean), caption) in streams.iter_mut().zip(latents.chunks_exact(size)).zip(captions) {
+            let step = draws.below(self.alphas_cumprod.len());
+            let is_dropped = draws.uniform() < recipe.caption_dropout;
+            let caption = if is_dropped { self.empty.clone() } else { encoder.tokenizer.encode(&caption)? };
+            let noise = draws.normal(size);
+            self.push(&mut batch, recipe, clean, &noise, step, caption);
+        }
+        Ok(batch)
+    }
+
+    fn push(
+        &self,
+        batch: &mut Batch,
+        recipe: &DenoiserConfig,
+        clean: &[f32],
+        noise: &[f32],
+        step: usize,
+        caption: Vec<u32>,
+    ) {
+        let alpha = self.alphas_cumprod[step];
+        let (signal, spread) = (alpha.sqrt() as f32, (1.0 - alpha).sqrt() as f32);
+        let snr = alpha / (1.0 - alpha);
+        batch.noisy.extend(clean.iter().zip(noise).map(|(x, e)| signal * x + spread * e));
+        batch.noise.extend_from_slice(noise);
+        batch.timesteps.push(step as f64);
+        batch.weights.push((snr.min(recipe.snr_gamma) / snr) as f32);
+        batch.captions.push(caption);
+    }
+}
+
+impl Encoder<'_> {
+    /// Scaled latents of `count` pictures, whose colours are in [−1, 1].
+    fn encode(&self, pixels: Vec<f32>, count: usize) -> Result<Vec<f32>> {
+        let side = self.compositor.config.size;
+        let mean = self.vae.encode(self.weights, tensor(pixels, [count, side, side, 3], self.device))?.mean;
+        host(mean.mul_scalar(self.scale))
+    }
+}
