@@ -143,6 +143,8 @@ pub struct Sample {
     /// How noise becomes an image
     #[arg(long, value_name = "S", help = or_run_default(&values::schedulers().list("How noise becomes an image"), "sample.scheduler"), value_parser = values::schedulers(), hide_possible_values = true)]
     pub scheduler: Option<String>,
+    #[arg(long, value_name = "S", help = or_run_default(&values::spacings().list("How steps are spread over the training timesteps"), "sample.spacing"), value_parser = values::spacings(), hide_possible_values = true)]
+    pub spacing: Option<String>,
     /// Share of the DDPM noise each DDIM step adds; 0 is deterministic
     #[arg(long, value_name = "E", help = or_run_default("Share of the DDPM noise each DDIM step adds; 0 is deterministic", "sample.eta"))]
     pub eta: Option<f64>,

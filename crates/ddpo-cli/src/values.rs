@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command};
-use ddpo::config::{AdapterFormat, Algorithm, PRESETS, PromptKind, PromptSyntax, SchedulerKind, default_of};
+use ddpo::config::{
+    AdapterFormat, Algorithm, PRESETS, PromptKind, PromptSyntax, SchedulerKind, SpacingKind, default_of,
+};
 use ddpo::model::ModelSource;
 use ddpo::rewards::USAGES;
 
@@ -81,6 +83,11 @@ pub fn prompts() -> Known {
 /// The names after `--scheduler`.
 pub fn schedulers() -> Known {
     Known::of(SchedulerKind::NAMES.iter().copied())
+}
+
+/// The names after `--spacing`.
+pub fn spacings() -> Known {
+    Known::of(SpacingKind::NAMES.iter().copied())
 }
 
 /// The names after `--prompt-syntax`.

@@ -3,7 +3,10 @@
 use ddpo_core::{
     Clipping, NoiseSchedule, PredictionKind,
     schedule::{BetaSchedule, Spacing},
-    scheduler::{Ddim, DdimConfig, Ddpm, DdpmConfig, EulerAncestral, EulerAncestralConfig, Scheduler},
+    scheduler::{
+        Consistency, ConsistencyConfig, Ddim, DdimConfig, Ddpm, DdpmConfig, EulerAncestral, EulerAncestralConfig,
+        Scheduler,
+    },
 };
 use ddpo_nn::{Error, Fields, Result, size};
 use serde_json::{Value, json};
@@ -82,6 +85,8 @@ pub enum Sampler {
     Ddpm,
     /// Euler's method with ancestral noise, whose last step draws nothing.
     EulerAncestral,
+    /// A clean guess and fresh noise at every step, whose last draws nothing.
+    Consistency,
 }
 
 /// How a model was trained to denoise, and how its steps are laid out.
@@ -201,6 +206,7 @@ impl SchedulerConfig {
             Sampler::Ddim { eta } => Box::new(self.ddim(steps, eta)?),
             Sampler::Ddpm => Box::new(self.ddpm(steps)?),
             Sampler::EulerAncestral => Box::new(self.euler_ancestral(steps)?),
+            Sampler::Consistency => Box::new(self.consistency(steps)?),
         })
     }
 
@@ -237,6 +243,28 @@ impl SchedulerConfig {
         let spacing = if self.spacing_is_explicit { self.spacing } else { Spacing::Linspace };
         let config = EulerAncestralConfig { steps, spacing };
         EulerAncestral::new(&self.schedule()?, config).map_err(|error| refuse_steps(steps, error))
+    }
+
+    /// The chain of consistency models, of `steps` steps.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Consistency::new`].
+    pub fn consistency(&self, steps: usize) -> Result<Consistency> {
+        let config = ConsistencyConfig { steps, spacing: self.spacing, clipping: self.clipping };
+        Consistency::new(&self.schedule()?, config).map_err(|error| refuse_steps(steps, error))
+    }
+
+    /// The same noise levels, with steps spread otherwise than the file says.
+    #[must_use]
+    pub fn spaced(&self, spacing: Spacing) -> Self {
+        Self { spacing, spacing_is_explicit: true, ..self.clone() }
+    }
+
+    /// The timestep that leading steps end at, as the file says, or Stable Diffusion's.
+    #[must_use]
+    pub fn steps_offset(&self) -> usize {
+        if let Spacing::Leading { offset } = self.spacing { offset } else { 1 }
     }
 
     /// The `scheduler_config.json` of a `DDIMScheduler` with these settings.

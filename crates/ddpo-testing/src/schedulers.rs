@@ -1,8 +1,10 @@
 //! Every scheduler there is, for laws that all of them keep.
 
 use ddpo_core::schedule::{BetaSchedule, Spacing};
-use ddpo_core::scheduler::{Ddim, DdimConfig, Ddpm, DdpmConfig, EulerAncestral, EulerAncestralConfig};
-use ddpo_core::{NoiseSchedule, Scheduler};
+use ddpo_core::scheduler::{
+    Consistency, ConsistencyConfig, Ddim, DdimConfig, Ddpm, DdpmConfig, EulerAncestral, EulerAncestralConfig,
+};
+use ddpo_core::{Clipping, NoiseSchedule, Scheduler};
 
 /// A scheduler with a name to blame.
 #[derive(Debug)]
@@ -27,7 +29,8 @@ pub fn stable_diffusion_schedule() -> NoiseSchedule {
 /// If the number of steps is impossible.
 pub fn schedulers(steps: usize) -> Vec<NamedScheduler> {
     let schedule = stable_diffusion_schedule();
-    let spacings = [Spacing::Leading { offset: 1 }, Spacing::Trailing, Spacing::Linspace];
+    let spacings =
+        [Spacing::Leading { offset: 1 }, Spacing::Trailing, Spacing::Linspace, Spacing::LogSnr { offset: 1 }];
     let mut all = Vec::new();
     for spacing in spacings {
         for (eta, set_alpha_to_one) in [(1.0, false), (0.5, false), (0.0, false), (1.0, true)] {
@@ -37,6 +40,9 @@ pub fn schedulers(steps: usize) -> Vec<NamedScheduler> {
         }
         let config = DdpmConfig { steps, spacing, ..DdpmConfig::default() };
         let scheduler = Box::new(Ddpm::new(&schedule, config).expect("valid parameters"));
+        all.push(NamedScheduler { name: format!("{config:?}"), scheduler });
+        let config = ConsistencyConfig { steps, spacing, clipping: Clipping::None };
+        let scheduler = Box::new(Consistency::new(&schedule, config).expect("valid parameters"));
         all.push(NamedScheduler { name: format!("{config:?}"), scheduler });
         let config = EulerAncestralConfig { steps, spacing };
         let scheduler = Box::new(EulerAncestral::new(&schedule, config).expect("valid parameters"));

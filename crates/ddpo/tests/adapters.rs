@@ -5,7 +5,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use ddpo::adapter::AdapterSource;
-use ddpo::config::{Layers, RunPlan, SchedulerKind};
+use ddpo::config::{Layers, RunPlan, SamplerPlan};
 use ddpo::train::StopFlag;
 use ddpo::{LoadedModel, Product, RunDirectory, SampleRequest, Session};
 
@@ -43,14 +43,13 @@ fn source(text: &str) -> AdapterSource {
 
 /// Values of a picture that the tiny model draws with adapters on it.
 fn drawn(model: &Path, adapters: &[AdapterSource]) -> Vec<f32> {
-    let loaded = LoadedModel::open(&plan(model, &[], &[]).model, ddpo::device::DeviceName::Cpu).unwrap();
+    let plan = plan(model, &[], &[]);
+    let loaded = LoadedModel::open(&plan.model, ddpo::device::DeviceName::Cpu).unwrap();
     let request = SampleRequest {
         prompts: vec!["a cat".into()],
         count: 1,
-        steps: 3,
+        sampler: SamplerPlan { steps: 3, ..plan.config.sample.sampler() },
         guidance: 2.0,
-        scheduler: SchedulerKind::Ddim,
-        eta: 1.0,
         negative_prompt: String::new(),
         seed: 1,
         batch_size: 1,

@@ -4,7 +4,7 @@ mod common;
 
 use std::path::Path;
 
-use ddpo::config::{Layers, RunPlan};
+use ddpo::config::{Layers, RunPlan, SamplerPlan};
 use ddpo::prompts::PromptSplit;
 use ddpo::train::{Event, Stage, StopFlag, Tracker};
 use ddpo::{LoadedModel, MeasureRequest, RunDirectory, Session, SessionBuilder, TrainOutcome};
@@ -108,9 +108,7 @@ fn a_measurement_is_the_runs_own_evaluation() {
         prompts: PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref()).unwrap().evaluation,
         count: eval.count,
         rewards: plan.reward.iter().map(|term| term.reward.clone()).collect(),
-        steps: sample.steps,
-        scheduler: sample.scheduler,
-        eta: sample.eta,
+        sampler: sample.sampler(),
         guidance: sample.guidance,
         negative_prompt: sample.negative_prompt.clone(),
         seed: eval.seed,
@@ -423,10 +421,8 @@ fn a_trace_has_every_number() {
     let request = ddpo::SampleRequest {
         prompts: vec!["a cat".into(), "a dog".into()],
         count: 2,
-        steps: 3,
+        sampler: SamplerPlan { steps: 3, ..plan.config.sample.sampler() },
         guidance: 2.0,
-        scheduler: ddpo::config::SchedulerKind::Ddim,
-        eta: 1.0,
         negative_prompt: String::new(),
         seed: 1,
         batch_size: 3,

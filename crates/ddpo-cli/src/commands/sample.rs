@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use ddpo::config::{Layers, PromptSyntax, RunConfig, SchedulerKind};
+use ddpo::config::{Layers, PromptSyntax, RunConfig, SamplerPlan, SchedulerKind, SpacingKind};
 use ddpo::device::DeviceName;
 use ddpo::images::{grid, write_png};
 use ddpo::model::ModelSource;
@@ -75,19 +75,36 @@ fn request(args: &Sample, config: &RunConfig) -> Result<SampleRequest> {
         let expected = format!("no --eta with --scheduler {scheduler}, whose noise is its own");
         return Err(ddpo::Error::InvalidOption { key: "--eta", found: eta.to_string(), expected }.into());
     }
+    let mut sampler = config.sample.sampler();
+    if args.eta.is_some() || scheduler != sampler.scheduler {
+        sampler.eta_by_step = None;
+    }
+    let spacing = args.spacing.as_deref().map(spacing).transpose()?.unwrap_or(sampler.spacing);
+    let sampler = SamplerPlan {
+        scheduler,
+        steps: args.steps.unwrap_or(sampler.steps),
+        spacing,
+        eta,
+        eta_by_step: sampler.eta_by_step,
+    };
     let negative = args.negative_prompt.as_ref().unwrap_or(&config.sample.negative_prompt);
     Ok(SampleRequest {
         prompts: args.prompt.clone(),
         count: args.count,
-        steps: args.steps.unwrap_or(config.sample.steps),
+        sampler,
         guidance: args.guidance.unwrap_or(config.sample.guidance),
-        scheduler,
-        eta,
         negative_prompt: negative.clone(),
         seed: args.seed,
         batch_size: args.batch_size.unwrap_or(config.sample.batch_size),
         size: [args.height.or(config.sample.height), args.width.or(config.sample.width)],
     })
+}
+
+fn spacing(name: &str) -> Result<SpacingKind> {
+    let known = || SpacingKind::NAMES.iter().map(|name| (*name).to_owned()).collect();
+    let unknown =
+        || ddpo::Error::UnknownName { what: "spacing", found: name.to_owned(), nearest: None, known: known() };
+    Ok(SpacingKind::from_name(name).ok_or_else(unknown)?)
 }
 
 /// The syntax of prompts that is asked for, else the configuration's.

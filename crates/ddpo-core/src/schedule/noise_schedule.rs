@@ -95,7 +95,7 @@ impl NoiseSchedule {
     /// # Errors
     /// Those of [`Spacing::timesteps`].
     pub fn timesteps(&self, spacing: Spacing, steps: usize) -> Result<Vec<usize>> {
-        spacing.timesteps(steps, self.train_steps())
+        spacing.timesteps(steps, &self.alphas_cumprod)
     }
 
     /// Signal and noise at a training timestep, as a row of coefficients that says nothing of any sampler.

@@ -18,14 +18,22 @@ pub enum Spacing {
     Trailing,
     /// From the noisiest timestep to 0, both included.
     Linspace,
+    /// Even in ln(SNR) = ln(ᾱ/(1−ᾱ)), from the first timestep of [`Leading`](Self::Leading) with this offset to its last: the
+    /// timesteps whose levels are nearest. At η = 1 the squared sensitivity of a DDIM step to the prediction is SNR'/SNR − 1, so
+    /// that here every step has the same share of the divergence, where leading spacing gives nearly all of it to one.
+    LogSnr {
+        /// The last timestep.
+        offset: usize,
+    },
 }
 
 impl Spacing {
-    /// The `steps` timesteps out of `train_steps`, strictly decreasing.
+    /// The `steps` timesteps of a model whose training timesteps have these levels ᾱ, strictly decreasing.
     ///
     /// # Errors
-    /// [`Error::Parameter`] if `steps` is 0 or more than `train_steps`, or if the offset pushes a timestep past the last one.
-    pub fn timesteps(self, steps: usize, train_steps: usize) -> Result<Vec<usize>> {
+    /// [`Error::Parameter`] if `steps` is 0 or more than there are levels, or if the offset pushes a timestep past the last one.
+    pub fn timesteps(self, steps: usize, alphas_cumprod: &[f64]) -> Result<Vec<usize>> {
+        let train_steps = alphas_cumprod.len();
         if steps == 0 || steps > train_steps {
             return Err(Error::parameter("sampling steps", steps, format!("a number from 1 to {train_steps}")));
         }
@@ -41,9 +49,32 @@ impl Spacing {
                 ascending.reverse();
                 ascending
             }
+            Self::LogSnr { offset } => {
+                let leading = Self::Leading { offset }.timesteps(steps, alphas_cumprod)?;
+                even_in_log_snr(&leading, alphas_cumprod)
+            }
         };
         check(timesteps, train_steps)
     }
+}
+
+/// As many timesteps as `ends` has, from its first to its last, whose ln(SNR) are as even as a table of levels allows: near the
+/// end, where neighbours are further apart than a step is long, every timestep comes once.
+fn even_in_log_snr(ends: &[usize], alphas_cumprod: &[f64]) -> Vec<usize> {
+    let (Some(&first), Some(&last)) = (ends.first(), ends.last()) else { return Vec::new() };
+    let log_snr = |t: usize| (alphas_cumprod[t] / (1.0 - alphas_cumprod[t])).ln();
+    let (from, to, count) = (log_snr(first), log_snr(last), ends.len());
+    let mut timesteps: Vec<usize> = Vec::with_capacity(count);
+    for step in 0..count {
+        let wanted = from + (to - from) * step as f64 / (count.max(2) - 1) as f64;
+        // What is left needs a timestep each, down to the last one.
+        let low = last + (count - 1 - step);
+        let high = timesteps.last().map_or(first, |before| before - 1);
+        let distance = |t: &usize| (log_snr(*t) - wanted).abs();
+        let nearest = (low..=high).min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        timesteps.push(nearest.unwrap_or(low));
+    }
+    timesteps
 }
 
 /// Step `i` from the end, rounded half to even as numpy does.
@@ -73,18 +104,33 @@ fn check(timesteps: Vec<usize>, train_steps: usize) -> Result<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::{BetaSchedule, NoiseSchedule};
+
+    /// Stable Diffusion's.
+    fn levels() -> Vec<f64> {
+        let betas = BetaSchedule::ScaledLinear { start: 0.00085, end: 0.012 };
+        NoiseSchedule::new(betas, 1000).unwrap().alphas_cumprod().to_vec()
+    }
+
+    #[test]
+    fn ten_steps_even_in_log_snr() {
+        let timesteps = Spacing::LogSnr { offset: 1 }.timesteps(10, &levels()).unwrap();
+        assert_eq!(timesteps, [901, 779, 633, 462, 285, 142, 57, 19, 5, 1]);
+        assert_eq!(Spacing::LogSnr { offset: 1 }.timesteps(5, &levels()).unwrap(), [801, 485, 152, 20, 1]);
+    }
 
     #[test]
     fn stable_diffusions_fifty_steps() {
-        let timesteps = Spacing::Leading { offset: 1 }.timesteps(50, 1000).unwrap();
+        let timesteps = Spacing::Leading { offset: 1 }.timesteps(50, &levels()).unwrap();
         assert_eq!((timesteps[0], timesteps[1], timesteps[49]), (981, 961, 1));
     }
 
     #[test]
     fn every_spacing_is_strictly_decreasing_for_every_number_of_steps() {
-        for spacing in [Spacing::Leading { offset: 0 }, Spacing::Trailing, Spacing::Linspace] {
+        let (levels, even) = (levels(), Spacing::LogSnr { offset: 0 });
+        for spacing in [Spacing::Leading { offset: 0 }, Spacing::Trailing, Spacing::Linspace, even] {
             for steps in 1..=1000 {
-                let timesteps = spacing.timesteps(steps, 1000).unwrap();
+                let timesteps = spacing.timesteps(steps, &levels).unwrap();
                 assert_eq!(timesteps.len(), steps);
             }
         }
@@ -92,13 +138,13 @@ mod tests {
 
     #[test]
     fn an_offset_past_the_last_timestep_is_refused() {
-        let error = Spacing::Leading { offset: 1 }.timesteps(1000, 1000).unwrap_err();
+        let error = Spacing::Leading { offset: 1 }.timesteps(1000, &levels()).unwrap_err();
         assert_eq!(error.to_string(), "first timestep: 1000 found, a timestep below 1000 (a smaller offset) wanted");
     }
 
     #[test]
     fn impossible_numbers_of_steps_are_refused() {
-        assert!(Spacing::Trailing.timesteps(0, 1000).is_err());
-        assert!(Spacing::Trailing.timesteps(1001, 1000).is_err());
+        assert!(Spacing::Trailing.timesteps(0, &levels()).is_err());
+        assert!(Spacing::Trailing.timesteps(1001, &levels()).is_err());
     }
 }

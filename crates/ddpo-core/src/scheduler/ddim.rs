@@ -2,6 +2,7 @@
 
 use super::chain::Chain;
 use super::{Coefficients, Scheduler};
+use crate::error::check_count;
 use crate::schedule::{NoiseSchedule, Spacing};
 use crate::{Clipping, Error, Result, StepIndex, Timestep};
 
@@ -40,7 +41,8 @@ impl Default for DdimConfig {
 #[derive(Clone, Debug)]
 pub struct Ddim {
     chain: Chain,
-    eta: f64,
+    /// η of every step.
+    etas: Vec<f64>,
     clipping: Clipping,
 }
 
@@ -50,12 +52,23 @@ impl Ddim {
     /// # Errors
     /// [`Error::Parameter`] if η is not in `[0, 1]`, or for impossible steps, see [`Spacing::timesteps`].
     pub fn new(schedule: &NoiseSchedule, config: DdimConfig) -> Result<Self> {
-        if !(0.0..=1.0).contains(&config.eta) {
-            return Err(Error::parameter("eta", config.eta, "a number from 0 to 1"));
-        }
         let last = if config.set_alpha_to_one { 1.0 } else { schedule.alphas_cumprod()[0] };
         let chain = Chain::new(schedule, config.spacing, config.steps, last)?;
-        Ok(Self { chain, eta: config.eta, clipping: config.clipping })
+        let etas = vec![config.eta; config.steps];
+        Self { chain, etas: Vec::new(), clipping: config.clipping }.with_etas(etas)
+    }
+
+    /// The same sampler with an η of its own for every step, the noisiest first. A step of η = 0 draws nothing: it has no
+    /// log-probability, no gradient and no divergence.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] if one is not in `[0, 1]`, [`Error::Count`] if there is not one a step.
+    pub fn with_etas(self, etas: Vec<f64>) -> Result<Self> {
+        if let Some(eta) = etas.iter().find(|eta| !(0.0..=1.0).contains(*eta)) {
+            return Err(Error::parameter("eta", eta, "a number from 0 to 1"));
+        }
+        check_count("set the noise of the steps", "etas", etas.len(), self.timesteps().len())?;
+        Ok(Self { etas, ..self })
     }
 }
 
@@ -66,7 +79,7 @@ impl Scheduler for Ddim {
 
     fn coefficients(&self, step: StepIndex) -> Result<Coefficients> {
         let (alpha, next) = self.chain.levels(step)?;
-        Ok(Coefficients::implicit(alpha, next, self.eta))
+        Ok(Coefficients::implicit(alpha, next, self.etas[step.0]))
     }
 
     fn clipping(&self) -> Clipping {

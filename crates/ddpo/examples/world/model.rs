@@ -140,10 +140,8 @@ impl World {
         let request = SampleRequest {
             prompts: prompts.to_vec(),
             count,
-            steps: sampling.steps,
+            sampler: sampling.sampler(),
             guidance: sampling.guidance,
-            scheduler: sampling.scheduler,
-            eta: sampling.eta,
             negative_prompt: sampling.negative_prompt.clone(),
             seed: self.config.eval.seed,
             batch_size: 64,

@@ -74,6 +74,24 @@ choices! {
         Ddpm = "ddpm",
         /// Euler's method with ancestral noise.
         EulerAncestral = "euler-ancestral",
+        /// A clean guess and fresh noise at every step.
+        Consistency = "consistency",
+    }
+}
+
+choices! {
+    /// How the steps of a sampler are spread over the training timesteps.
+    SpacingKind {
+        /// As the model's own scheduler file says.
+        Model = "model",
+        /// Multiples of a whole number of timesteps, from the clean end.
+        Leading = "leading",
+        /// Counted down from the noisiest timestep.
+        Trailing = "trailing",
+        /// From the noisiest timestep to the cleanest.
+        Linspace = "linspace",
+        /// Even in the logarithm of the signal-to-noise ratio.
+        LogSnr = "log-snr",
     }
 }
 

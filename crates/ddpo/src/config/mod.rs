@@ -15,12 +15,13 @@ mod reference;
 mod regression;
 mod rewards;
 mod run;
+mod sampler;
 mod unknown;
 
 pub use algorithm::{AdvantagePlan, AlgorithmPlan, ObjectivePlan, PolicyGradientPlan};
 pub use choices::{
     AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, PromptSyntax,
-    Reduction, SchedulerKind,
+    Reduction, SchedulerKind, SpacingKind,
 };
 pub use difference::{Difference, command, differences};
 pub use document::document;
@@ -35,6 +36,7 @@ pub use run::{
     AdvantageOptions, CheckpointOptions, EvalOptions, LoraOptions, ModelOptions, PromptOptions, RunConfig, RunOptions,
     RwrOptions, SampleOptions, TrackOptions, TrainOptions,
 };
+pub use sampler::SamplerPlan;
 
 pub(crate) use ddpo_rewards::nearest;
 pub(crate) use difference::leaves;

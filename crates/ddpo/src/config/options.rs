@@ -55,6 +55,7 @@ option_types! {
     f64 = "number";
     String = "text";
     Vec<String> = "list of texts";
+    Vec<f64> = "list of numbers";
 }
 
 impl<T: OptionType> OptionType for Option<T> {

@@ -154,6 +154,23 @@ fn check_sample(sample: &SampleOptions) -> Result<()> {
         // At 0 every step is deterministic, and a deterministic step has no density to differentiate.
         return Err(invalid("sample.eta", sample.eta, "more than 0 and at most 1"));
     }
+    if let Some(etas) = &sample.eta_by_step {
+        let found = format!("{etas:?}");
+        if sample.scheduler != SchedulerKind::Ddim || sample.eta != 1.0 {
+            return Err(invalid(
+                "sample.eta-by-step",
+                found,
+                "none beside another scheduler than \"ddim\" or beside sample.eta",
+            ));
+        }
+        if etas.len() != sample.steps
+            || etas.iter().any(|eta| !(0.0..=1.0).contains(eta))
+            || etas.iter().all(|eta| *eta == 0.0)
+        {
+            let expected = format_args!("{} numbers from 0 to 1, one a step, not all of them 0", sample.steps);
+            return Err(invalid("sample.eta-by-step", found, expected));
+        }
+    }
     if sample.scheduler != SchedulerKind::Ddim && sample.eta != 1.0 {
         let expected = format_args!("1 with scheduler = \"{}\", whose noise is its own", sample.scheduler);
         return Err(invalid("sample.eta", sample.eta, expected));

@@ -9,7 +9,7 @@ use crate::model::ModelSource;
 
 use super::choices::{
     AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, PromptSyntax,
-    Reduction, SchedulerKind,
+    Reduction, SchedulerKind, SpacingKind,
 };
 use super::kind::ModelKind;
 use super::options::{Section, options};
@@ -89,10 +89,17 @@ options! {
     SampleOptions = "sample" {
         /// Denoising steps.
         steps: usize = 50, "paper" => emoji 10;
-        /// "ddim", "ddpm" or "euler-ancestral". The last step of the other two draws nothing and is not trained on.
+        /// "ddim", "ddpm", "euler-ancestral" or "consistency" (a clean guess and fresh noise at every step). The last step of all but
+        /// DDIM draws nothing and is not trained on.
         scheduler: SchedulerKind = SchedulerKind::Ddim, "paper";
         /// Share of the DDPM noise each DDIM step adds. 1 is what the policy gradient is made for.
         eta: f64 = 1.0, "paper";
+        /// The same for each DDIM step by itself, the noisiest first, in place of `eta`. A step of 0 is deterministic: it draws nothing, is
+        /// not trained on, and adds nothing to the divergence.
+        eta_by_step: Option<Vec<f64>> = None, "none", "[1.0, 1.0, 1.0, 1.0, 0.0]";
+        /// How steps are spread over the training timesteps: "model" (as its own file says), "leading", "trailing", "linspace", or "log-snr",
+        /// where every step has the same share of the divergence and not one nearly all of it.
+        spacing: SpacingKind = SpacingKind::Model, "diffusers";
         /// Classifier-free guidance; 1 switches it off.
         guidance: f64 = 5.0, "paper" => emoji 3.0;
         /// Images that are denoised together.

@@ -33,10 +33,8 @@ pub fn fidelity_request(config: &RunConfig) -> SampleRequest {
     SampleRequest {
         prompts: Vec::new(),
         count: 8,
-        steps: config.sample.steps,
+        sampler: config.sample.sampler(),
         guidance: config.sample.guidance,
-        scheduler: config.sample.scheduler,
-        eta: config.sample.eta,
         negative_prompt: config.sample.negative_prompt.clone(),
         seed: config.eval.seed,
         batch_size: 45,

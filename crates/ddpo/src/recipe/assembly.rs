@@ -43,7 +43,7 @@ pub(super) fn parts(
     let shape = loaded.latent_shape([config.sample.height, config.sample.width])?;
     Ok(Parts {
         policy: loaded.policy(plan)?,
-        scheduler: loaded.scheduler(config.sample.scheduler, config.sample.steps, config.sample.eta)?,
+        scheduler: loaded.scheduler(&config.sample.sampler())?,
         reward: rewards.optimised,
         prompts: encode_prompts(plan, loaded, &prompts.training)?,
         shape,

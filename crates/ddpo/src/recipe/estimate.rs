@@ -266,7 +266,7 @@ fn elements(specs: &[ddpo_nn::ParamSpec]) -> f64 {
 /// The steps of a sample that are trained on.
 fn trained_steps(config: &RunConfig, loaded: &LoadedModel) -> Result<f64> {
     let sample = &config.sample;
-    let scheduler = loaded.scheduler(sample.scheduler, sample.steps, sample.eta)?;
+    let scheduler = loaded.scheduler(&sample.sampler())?;
     let first = config.train.first_timestep as f64;
     let count = scheduler.timesteps().iter().filter(|timestep| timestep.0 >= first).count();
     Ok((count as f64 * config.train.timestep_fraction).floor())

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use ddpo_core::schedule::Spacing;
 use ddpo_core::scheduler::trained_steps;
 use ddpo_core::{Condition, Denoiser, RgbImage, Scheduler};
 use ddpo_models::{Adapter, DiffusionPolicy, Lora, LoraConfig, Pipeline, Sampler};
@@ -11,7 +12,9 @@ use ddpo_nn::{FileDtype, ModelFiles};
 use ddpo_rewards::recogniser::Recogniser;
 
 use crate::adapter::AdapterSource;
-use crate::config::{AlgorithmPlan, Parameters, PromptSyntax, RunPlan, SchedulerKind, TrainOptions};
+use crate::config::{
+    AlgorithmPlan, Parameters, PromptSyntax, RunPlan, SamplerPlan, SchedulerKind, SpacingKind, TrainOptions,
+};
 use crate::device::DeviceName;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
@@ -159,18 +162,30 @@ impl LoadedModel {
         Ok(self.pipeline.encode_images(from_pictures(images, &self.device)?)?)
     }
 
-    /// A sampler over the model's own noise levels; `eta` is DDIM's.
+    /// A sampler over the model's own noise levels.
     ///
     /// # Errors
     ///
-    /// Fails when there are more steps than the model was trained with.
-    pub fn scheduler(&self, kind: SchedulerKind, steps: usize, eta: f64) -> Result<Box<dyn Scheduler>> {
-        let sampler = match kind {
-            SchedulerKind::Ddim => Sampler::Ddim { eta },
-            SchedulerKind::Ddpm => Sampler::Ddpm,
-            SchedulerKind::EulerAncestral => Sampler::EulerAncestral,
+    /// Fails when there are more steps than the model was trained with, or not one η a step.
+    pub fn scheduler(&self, plan: &SamplerPlan) -> Result<Box<dyn Scheduler>> {
+        let config = &self.pipeline.scheduler;
+        let config = match plan.spacing {
+            SpacingKind::Model => config.clone(),
+            SpacingKind::Leading => config.spaced(Spacing::Leading { offset: config.steps_offset() }),
+            SpacingKind::Trailing => config.spaced(Spacing::Trailing),
+            SpacingKind::Linspace => config.spaced(Spacing::Linspace),
+            SpacingKind::LogSnr => config.spaced(Spacing::LogSnr { offset: config.steps_offset() }),
         };
-        Ok(self.pipeline.scheduler.sampler(sampler, steps)?)
+        let sampler = match (plan.scheduler, &plan.eta_by_step) {
+            (SchedulerKind::Ddim, Some(etas)) => {
+                return Ok(Box::new(config.ddim(plan.steps, 1.0)?.with_etas(etas.clone())?));
+            }
+            (SchedulerKind::Ddim, None) => Sampler::Ddim { eta: plan.eta },
+            (SchedulerKind::Ddpm, _) => Sampler::Ddpm,
+            (SchedulerKind::EulerAncestral, _) => Sampler::EulerAncestral,
+            (SchedulerKind::Consistency, _) => Sampler::Consistency,
+        };
+        Ok(config.sampler(sampler, plan.steps)?)
     }
 
     /// A line for each prompt whose end does not fit the text encoder, naming the words that are lost.
@@ -214,7 +229,7 @@ impl LoadedModel {
     pub fn check(&self, plan: &RunPlan) -> Result<()> {
         let sample = &plan.config.sample;
         self.latent_shape([sample.height, sample.width])?;
-        let scheduler = self.scheduler(sample.scheduler, sample.steps, sample.eta)?;
+        let scheduler = self.scheduler(&sample.sampler())?;
         match &plan.algorithm {
             AlgorithmPlan::PolicyGradient(_) => check_trained_steps(&*scheduler, &plan.config.train),
             // Its timesteps are drawn from all that the model was trained with.

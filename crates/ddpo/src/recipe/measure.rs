@@ -9,7 +9,7 @@ use ddpo_core::{
 use ddpo_rewards::{RewardContext, RewardPlan, mean_pairwise_distance, score_checked};
 use ddpo_train::{BatchSampler, EncodedPrompts, Lanes, OpenModel, StopFlag};
 
-use crate::config::SchedulerKind;
+use crate::config::SamplerPlan;
 use crate::error::Result;
 use crate::prompts::PromptList;
 use crate::reward::with_hub;
@@ -27,12 +27,8 @@ pub struct MeasureRequest {
     pub count: usize,
     /// The rewards.
     pub rewards: Vec<RewardPlan>,
-    /// Denoising steps.
-    pub steps: usize,
     /// How noise becomes an image.
-    pub scheduler: SchedulerKind,
-    /// Share of the DDPM noise each DDIM step adds.
-    pub eta: f64,
+    pub sampler: SamplerPlan,
     /// Classifier-free guidance.
     pub guidance: f64,
     /// What guidance steers away from.
@@ -81,7 +77,7 @@ pub fn measure(
         .with_prompts(texts.clone(), metadata.clone())
         .with_recogniser(loaded.judge());
     let judges = request.rewards.iter().map(|reward| reward.open(&context)).collect::<Result<Vec<_>, _>>()?;
-    let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
+    let scheduler = loaded.scheduler(&request.sampler)?;
     let (conditions, unconditional) = loaded.encode_guided(texts, &request.negative_prompt)?;
     let encoded = EncodedPrompts::new(texts.clone(), conditions, unconditional.clone())?;
     let encoded = encoded.with_metadata(metadata.clone())?;

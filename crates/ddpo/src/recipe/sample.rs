@@ -6,7 +6,7 @@ use ddpo_core::{
 };
 use ddpo_train::{BatchSampler, EncodedPrompts, Lanes, StopFlag};
 
-use crate::config::SchedulerKind;
+use crate::config::SamplerPlan;
 use crate::error::{Error, Result};
 
 use super::assembly::lanes;
@@ -19,14 +19,10 @@ pub struct SampleRequest {
     pub prompts: Vec<String>,
     /// Images of each.
     pub count: usize,
-    /// Denoising steps.
-    pub steps: usize,
+    /// How noise becomes an image.
+    pub sampler: SamplerPlan,
     /// Classifier-free guidance; 1 switches it off.
     pub guidance: f64,
-    /// How noise becomes an image.
-    pub scheduler: SchedulerKind,
-    /// Share of the DDPM noise each DDIM step adds; 0 is deterministic.
-    pub eta: f64,
     /// What guidance steers away from.
     pub negative_prompt: String,
     /// Seed of the noise. The k-th image of every prompt has the same noise.
@@ -66,7 +62,7 @@ pub fn sample(
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Sampled> {
-    let scheduler = loaded.scheduler(request.scheduler, request.steps, request.eta)?;
+    let scheduler = loaded.scheduler(&request.sampler)?;
     let (conditions, unconditional) = loaded.encode_guided(&request.prompts, &request.negative_prompt)?;
     let prompts = EncodedPrompts::new(request.prompts.clone(), conditions, unconditional.clone())?;
     let shape = loaded.latent_shape(request.size)?;
