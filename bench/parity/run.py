@@ -40,8 +40,8 @@ def ddpo(program, *args):
     return done
 
 
-def sample(program, out, model, trace, *more):
-    args = ["sample", "--model", model, "--prompt", "a cat", LONG, "--count", "2", "--steps", "10", "--seed", "3", *more]
+def sample(program, out, model, trace, *more, prompts=("a cat", LONG)):
+    args = ["sample", "--model", model, "--prompt", *prompts, "--count", "2", "--steps", "10", "--seed", "3", *more]
     guidance = [] if "--guidance" in more else ["--guidance", "5"]
     ddpo(program, *args, *guidance, "--out", f"{out}/images", "--trace", trace)
 
@@ -69,6 +69,20 @@ def peft_adapter(model, out):
     return f"{out}/pytorch_lora_weights.safetensors"
 
 
+def embeddings(model, out):
+    """Words of textual inversion, one under its own name and one under a file's, and what gives them to a pipeline."""
+    width, generator = StableDiffusionPipeline.from_pretrained(model, safety_checker=None).text_encoder.config.hidden_size, torch.Generator().manual_seed(8)
+    os.makedirs(out)
+    save_file({"<toy>": 0.1 * torch.randn(3, width, generator=generator)}, f"{out}/learned_embeds.safetensors")
+    save_file({"emb_params": 0.1 * torch.randn(1, width, generator=generator)}, f"{out}/webui.safetensors")
+
+    def load(pipe):
+        pipe.load_textual_inversion(f"{out}/learned_embeds.safetensors")
+        pipe.load_textual_inversion(f"{out}/webui.safetensors", token="webui")
+
+    return ["--embedding", out, "--embedding", f"{out}/webui.safetensors"], load
+
+
 def train(program, model, run, *more):
     settings = ["sample.steps=4", "sample.batch-size=4", "sample.batches-per-epoch=2", "train.batch-size=4", "train.accumulation=1",
                 "train.learning-rate=1e-2",
@@ -94,6 +108,10 @@ def main(program, out):
         sample(program, out, model, trace, "--clip-skip", "1", "--negative-prompt", "blurry")
         print(f"{kind}, clip skip 1: ", end="")
         good &= check(model, trace, clip_skip=1)
+        words, load = embeddings(model, f"{out}/{kind}-embeddings")
+        sample(program, out, model, trace, *words, "--negative-prompt", "webui, blurry", prompts=("a <toy> cat, webui", "<toy> " * 30))
+        print(f"{kind}, embeddings: ", end="")
+        good &= check(model, trace, load)
         adapter = peft_adapter(model, f"{out}/{kind}-peft")
         sample(program, out, model, trace, "--lora", adapter)
         print(f"{kind}, an adapter of PEFT's: ", end="")

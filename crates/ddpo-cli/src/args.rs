@@ -84,6 +84,10 @@ pub struct Train {
     /// An adapter below the one that is trained, and how much of it: it stays as it is; may be given more than once
     #[arg(long, value_name = "FILE|RUN[:STRENGTH]")]
     pub lora: Vec<String>,
+    /// A textual-inversion embedding: a safetensors file, a folder or a hub id, and another word for it than its own; may be given
+    /// more than once
+    #[arg(long, value_name = "FILE[:WORD]")]
+    pub embedding: Vec<String>,
     /// Whose names the adapter's file has
     #[arg(long, value_name = "F", help = or_default("Whose names the adapter's file has: diffusers, or kohya for ComfyUI and A1111", "lora.format"), value_parser = values::lora_formats(), hide_possible_values = true)]
     pub lora_format: Option<String>,
@@ -125,6 +129,10 @@ pub struct Sample {
     /// An adapter to apply, a safetensors file or a run directory, and how much of it; may be given more than once
     #[arg(long, value_name = "FILE|RUN[:STRENGTH]")]
     pub lora: Vec<String>,
+    /// A textual-inversion embedding: a safetensors file, a folder or a hub id, and another word for it than its own; may be given
+    /// more than once
+    #[arg(long, value_name = "FILE[:WORD]")]
+    pub embedding: Vec<String>,
     /// What to draw; more than one prompt may follow, and the option may be repeated
     #[arg(long, value_name = "TEXT", required = true, num_args = 1..)]
     pub prompt: Vec<String>,
@@ -193,6 +201,10 @@ pub struct Evaluate {
     /// An adapter to compare with the model alone, a file or a run, and how much of it; several are compared together
     #[arg(long, value_name = "FILE|RUN[:STRENGTH]")]
     pub lora: Vec<String>,
+    /// A textual-inversion embedding: a safetensors file, a folder or a hub id, and another word for it than its own; may be given
+    /// more than once
+    #[arg(long, value_name = "FILE[:WORD]")]
+    pub embedding: Vec<String>,
     /// Rewards to measure
     #[arg(long, value_name = "R,R", help = or_run_default("Rewards to measure, separated by commas; the option may be repeated", "reward"), value_parser = values::rewards(), hide_possible_values = true)]
     pub rewards: Vec<String>,

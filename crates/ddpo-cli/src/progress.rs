@@ -173,7 +173,12 @@ pub fn open_model(source: &ModelSource, variant: Option<&str>, device: DeviceNam
     let mut download = Download::default();
     let source = source.resolve(&Hub::from_env(), variant, &mut |event| download.show(event))?;
     download.finish();
-    LoadedModel::open_variant(&source, variant, device)
+    let loaded = LoadedModel::open_variant(&source, variant, device)?;
+    if let Some(variant) = variant.filter(|_| !loaded.without_variant().is_empty()) {
+        let plain = loaded.without_variant().join(" and ");
+        line(&format!("note: there is no variant `{variant}` of {plain}, so the plain weights are read"));
+    }
+    Ok(loaded)
 }
 
 /// Brings the networks of rewards into the cache, and says of each that has to be downloaded what it is and under which licence.

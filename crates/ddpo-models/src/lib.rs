@@ -8,6 +8,7 @@
 
 mod cost;
 mod denoiser;
+mod embedding;
 mod lora;
 mod pipeline;
 mod policy;
@@ -22,6 +23,7 @@ mod weighted;
 pub use cost::Cost;
 pub use ddpo_nn::{Error, Result};
 pub use denoiser::UnetDenoiser;
+pub use embedding::Embedding;
 pub use lora::{Adapter, KohyaDetails, Lora, LoraConfig, LoraFormat};
 pub use pipeline::Pipeline;
 pub use policy::DiffusionPolicy;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     denoiser::UnetDenoiser,
-    required::COMPONENTS,
+    required::{COMPONENTS, check_variant},
     scheduler::SchedulerConfig,
     single_file::{SingleFile, UNET, text_weights, unet_name, vae_name},
     unet::{Unet, UnetConfig},
@@ -64,15 +64,16 @@ impl Pipeline {
         Self::load_variant(files, None, device)
     }
 
-    /// Reads a diffusers directory with the weights of a `variant`, such as `fp16`, where a component has them. Without one,
-    /// a component's plain weights are read if there are any.
+    /// Reads a diffusers directory with the weights of a `variant`, such as `fp16`, where a component has them; of the others,
+    /// which [`Pipeline::without_variant`] names, and without a variant, the plain weights are read if there are any.
     ///
     /// # Errors
     ///
-    /// Those of [`Pipeline::load`].
+    /// Those of [`Pipeline::load`], or if no component has the variant.
     pub fn load_variant(files: &ModelFiles, variant: Option<&str>, device: &Device) -> Result<Self> {
         let described = Described::read(files)?;
         let [of_unet, of_vae, of_text] = COMPONENTS;
+        Self::without_variant(files, variant)?;
         let open = |(folder, names)| open_weights(files, folder, names, variant);
         let weights = [
             Weights::load(described.unet.specs(), &open(of_unet)?, device)?,
@@ -80,6 +81,15 @@ impl Pipeline {
             described.text_encoder.load(&open(of_text)?, device)?,
         ];
         described.join(weights)
+    }
+
+    /// The components whose plain weights are read because they have none of the `variant`.
+    ///
+    /// # Errors
+    ///
+    /// If no component has any.
+    pub fn without_variant(files: &ModelFiles, variant: Option<&str>) -> Result<Vec<&'static str>> {
+        check_variant(&|name| files.has(name), variant)
     }
 
     /// Reads a one-file checkpoint; everything but the weights is that of the diffusers directory `configuration`, whose own

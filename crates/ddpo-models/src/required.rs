@@ -37,6 +37,7 @@ pub fn required_files(listing: &[String], variant: Option<&str>) -> Result<Requi
     let names: BTreeSet<&str> = listing.iter().map(String::as_str).collect();
     let has = |name: &str| names.contains(name);
     let mut required = required_configuration(listing)?;
+    check_variant(&has, variant)?;
     for (folder, library) in COMPONENTS {
         match find_weights(&has, folder, library, variant)? {
             Some(FoundWeights::File(name)) => required.files.push(name),
@@ -48,6 +49,26 @@ pub fn required_files(listing: &[String], variant: Option<&str>) -> Result<Requi
         }
     }
     Ok(required)
+}
+
+/// The components of a model that have no weights of a variant, and whose plain ones are read in their place. `has` says whether there is a
+/// file of a name.
+///
+/// # Errors
+///
+/// If no component has any, as in diffusers.
+pub(crate) fn check_variant(has: &dyn Fn(&str) -> bool, variant: Option<&str>) -> Result<Vec<&'static str>> {
+    let Some(name) = variant else { return Ok(Vec::new()) };
+    let mut without = Vec::new();
+    for (folder, library) in COMPONENTS {
+        let found = find_weights(has, folder, library, variant)?;
+        without.extend(found.is_none_or(|found| !found.is_of(name)).then_some(folder));
+    }
+    if without.len() < COMPONENTS.len() {
+        return Ok(without);
+    }
+    let wanted = "one that a component of the model has weights of, or none for its plain weights";
+    Err(Error::config("model_index", "variant", name, wanted))
 }
 
 /// Picks what describes a pipeline out of a repository's `listing`: everything but the weights.
@@ -134,6 +155,9 @@ mod tests {
         );
         let error = required_files(&[], None).unwrap_err().to_string();
         assert!(error.starts_with("`the repository` has no file `model_index.json`"), "{error}");
+        // Diffusers refuses a variant that no component has, too.
+        let error = required_files(&listing(&PLAIN), Some("bf16")).unwrap_err().to_string();
+        assert!(error.contains("`variant` is bf16, wanted one that a component of the model has"), "{error}");
         let error = required_files(&listing(&PLAIN), Some("../fp16")).unwrap_err().to_string();
         assert!(error.contains("`variant` is ../fp16"), "{error}");
     }

@@ -199,6 +199,20 @@ fn other_kinds_and_other_models_are_named() {
     refused(wide, "{}", "it was made for texts of width 1024, as Stable Diffusion 2 has them");
 }
 
+/// An adapter that was made with transformers from 5.6 on, whose text encoder has no `text_model`.
+#[test]
+fn the_text_encoders_layers_may_have_their_new_names() {
+    let golden = Golden::new();
+    let shown = |tensors: &[Raw]| {
+        let pipeline = read(tensors, "{}").unwrap().attach(&pipeline("sd1"), 1.0).unwrap();
+        bits(states(&pipeline, &golden))
+    };
+    let (old, mut new) = (tensors("kohya.safetensors"), tensors("kohya.safetensors"));
+    new.iter_mut().for_each(|tensor| tensor.0 = tensor.0.replace("lora_te_text_model_", "lora_te_"));
+    assert!(old.iter().zip(&new).any(|(old, new)| old.0 != new.0));
+    assert_eq!(shown(&new), shown(&old));
+}
+
 #[test]
 fn two_readings_of_a_file_are_refused_with_both() {
     let twice = |tensors: &mut Vec<Raw>| {

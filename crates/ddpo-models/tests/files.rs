@@ -143,7 +143,12 @@ fn a_variant_is_taken_where_it_is_asked_for() {
         pipeline.unet_weights.to_file_order().unwrap()[0].1[0]
     };
     assert_eq!(first(Some("fp16")), 2.0 * first(None));
-    assert_eq!(first(Some("bf16")), first(None));
+    // Two components have plain weights alone, and are said to.
+    let files = ModelFiles::Directory(folder.path().to_owned());
+    assert_eq!(Pipeline::without_variant(&files, Some("fp16")).unwrap(), ["vae", "text_encoder"]);
+    assert!(Pipeline::without_variant(&files, None).unwrap().is_empty());
+    let error = Pipeline::load_variant(&files, Some("bf16"), &Device::default()).unwrap_err().to_string();
+    assert!(error.contains("`variant` is bf16, wanted one that a component"), "{error}");
 }
 
 #[test]

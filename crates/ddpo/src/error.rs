@@ -204,6 +204,20 @@ pub enum Error {
         /// The files.
         found: Vec<String>,
     },
+    /// A folder, or a repository of the hub, without a textual-inversion embedding.
+    #[error("`{origin}` holds no embedding: wanted learned_embeds.safetensors, or another file.safetensors")]
+    NoEmbedding {
+        /// The folder or repository.
+        origin: String,
+    },
+    /// A folder, or a repository of the hub, with more embeddings than one.
+    #[error("`{origin}` holds several embeddings: {}; wanted one, or a file's name behind the folder", found.join(", "))]
+    SeveralEmbeddings {
+        /// The folder or repository.
+        origin: String,
+        /// The files.
+        found: Vec<String>,
+    },
     /// A file that cannot be put together.
     #[error("cannot encode {}: {reason}", path.display())]
     Encoding {

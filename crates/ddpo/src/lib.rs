@@ -42,6 +42,7 @@
 pub mod adapter;
 pub mod config;
 pub mod device;
+pub mod embedding;
 pub mod hub;
 pub mod images;
 pub mod metadata;

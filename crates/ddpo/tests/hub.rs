@@ -226,6 +226,35 @@ fn a_download_that_broke_off_goes_on() {
     assert_eq!(place.server.requests().iter().filter(|request| request.starts_with(&content)).count(), 2);
 }
 
+/// As from a mirror, which has the hub below a path of its own, of a repository that was renamed.
+#[test]
+fn a_redirection_is_from_the_root_of_the_host() {
+    let place = Place::new(Behaviour { below: "/mirror/hf", moved: true, ..Behaviour::default() });
+    same_files(&place.hub().fetch(MODEL, &mut quiet).unwrap(), &place.model);
+    let requests = place.server.requests();
+    assert!(requests.contains(&format!("HEAD /mirror/hf/new/tiny/resolve/{COMMIT}/unet/config.json")), "{requests:?}");
+}
+
+#[test]
+fn a_part_that_the_hub_does_not_know_is_fetched_anew() {
+    let file = "unet/diffusion_pytorch_model.safetensors";
+    let (cut, unsatisfiable) = (Some((file.to_owned(), 1000)), Some(file.to_owned()));
+    let place = Place::new(Behaviour { cut, unsatisfiable, ..Behaviour::default() });
+    same_files(&place.hub().fetch(MODEL, &mut quiet).unwrap(), &place.model);
+    let content = format!("GET /content/{file}");
+    assert_eq!(place.server.requests().iter().filter(|request| request.starts_with(&content)).count(), 3);
+}
+
+#[test]
+fn what_the_hub_says_of_a_closed_model_is_told() {
+    let (listing, message) = (Some("403 Forbidden"), Some("Access to model org/tiny is restricted, accept its terms."));
+    let place = Place::new(Behaviour { listing, message, ..Behaviour::default() });
+    let error = place.hub().fetch(MODEL, &mut quiet).unwrap_err();
+    assert!(matches!(error, Error::Hub { denied: true, .. }));
+    let expected = "the hub answered 403, access denied: Access to model org/tiny is restricted, accept its terms.";
+    assert!(error.to_string().ends_with(expected), "{error}");
+}
+
 #[test]
 fn answers_that_lead_out_of_the_cache_are_refused() {
     for behaviour in [

@@ -19,7 +19,7 @@ use crate::progress::{fetch_networks, line, open_model, stage_bar};
 
 use super::adapters::Stacks;
 use super::labels::Labels;
-use super::sample::{base_config, prompt_syntax};
+use super::sample::{base_config, embeddings, prompt_syntax};
 
 /// Measures the model, and with a run or an adapter also what it has become.
 pub fn run(args: &Evaluate) -> Result<()> {
@@ -37,6 +37,7 @@ pub fn run(args: &Evaluate) -> Result<()> {
     let syntax = prompt_syntax(args.prompt_syntax.as_deref(), &config)?;
     let loaded = open_model(&source, config.model.variant.as_deref(), device)?
         .with_clip_skip(config.sample.clip_skip)?
+        .with_embeddings(&embeddings(&args.embedding, &config))?
         .reading(syntax);
     fetch_networks(&request.rewards)?;
     let stacks = Stacks::new(args, &config)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use ddpo::config::{Layers, PromptSyntax, RunConfig, SamplerPlan, SchedulerKind, SpacingKind};
 use ddpo::device::DeviceName;
+use ddpo::embedding::EmbeddingSource;
 use ddpo::images::{grid, write_png};
 use ddpo::model::ModelSource;
 use ddpo::prompts::PromptSource;
@@ -37,6 +38,7 @@ pub fn run(args: &Sample) -> Result<()> {
     let source = ModelSource::parse(model, revision)?.with_config(args.model_config.as_deref().or(of_run))?;
     let loaded = open_model(&source, args.variant.as_deref().or(config.model.variant.as_deref()), device)?
         .with_clip_skip(args.clip_skip.or(config.sample.clip_skip))?
+        .with_embeddings(&embeddings(&args.embedding, &config))?
         .reading(prompt_syntax(args.prompt_syntax.as_deref(), &config)?)
         .adapted(&adapters)?;
     let denoiser = loaded.denoiser(&[])?;
@@ -105,6 +107,17 @@ fn spacing(name: &str) -> Result<SpacingKind> {
     let unknown =
         || ddpo::Error::UnknownName { what: "spacing", found: name.to_owned(), nearest: None, known: known() };
     Ok(SpacingKind::from_name(name).ok_or_else(unknown)?)
+}
+
+/// The embeddings of the configuration, and then those that are asked for besides.
+pub fn embeddings(texts: &[String], config: &RunConfig) -> Vec<EmbeddingSource> {
+    let mut all = config.model.embeddings();
+    for source in texts.iter().map(|text| EmbeddingSource::parse(text)) {
+        if !all.contains(&source.clone().absolute()) {
+            all.push(source);
+        }
+    }
+    all
 }
 
 /// The syntax of prompts that is asked for, else the configuration's.

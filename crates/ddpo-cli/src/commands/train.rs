@@ -158,6 +158,10 @@ fn push_options(layers: &mut Layers, args: &Train) -> Result<()> {
     if !args.lora.is_empty() {
         layers.push_value(&format!("--lora {}", args.lora.join(" --lora ")), "lora.frozen", args.lora.clone())?;
     }
+    if !args.embedding.is_empty() {
+        let origin = format!("--embedding {}", args.embedding.join(" --embedding "));
+        layers.push_value(&origin, "model.embeddings", args.embedding.clone())?;
+    }
     if let Some(prompts) = &args.prompts {
         push_prompts(layers, prompts)?;
     }

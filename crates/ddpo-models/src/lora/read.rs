@@ -46,8 +46,12 @@ impl<'a> Networks<'a> {
         for component in [Component::Unet, Component::TextEncoder] {
             let specs = self.specs(component).into_iter().flat_map(|specs| specs.iter().enumerate());
             for (id, module) in specs.filter_map(|(id, spec)| Some((ParamId(id), readable_module(spec)?))) {
-                names.insert((component, module.to_owned()), id);
-                names.insert((component, module.replace('.', "_")), id);
+                // Transformers from 5.6 on call the text encoder's layers without this.
+                let short = module.strip_prefix("text_model.").unwrap_or(module);
+                for name in [module, short] {
+                    names.insert((component, name.to_owned()), id);
+                    names.insert((component, name.replace('.', "_")), id);
+                }
             }
         }
         names

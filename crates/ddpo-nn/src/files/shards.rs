@@ -43,6 +43,14 @@ pub enum FoundWeights {
     Index(String),
 }
 
+impl FoundWeights {
+    /// Whether they are those of a variant.
+    pub fn is_of(&self, variant: &str) -> bool {
+        let (Self::File(name) | Self::Index(name)) = self;
+        name.contains(&format!(".{variant}."))
+    }
+}
+
 #[derive(Deserialize)]
 struct ShardIndex {
     weight_map: BTreeMap<String, String>,

@@ -202,6 +202,20 @@ impl Weights {
         Self { specs, values, terms }
     }
 
+    /// The same weights of a model that has `rows` more of an embedding, `[n, C]`, behind its own; `specs` are that model's.
+    ///
+    /// # Errors
+    ///
+    /// If the embedding of `specs` is not as long as the two together.
+    pub fn with_rows(&self, specs: &Specs, id: ParamId, rows: Tensor<2>) -> Result<Self> {
+        let all = Tensor::cat(vec![self.vector(id), rows.flatten(0, 1)], 0);
+        check_length(&specs[id.0], &all)?;
+        let grown = self.replaced(BTreeMap::new());
+        let mut values = grown.values.to_vec();
+        values[id.0] = frozen_value(&specs[id.0], all);
+        Ok(Self { specs: specs.clone(), values: values.into(), terms: grown.terms })
+    }
+
     /// The device of the values, without autodiff.
     pub fn device(&self) -> Device {
         self.values.first().map_or_else(Device::default, |value| value.device().inner())

@@ -108,6 +108,21 @@ impl TextEncoder {
         Ok(TextOutput { hidden: self.norm.forward(weights, x), ends })
     }
 
+    /// The text encoder with `rows`, `[n, hidden_size]`, behind its table of tokens: the ids from its `vocab_size` on are theirs.
+    ///
+    /// # Errors
+    ///
+    /// If the rows' width is another, or the weights are of another model.
+    pub fn with_tokens(&self, weights: &Weights, rows: Tensor<2>) -> Result<(Self, Weights)> {
+        let [count, width] = rows.dims();
+        if width != self.config.hidden_size || !weights.fits(&self.specs) {
+            return Err(Error::input("add tokens", "width of their vectors", width, self.config.hidden_size));
+        }
+        let grown = Self::new(TextEncoderConfig { vocab_size: self.config.vocab_size + count, ..self.config.clone() })?;
+        let weights = weights.with_rows(&grown.specs, self.tokens, rows)?;
+        Ok((grown, weights))
+    }
+
     /// The position at which a text of these ids ends.
     pub(crate) fn end(&self, ids: &[u32]) -> usize {
         end(ids, self.config.eos_token_id) as usize

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use tokenizers::Tokenizer as Inner;
 
 use super::python::prepare;
+use super::words::{Part, Words};
 use crate::error::{Error, Result};
 
 /// CLIP's tokenizer: lowercased words, byte-level pairs, a start and an end, padded to a fixed length.
@@ -17,6 +18,8 @@ pub struct Tokenizer {
     pub(super) end: u32,
     pub(super) pad: u32,
     pub(super) max_length: usize,
+    /// What was added to the vocabulary.
+    pub(super) words: Words,
     /// The files it was made from, by name, which are written back as they are.
     pub(super) files: Vec<(String, Vec<u8>)>,
 }
@@ -57,6 +60,19 @@ impl Tokenizer {
 
     /// The ids of a text, without start, end and padding.
     pub(super) fn tokens(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = Vec::new();
+        // Transformers' fast tokenizer looks for added words in lower case.
+        for part in self.words.parts(text, self.python) {
+            match part {
+                Part::Text(text) => ids.extend(self.plain_tokens(text)?),
+                Part::Ids(added) => ids.extend(added),
+            }
+        }
+        Ok(ids)
+    }
+
+    /// The ids of a text in which no word is one that was added.
+    pub(super) fn plain_tokens(&self, text: &str) -> Result<Vec<u32>> {
         let prepared = if self.python { Cow::Owned(prepare(text)) } else { Cow::Borrowed(text) };
         let encoding = self.inner.encode_fast(prepared.as_ref(), false);
         let encoding = encoding.map_err(|error| Error::Tokenizer(format!("text `{text}` refused: {error}")))?;
@@ -83,7 +99,12 @@ impl Tokenizer {
         let bytes: std::collections::HashMap<char, u8> =
             super::alphabet::byte_characters().into_iter().map(|(byte, character)| (character, byte)).collect();
         let mut text = Vec::new();
-        for token in ids.iter().filter_map(|id| self.inner.id_to_token(*id)) {
+        for id in ids {
+            if let Some(name) = self.words.name_of(*id) {
+                text.extend(name.bytes().chain([b' ']));
+                continue;
+            }
+            let Some(token) = self.inner.id_to_token(*id) else { continue };
             let (word, ends) = token.strip_suffix("</w>").map_or((token.as_str(), false), |word| (word, true));
             text.extend(word.chars().filter_map(|character| bytes.get(&character)));
             text.extend(ends.then_some(b' '));

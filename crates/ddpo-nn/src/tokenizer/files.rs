@@ -110,7 +110,7 @@ impl Settings {
         let cut = inner.with_truncation(None).map(|_| ());
         cut.map_err(|error| Error::Tokenizer(error.to_string()))?;
         inner.with_padding(None);
-        Ok(Tokenizer { inner, python, start, end, pad, max_length: self.length()?, files })
+        Ok(Tokenizer { inner, python, start, end, pad, max_length: self.length()?, words: Default::default(), files })
     }
 
     /// Refuses a declared token that the tokenizer does not look for under its id.

@@ -44,12 +44,26 @@ impl Tokenizer {
             return Err(Error::Tokenizer("a length of 2 leaves no room for a text".into()));
         }
         let comma = self.inner.token_to_id(",</w>");
+        let words = self.words_by_tokens()?;
         let mut filling = Filling { tokenizer: self, pieces: Vec::new(), tokens: Vec::new(), last_comma: None };
         for part in parse_weights(prompt)? {
             match part {
                 PromptPart::Break => filling.finish_piece(),
                 PromptPart::Text(text, weight) => {
-                    self.tokens(&text)?.into_iter().for_each(|id| filling.push(id, weight as f32, comma));
+                    let (tokens, weight) = (self.plain_tokens(&text)?, weight as f32);
+                    let mut rest = tokens.as_slice();
+                    while let [id, behind @ ..] = rest {
+                        match words.iter().find(|(name, _)| rest.starts_with(name)) {
+                            Some((name, word)) => {
+                                filling.push_word(&word.ids, weight);
+                                rest = &rest[name.len()..];
+                            }
+                            None => {
+                                filling.push(*id, weight, comma);
+                                rest = behind;
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -79,6 +93,14 @@ impl Filling<'_> {
             self.finish_piece();
         }
         self.tokens.push((id, weight));
+    }
+
+    /// The vectors of a word stay in one piece, if one has room for them.
+    fn push_word(&mut self, ids: &[u32], weight: f32) {
+        if self.tokens.len() + ids.len() > self.tokenizer.room() && !self.tokens.is_empty() {
+            self.finish_piece();
+        }
+        ids.iter().for_each(|id| self.push(*id, weight, None));
     }
 
     fn finish_piece(&mut self) {

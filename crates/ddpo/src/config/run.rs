@@ -4,6 +4,7 @@ use ddpo_rewards::RewardRegistry;
 use serde::{Deserialize, Serialize};
 
 use crate::adapter::AdapterSource;
+use crate::embedding::EmbeddingSource;
 use crate::error::Result;
 use crate::model::ModelSource;
 
@@ -41,6 +42,8 @@ options! {
         revision: Option<String> = None, "the hub's main branch", "\"main\"";
         /// Which weight files to prefer, such as "fp16" for `*.fp16.safetensors`.
         variant: Option<String> = None, "the plain files, if there are any", "\"fp16\"";
+        /// Textual-inversion embeddings, files or folders or hub ids "org/name", ":WORD" behind one for another word than its own.
+        embeddings: Vec<String> = Vec::new(), "ours";
         /// The number type the frozen weights are held in: "f32".
         dtype: Dtype = Dtype::F32, "ours";
     }
@@ -283,6 +286,13 @@ pub struct RunConfig {
     pub track: TrackOptions,
 }
 
+impl ModelOptions {
+    /// The textual-inversion embeddings.
+    pub fn embeddings(&self) -> Vec<EmbeddingSource> {
+        self.embeddings.iter().map(|text| EmbeddingSource::parse(text)).collect()
+    }
+}
+
 impl LoraOptions {
     /// The frozen adapters, the lowest first.
     ///
@@ -327,6 +337,8 @@ impl RunConfig {
         if let Ok(frozen) = self.lora.frozen_adapters() {
             self.lora.frozen = frozen.into_iter().map(|adapter| adapter.absolute().to_string()).collect();
         }
+        let embeddings = self.model.embeddings();
+        self.model.embeddings = embeddings.into_iter().map(|embedding| embedding.absolute().to_string()).collect();
         if let Ok(directory) = std::env::current_dir() {
             let registry = RewardRegistry::default();
             self.reward.anchor(&registry, &directory);

@@ -45,8 +45,13 @@ pub(super) enum Failure {
         retry_after: Option<Duration>,
     },
     /// Who asks may not have it.
-    #[error("the hub answered {0}, access denied")]
-    Denied(u16),
+    #[error("the hub answered {status}, access denied{}", said(message))]
+    Denied {
+        /// Its answer.
+        status: u16,
+        /// What it says about it, such as that terms have to be accepted.
+        message: Option<String>,
+    },
     /// There is no such thing.
     #[error("the hub answered 404, no such model, revision or file")]
     NotFound,
@@ -165,9 +170,10 @@ impl Client {
             let response = request.call().map_err(unreachable)?;
             let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
             let is_redirect = response.status().is_redirection();
-            // A repository that was renamed is elsewhere on the same hub.
-            if let Some(location) = header("location").filter(|location| is_redirect && location.starts_with('/')) {
-                url = format!("{}{location}", self.endpoint);
+            // A repository that was renamed is elsewhere on the same host.
+            let is_here = |location: &&str| is_redirect && location.starts_with('/') && !location.starts_with("//");
+            if let Some(location) = header("location").filter(is_here) {
+                url = format!("{}{location}", host(&self.endpoint));
                 continue;
             }
             if !is_redirect {
@@ -239,6 +245,11 @@ impl Client {
             request = request.header("range", format!("bytes={start}-"));
         }
         let response = request.call().map_err(unreachable)?;
+        if response.status().as_u16() == 416 && start > 0 {
+            // What is here is of no use to this server.
+            file.set_len(0).map_err(failed)?;
+            return Err(Failure::BrokenOff("the hub answered 416, it has no such part".to_owned()));
+        }
         check_status(&response)?;
         // A server that knows no ranges sends the whole.
         let mut done = if response.status().as_u16() == 206 { start } else { 0 };
@@ -314,10 +325,29 @@ fn check_status(response: &Response<Body>) -> Result<(), Failure> {
     match response.status().as_u16() {
         200..=299 => Ok(()),
         404 => Err(Failure::NotFound),
-        status @ (401 | 403) => Err(Failure::Denied(status)),
+        status @ (401 | 403 | 451) => Err(Failure::Denied { status, message: error_message(response) }),
         status @ (408 | 429 | 500..) => Err(Failure::Busy { status, retry_after: retry_after(response) }),
         status => Err(Failure::Protocol(format!("the hub answered {status}"))),
     }
+}
+
+/// What the hub says of its own errors, on one line.
+fn error_message(response: &Response<Body>) -> Option<String> {
+    const LONGEST: usize = 300;
+    let text = response.headers().get("x-error-message")?.to_str().ok()?;
+    let text: String = text.chars().filter(|c| !c.is_control()).take(LONGEST).collect();
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
+}
+
+/// The message with what joins it to a sentence.
+fn said(message: &Option<String>) -> String {
+    message.as_ref().map(|message| format!(": {message}")).unwrap_or_default()
+}
+
+/// Scheme and host of an address, without its path.
+fn host(address: &str) -> &str {
+    let start = address.find("://").map_or(0, |at| at + 3);
+    address[start..].find('/').map_or(address, |end| &address[..start + end])
 }
 
 /// The header of this name in its form of seconds; that of a date is left to the customary pause.
@@ -383,6 +413,17 @@ mod tests {
     fn addresses_are_escaped() {
         assert_eq!(escape("unet/a b+ü.json"), "unet/a%20b%2B%C3%BC.json");
         assert_eq!(escape_revision("refs/pr/1"), "refs%2Fpr%2F1");
+    }
+
+    #[test]
+    fn a_host_is_an_address_without_its_path() {
+        for (address, expected) in [
+            ("https://hub.org", "https://hub.org"),
+            ("http://127.0.0.1:80/api/hf", "http://127.0.0.1:80"),
+            ("hub.org/hf", "hub.org"),
+        ] {
+            assert_eq!(host(address), expected);
+        }
     }
 
     #[test]

@@ -197,6 +197,6 @@ fn refused(model: HubModel<'_>, what: &str, failure: &Failure) -> Error {
         id: model.id.to_owned(),
         what: what.to_owned(),
         reason: failure.to_string(),
-        denied: matches!(failure, Failure::Denied(_)),
+        denied: matches!(failure, Failure::Denied { .. }),
     }
 }

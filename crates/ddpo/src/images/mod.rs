@@ -19,13 +19,27 @@ const PAPER: u8 = 255;
 /// The gap between the pictures of a grid, in pixels.
 const GAP: usize = 2;
 
-/// Reads a text file.
+/// Reads a text file: UTF-8, or UTF-16 with the mark that Windows' programs put before it.
 ///
 /// # Errors
 ///
-/// Fails when the file cannot be read or is not UTF-8.
+/// Fails when the file cannot be read or is neither.
 pub fn read_text(path: &Path) -> Result<String> {
     let bytes = ddpo_train::fs::read(path)?;
+    // No UTF-8 begins with either mark, which Windows' programs write.
+    let utf_16 = match bytes.first_chunk() {
+        Some([0xff, 0xfe]) => Some(u16::from_le_bytes as fn([u8; 2]) -> u16),
+        Some([0xfe, 0xff]) => Some(u16::from_be_bytes as fn([u8; 2]) -> u16),
+        _ => None,
+    };
+    if let Some(unit) = utf_16 {
+        let (units, rest) = bytes[2..].as_chunks::<2>();
+        let units: Vec<u16> = units.iter().map(|pair| unit(*pair)).collect();
+        return match String::from_utf16(&units) {
+            Ok(text) if rest.is_empty() => Ok(text),
+            _ => Err(Error::NotText { path: path.to_owned(), offset: 0 }),
+        };
+    }
     String::from_utf8(bytes)
         .map_err(|error| Error::NotText { path: path.to_owned(), offset: error.utf8_error().valid_up_to() })
 }

@@ -113,6 +113,8 @@ fn read_file(path: &Path, start: usize, end: Option<usize>) -> Result<PromptList
     let text = crate::images::read_text(path)?;
     // Editors on Windows put a mark before the first letter.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    // Lines end as they do for Python: also as on old Macs.
+    let text = &text.replace("\r\n", "\n").replace('\r', "\n");
     let (rows, found, unit) = match Layout::of(path, text)? {
         Layout::Lines => {
             let lines = text.lines().map(str::trim).enumerate().filter(|(_, line)| !line.starts_with('#'));
@@ -173,6 +175,11 @@ mod tests {
         assert_eq!(load(4, Some(5)).unwrap().texts, ["a dog, #2"]);
         let (_directory, path) = file("\u{feff}a cat".as_bytes());
         assert_eq!(PromptSource::File { path, start: 0, end: None }.load().unwrap().texts, ["a cat"]);
+        let units = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        for bytes in [units("\u{feff}a cat\r\n猫\r\n"), "a cat\r猫\r".as_bytes().to_vec()] {
+            let (_directory, path) = file(&bytes);
+            assert_eq!(PromptSource::File { path, start: 0, end: None }.load().unwrap().texts, ["a cat", "猫"]);
+        }
         let (_directory, path) = file(b"# nothing\n");
         let error = PromptSource::File { path, start: 0, end: None }.load().unwrap_err().to_string();
         assert!(error.ends_with("prompts.txt has 1 line and no prompt in it"), "{error}");

@@ -78,6 +78,9 @@ pub(super) fn parts(path: &Path) -> Vec<PathBuf> {
     files.into_iter().filter(|file| file.is_file()).collect()
 }
 
+/// Picks files out of those of a folder or repository, which is named first.
+type Choose<'a> = &'a dyn Fn(&str, &[String]) -> Result<Vec<String>>;
+
 /// An adapter of the hub: `org/name`, `org/name@revision`, and a file behind it where there are several.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct HubAdapter {
@@ -107,6 +110,11 @@ impl HubAdapter {
 
     /// The adapter in the cache, fetched where it is missing.
     pub(super) fn fetch(&self, hub: &Hub) -> Result<PathBuf> {
+        self.fetch_chosen(hub, &choose)
+    }
+
+    /// What `choose` takes of the repository, in the cache, fetched where it is missing.
+    pub(super) fn fetch_chosen(&self, hub: &Hub, choose: Choose<'_>) -> Result<PathBuf> {
         let model = HubModel { id: &self.id, revision: &self.revision, variant: None, weights: true };
         let wanted = |listing: &[String]| -> Result<Vec<String>> {
             let chosen = match &self.file {

@@ -11,7 +11,7 @@ use crate::prompts::PromptList;
 
 /// Sections and options that may change when a run goes on: none of them changes a number that was or will be computed.
 /// Files may move; what was in them counts by checksum, or is in the checkpoint.
-const FREE: [&str; 17] = [
+const FREE: [&str; 18] = [
     "run.epochs",
     "run.device",
     "run.threads",
@@ -19,6 +19,7 @@ const FREE: [&str; 17] = [
     "model.config",
     "model.revision",
     "model.variant",
+    "model.embeddings",
     "lora.path",
     "lora.frozen",
     "lora.format",
@@ -31,13 +32,13 @@ const FREE: [&str; 17] = [
     "track",
 ];
 
-/// The identity of a run of `plan` on a model with this fingerprint and over frozen adapters with theirs, over these training
-/// prompts; `text` is its configuration as it is written down.
+/// The identity of a run of `plan` on a model with this fingerprint, with [files](fingerprints) that are put on it, over these
+/// training prompts; `text` is its configuration as it is written down.
 pub(super) fn identity(
     plan: &RunPlan,
     text: &str,
     fingerprint: &str,
-    frozen: Option<String>,
+    files: BTreeMap<String, String>,
     prompts: &PromptList,
 ) -> Result<Identity> {
     let table = Table::try_from(fixed(plan)).map_err(|error| Error::ConfigOutput { source: error })?;
@@ -51,7 +52,7 @@ pub(super) fn identity(
         }
     }
     settings.retain(|key, _| !FREE.iter().any(|free| key == free || key.starts_with(&format!("{free}."))));
-    settings.extend(frozen.map(|frozen| ("frozen adapters".to_owned(), frozen)));
+    settings.extend(files);
     let mut text_of_prompts = prompts.texts.join("\n");
     for known in &prompts.metadata {
         text_of_prompts += &serde_json::to_string(&**known).unwrap_or_default();
@@ -59,6 +60,18 @@ pub(super) fn identity(
     let digest = crc32fast::hash(text_of_prompts.as_bytes());
     settings.insert("training prompts".into(), format!("{} of them, checksum {digest:08x}", prompts.len()));
     Ok(Identity { model: fingerprint.to_owned(), settings, config: text.to_owned() })
+}
+
+/// What is put on the model, by content and strength and word, so that files may move: nothing of what there is none of.
+///
+/// # Errors
+///
+/// Fails when a file cannot be read, or is of another kind.
+pub(super) fn fingerprints(plan: &RunPlan) -> Result<BTreeMap<String, String>> {
+    let frozen = super::stack::fingerprint(&plan.frozen)?.map(|frozen| ("frozen adapters".to_owned(), frozen));
+    let embeddings = super::embeddings::fingerprint(&plan.config.model.embeddings())?;
+    let embeddings = embeddings.map(|embeddings| ("embeddings".to_owned(), embeddings));
+    Ok(frozen.into_iter().chain(embeddings).collect())
 }
 
 /// The configuration without the options of rewards that may change when a run goes on.
@@ -81,7 +94,7 @@ mod tests {
     fn of(change: impl Fn(&mut RunConfig)) -> Identity {
         let mut config = RunConfig::default();
         change(&mut config);
-        identity(&RunPlan::new(config).unwrap(), "", "model", None, &prompts("cat")).unwrap()
+        identity(&RunPlan::new(config).unwrap(), "", "model", BTreeMap::new(), &prompts("cat")).unwrap()
     }
 
     #[test]
@@ -104,7 +117,8 @@ mod tests {
             let mut config = RunConfig::default();
             config.lora.frozen = vec![name.to_owned()];
             let plan = RunPlan::new(config).unwrap();
-            identity(&plan, "", "model", frozen.map(String::from), &prompts("cat")).unwrap()
+            let frozen = frozen.map(|frozen| ("frozen adapters".to_owned(), frozen.to_owned()));
+            identity(&plan, "", "model", frozen.into_iter().collect(), &prompts("cat")).unwrap()
         };
         of("moved", Some("a at 1")).accepts(&of("here", Some("a at 1"))).unwrap();
         for other in [None, Some("a at 0.5"), Some("b at 1")] {
@@ -129,7 +143,7 @@ mod tests {
     #[test]
     fn other_prompts_are_another_run() {
         let plan = RunPlan::new(RunConfig::default()).unwrap();
-        let of = |prompt: &PromptList| identity(&plan, "", "model", None, prompt).unwrap();
+        let of = |prompt: &PromptList| identity(&plan, "", "model", BTreeMap::new(), prompt).unwrap();
         assert!(of(&prompts("cat")).accepts(&of(&prompts("dog"))).is_err());
         let known = std::sync::Arc::new(serde_json::Map::from_iter([("tag".to_owned(), 1.into())]));
         let tagged = PromptList { metadata: vec![known], ..prompts("cat") };

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::schedule::Spacing;
 use ddpo_core::scheduler::trained_steps;
 use ddpo_core::{Condition, Denoiser, RgbImage, Scheduler};
-use ddpo_models::{Adapter, DiffusionPolicy, Lora, LoraConfig, Pipeline, Sampler};
+use ddpo_models::{Adapter, DiffusionPolicy, Embedding, Lora, LoraConfig, Pipeline, Sampler};
 use ddpo_nn::{FileDtype, ModelFiles};
 use ddpo_rewards::recogniser::Recogniser;
 
@@ -16,6 +16,7 @@ use crate::config::{
     AlgorithmPlan, Parameters, PromptSyntax, RunPlan, SamplerPlan, SchedulerKind, SpacingKind, TrainOptions,
 };
 use crate::device::DeviceName;
+use crate::embedding::EmbeddingSource;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
 use crate::model::{ModelSource, is_pickled};
@@ -29,10 +30,16 @@ use super::stack::products;
 #[derive(Clone, Debug)]
 pub struct LoadedModel {
     pipeline: Pipeline,
-    /// The model as it was opened.
+    /// The model without adapters.
     base: Pipeline,
     /// What judges its samples, where it is shipped with such a thing.
     judge: Option<Arc<Recogniser>>,
+    /// The model as its files have it.
+    opened: Pipeline,
+    /// Components without the variant that was asked for.
+    plain: Vec<&'static str>,
+    /// Words that were put on it.
+    embeddings: Vec<Embedding>,
     syntax: PromptSyntax,
     device: Device,
 }
@@ -47,25 +54,43 @@ impl LoadedModel {
         Self::open_variant(source, None, device)
     }
 
-    /// Loads a model with the weights of a `variant`, such as `fp16`, where it has them.
+    /// Loads a model with the weights of a `variant`, such as `fp16`, where its components have them.
     ///
     /// # Errors
     ///
-    /// Those of [`LoadedModel::open`].
+    /// Those of [`LoadedModel::open`], or if no component has the variant.
     pub fn open_variant(source: &ModelSource, variant: Option<&str>, device: DeviceName) -> Result<Self> {
         let device = device.open();
         let source = source.resolve(&Hub::from_env(), variant, &mut |_| {})?;
         let files = source.files()?;
-        let pipeline = match &source {
-            ModelSource::File { path, .. } => {
+        let mut plain = Vec::new();
+        let pipeline = match (&source, variant) {
+            (ModelSource::File { .. }, Some(found)) => {
+                let expected = "none with a one-file checkpoint, which has one set of weights";
+                return Err(Error::InvalidOption {
+                    key: "model.variant",
+                    found: found.to_owned(),
+                    expected: expected.to_owned(),
+                });
+            }
+            (ModelSource::File { path, .. }, None) => {
                 let pipeline = Pipeline::load_single_file(&single_file::open(path)?, &files, &device)?;
                 single_file::check_prediction(path, &pipeline)?;
                 pipeline
             }
-            _ => Pipeline::load_variant(&files, variant, &device)?,
+            _ => {
+                plain = Pipeline::without_variant(&files, variant)?;
+                Pipeline::load_variant(&files, variant, &device)?
+            }
         };
         let judge = Recogniser::of_model(&files, &device)?.map(Arc::new);
-        Ok(Self { base: pipeline.clone(), pipeline, judge, syntax: PromptSyntax::Plain, device })
+        let (base, opened, syntax) = (pipeline.clone(), pipeline.clone(), PromptSyntax::Plain);
+        Ok(Self { base, opened, pipeline, judge, plain, embeddings: Vec::new(), syntax, device })
+    }
+
+    /// The components whose plain weights were read, because they have none of the variant that was asked for.
+    pub fn without_variant(&self) -> &[&'static str] {
+        &self.plain
     }
 
     /// The same model, whose prompts do not go through so many of the text encoder's last layers, as with diffusers' `clip_skip`.
@@ -84,6 +109,21 @@ impl LoadedModel {
             skipped => skipped.unwrap_or(0),
         };
         self.base.clip_skip = self.pipeline.clip_skip;
+        Ok(self)
+    }
+
+    /// The same model, which knows the words of these textual-inversion embeddings.
+    ///
+    /// # Errors
+    ///
+    /// Fails when one cannot be read, is of another model, or its word is known already.
+    pub fn with_embeddings(mut self, embeddings: &[EmbeddingSource]) -> Result<Self> {
+        for source in embeddings {
+            let embedding = super::embeddings::load(source)?;
+            self.pipeline = self.pipeline.with_embedding(&embedding)?;
+            self.base = self.base.with_embedding(&embedding)?;
+            self.embeddings.push(embedding);
+        }
         Ok(self)
     }
 
@@ -250,7 +290,9 @@ impl LoadedModel {
                 Product::Adapter(path) => self.load_adapter(&path)?.attach(&pipeline, strength)?,
                 Product::Model(path) if place == 0 && strength == 1.0 => {
                     let trained = Pipeline::load(&ModelFiles::Directory(path), &self.device)?;
-                    Pipeline { clip_skip: pipeline.clip_skip, ..trained }
+                    let trained = Pipeline { clip_skip: pipeline.clip_skip, ..trained };
+                    let add = |trained: Pipeline, embedding| trained.with_embedding(embedding);
+                    self.embeddings.iter().try_fold(trained, add)?
                 }
                 Product::Model(path) => return Err(not_first(&path, strength)),
             };
@@ -299,9 +341,9 @@ impl LoadedModel {
         Ok(policy.recomputing(plan.config.train.gradient_checkpointing))
     }
 
-    /// Writes the whole model with a policy's weights.
+    /// Writes the whole model with a policy's weights; words that were put on it stay in their own files.
     pub(super) fn save_with(&self, policy: &DiffusionPolicy, directory: &Path) -> Result<()> {
-        let pipeline = Pipeline { unet_weights: policy.weights().clone(), ..self.pipeline.clone() };
+        let pipeline = Pipeline { unet_weights: policy.weights().clone(), ..self.opened.clone() };
         Ok(pipeline.save(directory, FileDtype::F32)?)
     }
 

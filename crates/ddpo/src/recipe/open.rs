@@ -16,7 +16,7 @@ use super::assembly::{parts, policy_gradient};
 use super::description::describe;
 use super::directory::RunDirectory;
 use super::grids::SampleGrids;
-use super::identity::identity;
+use super::identity::{fingerprints, identity};
 use super::loaded::LoadedModel;
 use super::rewards::Rewards;
 
@@ -81,8 +81,8 @@ pub(super) fn open(
     stop: StopFlag,
 ) -> Result<OpenRun> {
     let path = directory.path();
-    let frozen = super::stack::fingerprint(&plan.frozen)?;
-    let identity = identity(plan, directory.config(), &record.model.fingerprint, frozen, &prompts.training)?;
+    let files = fingerprints(plan)?;
+    let identity = identity(plan, directory.config(), &record.model.fingerprint, files, &prompts.training)?;
     let store = CheckpointStore::new(path.join(CHECKPOINTS), kept(plan));
     let found = if directory.is_resumed() { store.newest()? } else { Default::default() };
     if let Some(checkpoint) = &found.checkpoint {

@@ -180,6 +180,7 @@ impl SessionBuilder {
         }
         let prompts = PromptSplit::load(&self.plan.prompts, self.plan.eval_prompts.as_ref())?;
         let loaded = self.loaded()?.with_clip_skip(self.plan.config.sample.clip_skip)?;
+        let loaded = loaded.with_embeddings(&self.plan.config.model.embeddings())?;
         if !self.is_resumed {
             self.plan.pin_model(&Hub::from_env());
         }

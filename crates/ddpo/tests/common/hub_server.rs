@@ -25,6 +25,14 @@ pub struct Behaviour {
     pub commit: Option<String>,
     /// The checksum it tells of every file.
     pub checksum: Option<String>,
+    /// What it says of an error.
+    pub message: Option<&'static str>,
+    /// The path below which everything is, as on a mirror.
+    pub below: &'static str,
+    /// Whether the repository is now `new/tiny`, which is told of every file.
+    pub moved: bool,
+    /// Answers the first question for a part of this file with 416.
+    pub unsatisfiable: Option<String>,
     /// What encrypts a connection; without it the server speaks plain HTTP.
     pub encrypt: Option<fn(TcpStream) -> Box<dyn Connection>>,
 }
@@ -54,8 +62,10 @@ impl HubServer {
             requests: requests.clone(),
             cut: Mutex::new(behaviour.cut.clone()),
             busy: Mutex::new(behaviour.busy.clone()),
+            unsatisfiable: Mutex::new(behaviour.unsatisfiable.clone()),
             behaviour,
         });
+        let below = service.behaviour.below;
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let service = service.clone();
@@ -65,7 +75,7 @@ impl HubServer {
                 });
             }
         });
-        Self { endpoint: format!("{scheme}://127.0.0.1:{port}"), requests }
+        Self { endpoint: format!("{scheme}://127.0.0.1:{port}{below}"), requests }
     }
 
     /// The requests so far, as `METHOD path`, a `+token` behind those that told one.
@@ -81,6 +91,7 @@ struct Service {
     requests: Arc<Mutex<Vec<String>>>,
     cut: Mutex<Option<(String, usize)>>,
     busy: Mutex<Option<String>>,
+    unsatisfiable: Mutex<Option<String>>,
     behaviour: Behaviour,
 }
 
@@ -128,14 +139,19 @@ impl Service {
 
     fn response(&self, request: &Request) -> (String, Vec<u8>) {
         let content = request.path.strip_prefix("/content/");
+        let Some(path) = request.path.strip_prefix(self.behaviour.below).or(content) else {
+            return plain("404 Not Found", b"{}");
+        };
         let allowed = self.behaviour.token.is_none() || self.behaviour.token == request.token || content.is_some();
         if !allowed {
             return plain("401 Unauthorized", b"{}");
         }
         let commit = self.behaviour.commit.as_deref().unwrap_or(COMMIT);
-        if request.path.starts_with("/api/models/org/tiny/revision/") {
+        if path.starts_with("/api/models/org/tiny/revision/") {
             if let Some(status) = self.behaviour.listing {
-                return plain(status, b"{}");
+                let (head, body) = plain(status, b"{}");
+                let message = self.behaviour.message.map(|text| format!("x-error-message: {text}\r\n"));
+                return (head.replacen("\r\n", &format!("\r\n{}", message.unwrap_or_default()), 1), body);
             }
             return plain("200 OK", listing(&self.root, commit).as_bytes());
         }
@@ -149,7 +165,13 @@ impl Service {
                 Vec::new(),
             );
         }
-        match request.path.strip_prefix(&format!("/org/tiny/resolve/{commit}/")) {
+        let repository = if self.behaviour.moved { "/new/tiny" } else { "/org/tiny" };
+        if let Some(rest) = path.strip_prefix("/org/tiny").filter(|_| self.behaviour.moved) {
+            let location = format!("location: {}{repository}{rest}", self.behaviour.below);
+            let head = format!("HTTP/1.1 308 Permanent Redirect\r\n{location}\r\ncontent-length: 0\r\n");
+            return (head + "connection: close\r\n\r\n", Vec::new());
+        }
+        match path.strip_prefix(&format!("{repository}/resolve/{commit}/")) {
             Some(name) if self.root.join(name).is_file() => self.resolve(request, name, commit),
             _ => plain("404 Not Found", b"{}"),
         }
@@ -178,6 +200,9 @@ impl Service {
     fn content(&self, request: &Request, name: &str) -> (String, Vec<u8>) {
         let body = std::fs::read(self.root.join(name)).unwrap();
         let (start, total) = (request.start.unwrap_or(0), body.len());
+        if self.unsatisfiable.lock().unwrap().take_if(|file| file == name && start > 0).is_some() {
+            return plain("416 Range Not Satisfiable", b"");
+        }
         let status = if request.start.is_some() { "206 Partial Content" } else { "200 OK" };
         let mut rest = body[start..].to_vec();
         let range = format!("content-range: bytes {start}-{}/{total}\r\n", total - 1);
