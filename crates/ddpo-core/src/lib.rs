@@ -59,7 +59,9 @@ pub use objective::{LogProbTerms, Loss, Objective};
 pub use parameter::Parameter;
 pub use policy::Policy;
 pub use prediction::{Clipping, Prediction, PredictionKind};
-pub use reward::{Judge, PromptMetadata, Reward, RewardBatch, SelectedImages, SetReward};
+pub use reward::{
+    Assessment, Judge, PromptMetadata, Reward, RewardBatch, SelectedImages, SetReward, WeightedSum, WeightedTerm,
+};
 pub use schedule::NoiseSchedule;
 pub use scheduler::{Coefficients, Scheduler};
 pub use transition::{Reduction, Transition};

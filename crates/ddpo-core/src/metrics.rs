@@ -39,8 +39,14 @@ pub const EVAL_DIVERSITY: &str = "eval/diversity";
 pub const EVAL_HELD_OUT: &str = "eval/held_out/";
 /// Seconds spent sampling.
 pub const SAMPLE_SECONDS: &str = "time/sample_seconds";
-/// Seconds spent scoring.
+/// Seconds spent scoring after the last picture was there.
 pub const REWARD_SECONDS: &str = "time/reward_seconds";
+/// Seconds that the rewards worked, whatever went on beside them.
+pub const REWARD_BUSY_SECONDS: &str = "time/reward_busy_seconds";
+/// What the means of an epoch's parts of the reward begin with; the part's name follows.
+pub const REWARD_PART: &str = "reward/part/";
+/// The same of an evaluation.
+pub const EVAL_REWARD_PART: &str = "eval/reward_part/";
 /// Seconds spent updating.
 pub const TRAIN_SECONDS: &str = "time/train_seconds";
 /// Training samples over the seconds of sampling, scoring and updating.

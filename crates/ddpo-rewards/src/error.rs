@@ -83,17 +83,6 @@ pub enum Error {
     /// The core refused.
     #[error(transparent)]
     Core(#[from] ddpo_core::Error),
-    /// A weighted sum has no terms.
-    #[error("weigh rewards: no reward found, at least one wanted")]
-    NoTerms,
-    /// A weight is NaN or infinite.
-    #[error("weigh rewards: weight {weight} of `{reward}` found, a finite number wanted")]
-    Weight {
-        /// The reward that was to be weighted.
-        reward: String,
-        /// The weight found.
-        weight: f32,
-    },
     /// A reward answered with the wrong number of values.
     #[error("score images: number of values is {found}, wanted {wanted}")]
     Count {

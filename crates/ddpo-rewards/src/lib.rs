@@ -1,7 +1,7 @@
 //! Rewards: what a picture is worth.
 //!
 //! A reward implements [`ddpo_core::Reward`]: it sees 8-bit RGB images and prompts, and answers one number per image. What
-//! compares images with each other, such as [`Diversity`], is a [`ddpo_core::SetReward`]. [`Weighted`] adds several up.
+//! compares images with each other, such as [`Diversity`], is a [`ddpo_core::SetReward`]; a [`ddpo_core::WeightedSum`] adds several up.
 //!
 //! A [`RewardFactory`] makes the rewards of a kind from the options of a configuration, and says which options those are;
 //! [`RewardRegistry`] holds the factories there are, to which a user of the library adds their own.
@@ -29,7 +29,6 @@ mod probe;
 mod registry;
 mod spelling;
 mod web;
-mod weighted;
 
 pub use check::score_checked;
 pub use diversity::{Diversity, DiversityOptions, Over, mean_pairwise_distance};
@@ -45,4 +44,3 @@ pub use posterior::{PosteriorOptions, PosteriorReward};
 pub use registry::{RewardRegistry, USAGES};
 pub use spelling::nearest;
 pub use web::WebFailure;
-pub use weighted::Weighted;

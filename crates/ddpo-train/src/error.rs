@@ -108,6 +108,22 @@ pub enum Error {
         /// What it must satisfy.
         wanted: String,
     },
+    /// Something went wrong with a reward, and it went on.
+    #[error("the reward `{reward}` in epoch {epoch}: {message}")]
+    RewardWarning {
+        /// The reward's name.
+        reward: String,
+        /// The epoch, from 1; of an evaluation, the epochs done.
+        epoch: u64,
+        /// What happened.
+        message: String,
+    },
+    /// The thread of a reward has ended before its work did.
+    #[error("the reward `{reward}` stopped without an answer")]
+    RewardThread {
+        /// The reward's name.
+        reward: String,
+    },
     /// A loss, gradient or reward is NaN or infinite.
     #[error("{what} is {value} in epoch {epoch}{}, wanted a finite number", location.text())]
     NonFinite {

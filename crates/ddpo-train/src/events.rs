@@ -20,6 +20,8 @@ pub enum Event<'a> {
     Record(&'a Record),
     /// Evaluation images: the same prompts and seeds every time.
     Samples(Samples<'a>),
+    /// What a reward says of pictures in words.
+    Remarks(Remarks<'a>),
     /// A checkpoint was written.
     Saved {
         /// The epochs done.
@@ -105,4 +107,30 @@ pub struct Samples<'a> {
     pub prompts: &'a [String],
     /// The rewards, as many as images.
     pub rewards: &'a [f32],
+}
+
+/// What a reward says of pictures in words, such as the answers of a model that was asked what they show.
+#[derive(Clone, Copy, Debug)]
+pub struct Remarks<'a> {
+    /// The reward's name.
+    pub reward: &'a str,
+    /// The epoch, from 1; of an evaluation, the epochs done.
+    pub epoch: u64,
+    /// [`Stage::Sampling`] for training's pictures, [`Stage::Evaluating`] for an evaluation's.
+    pub stage: Stage,
+    /// A picture each.
+    pub remarks: &'a [Remark],
+}
+
+/// What a reward says of a picture in words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Remark {
+    /// The picture's number within the epoch or the evaluation, from 0.
+    pub sample: usize,
+    /// Its prompt.
+    pub prompt: String,
+    /// Its reward; NaN for none.
+    pub value: f32,
+    /// The words.
+    pub text: String,
 }

@@ -32,7 +32,7 @@ mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointStore, Found, Identity, Snapshot};
 pub use error::{Error, Location, Result};
-pub use events::{Event, Halt, Progress, Samples, Stage};
+pub use events::{Event, Halt, Progress, Remark, Remarks, Samples, Stage};
 pub use histogram::Histogram;
 pub use lanes::{Lanes, OnStep};
 pub use non_finite::{BatchMembers, NonFiniteBatch};
@@ -49,7 +49,7 @@ pub use sampler::{BatchSampler, OpenModel};
 pub use stop::StopFlag;
 pub use tensors::NamedTensor;
 pub use time::rfc3339;
-pub use tracker::{Batches, Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
+pub use tracker::{Answers, Batches, Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
 pub use trainer::{
     AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, ForkPolicy, Parts,
     RwrParts, RwrTrainer, StopRule,

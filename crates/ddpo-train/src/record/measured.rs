@@ -24,9 +24,12 @@ pub struct EpochRecord {
     /// Seconds of sampling, decoding included.
     #[serde(default)]
     pub sample_seconds: f64,
-    /// Seconds of scoring.
+    /// Seconds of scoring after the last picture was there; what is scored while others are sampled costs none.
     #[serde(default)]
     pub reward_seconds: f64,
+    /// Seconds that the rewards worked, whatever went on beside them.
+    #[serde(default)]
+    pub reward_busy_seconds: f64,
     /// Seconds of updates.
     #[serde(default)]
     pub train_seconds: f64,
@@ -36,7 +39,10 @@ pub struct EpochRecord {
     /// How the rewards of the epoch's samples are distributed.
     #[serde(default)]
     pub reward_histogram: Histogram,
-    /// Samples and optimizer steps left out because a number was not finite.
+    /// Means of what the reward was made of, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "named")]
+    pub reward_parts: BTreeMap<String, f64>,
+    /// Samples and optimizer steps left out because a number was not finite, or a reward gave none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub left_out: u64,
 }
@@ -118,6 +124,9 @@ pub struct EvalRecord {
     /// Means of the rewards that are not, by name.
     #[serde(default, deserialize_with = "named")]
     pub held_out: BTreeMap<String, f64>,
+    /// Means of what the reward that is being optimised was made of, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "named")]
+    pub reward_parts: BTreeMap<String, f64>,
     /// Exact KL divergence of whole chains from the base model, in nats, a mean over samples.
     #[serde(default = "nan", deserialize_with = "number")]
     pub kl_to_base: f64,

@@ -11,6 +11,8 @@ pub use measured::{EpochRecord, EvalRecord, RegressionRecord, UpdateRecord};
 pub use names::{METRICS, MetricName};
 pub use run::{ChainRecord, MachineRecord, ModelRecord, PromptsRecord, RewardRecord, RunRecord};
 
+use std::collections::BTreeMap;
+
 use ddpo_core::metrics;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -89,9 +91,17 @@ impl Record {
         let named = METRICS.iter().filter(|metric| metric.kind == self.kind());
         let mut scalars: Vec<(String, f64)> =
             named.filter_map(|metric| Some((metric.name.to_owned(), fields.get(metric.field)?.as_f64()?))).collect();
-        if let Self::Eval(record) = self {
-            let finite = record.held_out.iter().filter(|(_, value)| value.is_finite());
-            scalars.extend(finite.map(|(name, value)| (format!("{}{name}", metrics::EVAL_HELD_OUT), *value)));
+        let mut extend = |prefix: &str, values: &BTreeMap<String, f64>| {
+            let finite = values.iter().filter(|(_, value)| value.is_finite());
+            scalars.extend(finite.map(|(name, value)| (format!("{prefix}{name}"), *value)));
+        };
+        match self {
+            Self::Epoch(record) => extend(metrics::REWARD_PART, &record.reward_parts),
+            Self::Eval(record) => {
+                extend(metrics::EVAL_HELD_OUT, &record.held_out);
+                extend(metrics::EVAL_REWARD_PART, &record.reward_parts);
+            }
+            _ => {}
         }
         scalars
     }
@@ -112,7 +122,7 @@ mod tests {
     fn the_lines_have_the_documented_fields_in_order_and_read_back() {
         check(
             &Record::Epoch(EpochRecord { epoch: 1, reward_queries: 64, ..Default::default() }),
-            r#"{"kind":"epoch","epoch":1,"reward_queries":64,"reward_mean":0.0,"reward_std":0.0,"sample_seconds":0.0,"reward_seconds":0.0,"train_seconds":0.0,"images_per_second":0.0,"reward_histogram":{"low":0.0,"high":0.0,"counts":[]}}"#,
+            r#"{"kind":"epoch","epoch":1,"reward_queries":64,"reward_mean":0.0,"reward_std":0.0,"sample_seconds":0.0,"reward_seconds":0.0,"reward_busy_seconds":0.0,"train_seconds":0.0,"images_per_second":0.0,"reward_histogram":{"low":0.0,"high":0.0,"counts":[]}}"#,
         );
         check(
             &Record::Update(UpdateRecord { epoch: 1, step: 1, loss: 0.5, ..Default::default() }),

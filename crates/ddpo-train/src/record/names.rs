@@ -18,13 +18,15 @@ const fn metric(kind: &'static str, field: &'static str, name: &'static str) -> 
 }
 
 /// Every number of every line but the epoch and the step, which are the axes. The means of rewards that are not optimised
-/// have their names behind [`metrics::EVAL_HELD_OUT`].
+/// have their names behind [`metrics::EVAL_HELD_OUT`], those of the parts of the optimised one behind [`metrics::REWARD_PART`] and
+/// [`metrics::EVAL_REWARD_PART`].
 pub const METRICS: &[MetricName] = &[
     metric("epoch", "reward_queries", metrics::REWARD_QUERIES),
     metric("epoch", "reward_mean", metrics::REWARD_MEAN),
     metric("epoch", "reward_std", metrics::REWARD_STD),
     metric("epoch", "sample_seconds", metrics::SAMPLE_SECONDS),
     metric("epoch", "reward_seconds", metrics::REWARD_SECONDS),
+    metric("epoch", "reward_busy_seconds", metrics::REWARD_BUSY_SECONDS),
     metric("epoch", "train_seconds", metrics::TRAIN_SECONDS),
     metric("epoch", "images_per_second", metrics::IMAGES_PER_SECOND),
     metric("epoch", "left_out", metrics::LEFT_OUT),

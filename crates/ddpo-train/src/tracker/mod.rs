@@ -1,5 +1,6 @@
 //! Trackers: where events go. A tracker that fails is reported, and the run goes on.
 
+mod answers;
 mod batches;
 mod broadcast;
 mod csv;
@@ -7,6 +8,7 @@ mod jsonl;
 mod memory;
 mod tensorboard;
 
+pub use answers::Answers;
 pub use batches::Batches;
 pub use broadcast::Broadcast;
 pub use csv::Csv;

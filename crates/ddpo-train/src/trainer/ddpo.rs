@@ -45,9 +45,7 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
         let epoch = self.core.next_epoch();
         let mut record = EpochRecord { epoch: epoch.0, ..EpochRecord::default() };
 
-        let (rollout, images) = timed(&mut record.sample_seconds, || self.core.sample(epoch, observer))?;
-        let scored = timed(&mut record.reward_seconds, || self.core.score(rollout, &images, observer))?;
-        self.core.describe(&scored, &mut record);
+        let (scored, _) = self.core.sample_and_score(epoch, &mut record, observer)?;
         let training_set = self.advantages(scored)?;
         timed(&mut record.train_seconds, || self.update(&training_set, epoch, observer))?;
 

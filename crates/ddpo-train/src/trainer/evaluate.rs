@@ -6,7 +6,11 @@ use std::time::Instant;
 use ddpo_core::{Domain, Epoch, Judge, Noise, PromptId, RgbImage, SampleId};
 
 use super::evaluation::{Evaluation, share_as_asked};
+use super::evidence::Evidence;
 use super::fork::ForkPolicy;
+use super::sample::OnBatch;
+use super::scorers::Scorers;
+use super::scores::{Scores, tell};
 use super::trainer_core::TrainerCore;
 use crate::error::Result;
 use crate::events::{Event, Progress, Samples, Stage};
@@ -37,28 +41,20 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let Some(evaluation) = &self.parts.evaluation else { return Ok(()) };
         let (epoch, start) = (self.counters.epochs, Instant::now());
         let ids = evaluation.prompt_ids();
-        let sampled = self.sample_evaluation(evaluation, &ids, observer)?;
         let prompts = evaluation.prompts.texts(&ids);
-        let mut score = |judge: &Judge| -> Result<Vec<f32>> {
-            let scores = self.scoring(judge, epoch, evaluation.batch).score(
-                &sampled.images,
-                &evaluation.prompts,
-                &ids,
-                observer,
-            )?;
-            Ok(scores.rewards)
-        };
-        let rewards = score(&self.parts.reward)?;
-        let mut held_out_rewards = BTreeMap::new();
-        for judge in &evaluation.held_out {
-            held_out_rewards.insert(judge.name().to_owned(), score(judge)?);
-        }
+        let judges: Vec<&Judge> = std::iter::once(&self.parts.reward).chain(&evaluation.held_out).collect();
+        let (sampled, scores) = self.sample_and_judge(evaluation, &judges, &ids, observer)?;
+        let mut scores = scores.into_iter();
+        let Scores { reported: rewards, parts: reward_parts, .. } = scores.next().unwrap_or_default();
+        let names = evaluation.held_out.iter().map(|judge| judge.name().to_owned());
+        let held_out_rewards: BTreeMap<_, _> = names.zip(scores.map(|scores| scores.reported)).collect();
         let as_asked = evaluation.as_asked.as_ref().map(|judge| judge(&sampled.images, &prompts)).transpose()?;
         let means = |(name, values): (&String, &Vec<f32>)| (name.clone(), mean(values.iter().map(|&r| f64::from(r))));
         let record = EvalRecord {
             epoch,
             reward_mean: mean(rewards.iter().map(|&r| f64::from(r))),
             held_out: held_out_rewards.iter().map(means).collect(),
+            reward_parts,
             kl_to_base: mean(sampled.kl.iter().copied()),
             diversity: (evaluation.diversity)(&sampled.images),
             as_asked: as_asked.as_deref().and_then(share_as_asked),
@@ -81,11 +77,41 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         Ok(())
     }
 
+    /// The pictures of an evaluation, and what each of `judges` thinks of them.
+    fn sample_and_judge(
+        &self,
+        evaluation: &Evaluation,
+        judges: &[&Judge],
+        ids: &[PromptId],
+        observer: &mut Observer<'_>,
+    ) -> Result<(Sampled, Vec<Scores>)> {
+        let (epoch, policy, prompts) = (self.counters.epochs, self.plan.non_finite, &evaluation.prompts);
+        let (sampled, said, evidence) = std::thread::scope(|scope| {
+            let mut scorers = Scorers::start(scope, judges.to_vec(), epoch, evaluation.batch, policy);
+            let mut on_batch = |images: &[RgbImage], ids: &[PromptId]| scorers.put(images, prompts, ids);
+            let sampled = self.sample_evaluation(evaluation, ids, observer, &mut on_batch);
+            let judged = sampled.and_then(|sampled| {
+                let said = scorers.finish(&sampled.images, prompts, ids, observer)?;
+                Ok((sampled, said))
+            });
+            scorers.evidence.tell(observer);
+            let evidence = std::mem::replace(&mut scorers.evidence, Evidence::new(epoch, policy));
+            judged.map(|(sampled, said)| (sampled, said, evidence))
+        })?;
+        let texts = prompts.texts(ids);
+        let scores = judges.iter().zip(said).map(|(judge, said)| {
+            tell(judge.name(), &said, epoch, Stage::Evaluating, &texts, observer);
+            Scores::new(said, &evidence, epoch, &texts)
+        });
+        Ok((sampled, scores.collect::<Result<_>>()?))
+    }
+
     fn sample_evaluation(
         &self,
         evaluation: &Evaluation,
         ids: &[PromptId],
         observer: &mut Observer<'_>,
+        on_batch: OnBatch<'_>,
     ) -> Result<Sampled> {
         let epoch = self.counters.epochs;
         let chains: Vec<_> = (0..).map(SampleId).zip(ids.iter().copied()).collect();
@@ -104,9 +130,13 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let mut sampled = Sampled { images: Vec::new(), kl: Vec::new() };
         let outcome = sampler.each(
             &chains,
-            |rollout, kl| Ok(Sampled { images: self.parts.decoder.decode(rollout.last_state())?, kl }),
+            |rollout, kl| {
+                let images = self.parts.decoder.decode(rollout.last_state())?;
+                Ok((Sampled { images, kl }, rollout.prompts().to_vec()))
+            },
             &mut |done, total| observer.progress(Progress { stage: Stage::Evaluating, epoch, done, total }),
-            |batch| {
+            |(batch, ids)| {
+                on_batch(&batch.images, &ids)?;
                 sampled.images.extend(batch.images);
                 sampled.kl.extend(batch.kl);
                 Ok(())

@@ -4,6 +4,7 @@ mod ddpo;
 mod early_stopping;
 mod evaluate;
 mod evaluation;
+mod evidence;
 mod fork;
 mod optimise;
 mod parts;
@@ -12,6 +13,8 @@ mod regression;
 mod rwr;
 mod sample;
 mod score;
+mod scorers;
+mod scores;
 mod state;
 mod trainer_core;
 

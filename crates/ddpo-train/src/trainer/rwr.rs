@@ -43,9 +43,7 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
         let round = self.core.next_epoch();
         let mut record = EpochRecord { epoch: round.0, ..EpochRecord::default() };
 
-        let (rollout, images) = timed(&mut record.sample_seconds, || self.core.sample(round, observer))?;
-        let scored = timed(&mut record.reward_seconds, || self.core.score(rollout, &images, observer))?;
-        self.core.describe(&scored, &mut record);
+        let (scored, images) = self.core.sample_and_score(round, &mut record, observer)?;
         let set = self.weigh(&scored, &images)?;
         timed(&mut record.train_seconds, || self.regress(set.as_ref(), round, observer))?;
 

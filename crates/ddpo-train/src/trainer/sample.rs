@@ -10,9 +10,21 @@ use crate::observer::Observer;
 use crate::prompts::EncodedPrompts;
 use crate::sampler::BatchSampler;
 
+/// Gets the pictures of a batch with their prompts.
+pub(super) type OnBatch<'a> = &'a mut dyn FnMut(&[RgbImage], &[PromptId]) -> Result<()>;
+
 impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
-    /// An epoch's chains, in batches, with the picture of each.
-    pub(super) fn sample(&self, epoch: Epoch, observer: &mut Observer<'_>) -> Result<(Rollout<D>, Vec<RgbImage>)> {
+    /// An epoch's chains, in batches, with the picture of each. `on_batch` gets the pictures of a batch, with their prompts, when it is
+    /// there.
+    ///
+    /// # Errors
+    /// Those of the model and of `on_batch`; [`Interrupted`](crate::Error::Interrupted).
+    pub(super) fn sample(
+        &self,
+        epoch: Epoch,
+        observer: &mut Observer<'_>,
+        on_batch: OnBatch<'_>,
+    ) -> Result<(Rollout<D>, Vec<RgbImage>)> {
         let samples = (0..self.plan.samples_per_epoch() as u64).map(SampleId);
         let chains: Vec<_> = samples.map(|sample| (sample, self.prompt_of(epoch, sample))).collect();
         let sampler = BatchSampler {
@@ -35,6 +47,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
                 observer.progress(Progress { stage: Stage::Sampling, epoch: epoch.0, done, total });
             },
             |(rollout, pictures)| {
+                on_batch(&pictures, rollout.prompts())?;
                 rollouts.push(rollout);
                 images.extend(pictures);
                 Ok(())

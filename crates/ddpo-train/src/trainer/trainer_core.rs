@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use burn::tensor::Tensor;
-use ddpo_core::{Epoch, ScoredRollout};
+use ddpo_core::Epoch;
 
 use super::early_stopping::EarlyStopping;
 use super::fork::ForkPolicy;
 use super::parts::Parts;
+use super::scores::Scores;
 use crate::error::{Error, Location, Result};
 use crate::histogram::Histogram;
 use crate::lanes::Lanes;
@@ -77,15 +78,16 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     }
 
     /// Counts the rewards and notes how they are distributed.
-    pub fn describe(&mut self, scored: &ScoredRollout<D>, record: &mut EpochRecord) {
-        let rewards: Vec<f64> = scored.rewards().iter().map(|&r| f64::from(r)).collect();
+    pub fn describe(&mut self, scores: &Scores, record: &mut EpochRecord) {
+        let rewards: Vec<f64> = scores.reported.iter().map(|&r| f64::from(r)).collect();
         let n = rewards.len().max(1) as f64;
         let mean = rewards.iter().sum::<f64>() / n;
         self.counters.reward_queries += rewards.len() as u64;
         record.reward_queries = self.counters.reward_queries;
         record.reward_mean = mean;
         record.reward_std = (rewards.iter().map(|r| (r - mean).powi(2)).sum::<f64>() / n).sqrt();
-        record.reward_histogram = Histogram::of(scored.rewards());
+        record.reward_histogram = Histogram::of(&scores.reported);
+        record.reward_parts = scores.parts.clone();
     }
 
     /// One step of the optimizer against the mean of `gradients`: the step's number and the gradient's norm.

@@ -151,6 +151,7 @@ pub fn timeless(records: Vec<Record>) -> Vec<Record> {
         Record::Epoch(mut epoch) => {
             epoch.sample_seconds = 0.0;
             epoch.reward_seconds = 0.0;
+            epoch.reward_busy_seconds = 0.0;
             epoch.train_seconds = 0.0;
             epoch.images_per_second = 0.0;
             Record::Epoch(epoch)

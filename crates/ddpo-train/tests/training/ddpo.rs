@@ -137,7 +137,7 @@ fn lanes_change_nothing() {
 fn progress_counts_to_its_total_in_every_stage() {
     let (mut trackers, memory) = listening();
     Run::new(&mut trainer(plan()), &mut trackers, StopFlag::new()).run(1).unwrap();
-    for (stage, ends) in [(Stage::Sampling, 1), (Stage::Scoring, 5), (Stage::Training, 1), (Stage::Evaluating, 2)] {
+    for (stage, ends) in [(Stage::Sampling, 1), (Stage::Scoring, 3), (Stage::Training, 1), (Stage::Evaluating, 2)] {
         let heard: Vec<_> = memory.progress().into_iter().filter(|p| p.stage == stage).collect();
         assert_eq!(heard.iter().filter(|p| p.done == p.total).count(), ends, "{stage:?} {heard:?}");
         assert!(heard.iter().all(|p| p.done <= p.total));
@@ -174,7 +174,7 @@ fn a_reward_which_fails_or_answers_too_little_ends_the_epoch() {
     let message = first_error(Box::new(ScriptedReward::new([Err("the server is gone".to_owned())])));
     assert!(message.contains("scripted") && message.contains("the server is gone"), "{message}");
     let message = first_error(Box::new(ScriptedReward::new([Ok(vec![1.0])])));
-    assert_eq!(message, "rewards of a batch: found 1, wanted 6");
+    assert_eq!(message, "score images: 1 values found, 6 wanted");
 }
 
 #[test]

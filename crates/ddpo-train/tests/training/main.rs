@@ -3,6 +3,7 @@
 mod common;
 mod ddpo;
 mod non_finite;
+mod overlap;
 mod preference;
 mod resume;
 mod rwr;

@@ -21,6 +21,8 @@ const REWARDS: &str = "
 #   [[reward]]
 #   kind = \"exec\"
 #   weight = 1.0
+#   clip = [-1.0, 1.0]       values outside of the range are moved to its ends
+#   normalise = \"prompt\"     training sees standard deviations from the mean of a prompt's samples, or of all of an \"epoch\"
 #   program = \"./score.py\"
 # An option of a single reward on the command line: --set reward.key=value. The kinds and their options:
 ";

@@ -67,7 +67,8 @@ fn push_reward(out: &mut String) {
         out,
         "\n## `reward`\n\nWhat images are scored with: a line such as `\"jpeg-compressibility\"` (the default) or `\"exec:./score.py\"`, a \
          table `[reward]` with a `kind` and its options, or several tables `[[reward]]`, whose sum it is, each times its \
-         `weight`. `--set reward.KEY=VALUE` sets an option of a single reward. [How to write one](../guide/own-reward.md).\n\n\
+         `weight`. `clip = [LOW, HIGH]` moves values outside of a range to its ends; `normalise = \"prompt\"` (or `\"epoch\"`) lets training see \
+         standard deviations from the mean of the prompt's samples (or of all), so that terms of different scales can be added. `--set reward.KEY=VALUE` sets an option of a single reward. [How to write one](../guide/own-reward.md).\n\n\
          | kind | option | what it is | default |\n|---|---|---|---|",
     );
     for factory in RewardRegistry::default().factories() {

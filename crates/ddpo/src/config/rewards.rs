@@ -3,9 +3,10 @@
 use std::fmt;
 use std::path::Path;
 
+use ddpo_core::Grouping;
 use ddpo_rewards::{PosteriorOptions, RewardPlan, RewardRegistry};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{self, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use toml::{Table, Value};
@@ -22,8 +23,22 @@ pub struct RewardEntry {
     pub kind: String,
     /// What its value is multiplied by in a sum.
     pub weight: f64,
+    /// The least and the largest value that count.
+    pub clip: Option<[f64; 2]>,
+    /// The sets over which training sees the value in standard deviations from the mean.
+    pub normalise: Option<Normalise>,
     /// The options of its kind.
     pub options: Table,
+}
+
+/// Over which samples a reward is normalised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Normalise {
+    /// Those of one prompt in an epoch.
+    Prompt,
+    /// All of an epoch.
+    Epoch,
 }
 
 /// Rewards as a configuration states them.
@@ -37,17 +52,26 @@ pub struct RewardTerm {
     pub reward: RewardPlan,
     /// What its value is multiplied by.
     pub weight: f64,
+    /// The least and the largest value that count.
+    pub clip: Option<[f64; 2]>,
+    /// The sets over which training sees the value in standard deviations from the mean.
+    pub normalise: Option<Grouping>,
 }
 
 impl RewardEntry {
     /// The reward of a line, with the defaults of its options.
     pub fn named(kind: impl Into<String>) -> Self {
-        Self { kind: kind.into(), weight: 1.0, options: Table::new() }
+        Self { kind: kind.into(), weight: 1.0, clip: None, normalise: None, options: Table::new() }
     }
 
     /// Whether a line says it all.
     fn is_line(&self) -> bool {
-        self.options.is_empty() && self.weight == 1.0
+        self.options.is_empty() && self.is_plain()
+    }
+
+    /// Whether its value counts as it is.
+    fn is_plain(&self) -> bool {
+        self.weight == 1.0 && self.clip.is_none() && self.normalise.is_none()
     }
 
     fn term(&self, registry: &RewardRegistry) -> Result<RewardTerm> {
@@ -58,7 +82,15 @@ impl RewardEntry {
         if !self.weight.is_finite() || self.weight == 0.0 {
             return Err(invalid("reward.weight", self.weight, "a number other than 0"));
         }
-        Ok(RewardTerm { reward: registry.plan(&self.kind, &self.options)?, weight: self.weight })
+        if let Some([low, high]) = self.clip.filter(|[low, high]| !(low < high)) {
+            return Err(invalid("reward.clip", format!("[{low}, {high}]"), "a number and a larger one"));
+        }
+        let normalise = self.normalise.map(|over| match over {
+            Normalise::Prompt => Grouping::Prompt,
+            Normalise::Epoch => Grouping::Epoch,
+        });
+        let reward = registry.plan(&self.kind, &self.options)?;
+        Ok(RewardTerm { reward, weight: self.weight, clip: self.clip, normalise })
     }
 
     /// Adds the options without which it would mean something else in another working directory.
@@ -93,10 +125,11 @@ impl RewardList {
     pub(super) fn held_out(&self, registry: &RewardRegistry) -> Result<Vec<RewardPlan>> {
         const KEY: &str = "eval.held-out";
         let mut plans: Vec<RewardPlan> = Vec::new();
-        for term in self.0.iter().map(|entry| entry.term(registry)) {
-            let RewardTerm { reward, weight } = term?;
-            if weight != 1.0 {
-                return Err(invalid(KEY, format!("weight {weight} of `{reward}`"), "no weight, as nothing is summed"));
+        for entry in &self.0 {
+            let RewardTerm { reward, .. } = entry.term(registry)?;
+            if !entry.is_plain() {
+                let found = format!("weight, clip or normalise of `{reward}`");
+                return Err(invalid(KEY, found, "none of them, as nothing is summed"));
             }
             if plans.iter().any(|other| other.name() == reward.name()) {
                 return Err(invalid(KEY, format!("`{reward}` twice"), "a reward once, as each is a curve of its own"));
@@ -182,6 +215,12 @@ impl Serialize for RewardEntry {
         if self.weight != 1.0 {
             map.serialize_entry("weight", &self.weight)?;
         }
+        if let Some(clip) = &self.clip {
+            map.serialize_entry("clip", clip)?;
+        }
+        if let Some(normalise) = &self.normalise {
+            map.serialize_entry("normalise", normalise)?;
+        }
         self.options.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))?;
         map.end()
     }
@@ -200,11 +239,11 @@ impl<'de> Deserialize<'de> for RewardEntry {
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RewardEntry, A::Error> {
                 let mut options = Table::deserialize(MapAccessDeserializer::new(map))?;
-                let kind = options.remove("kind").map(|kind| kind.try_into::<String>());
-                let weight = options.remove("weight").map(|weight| weight.try_into::<f64>());
                 Ok(RewardEntry {
-                    kind: kind.transpose().map_err(|error| of_key("kind", &error))?.unwrap_or_default(),
-                    weight: weight.transpose().map_err(|error| of_key("weight", &error))?.unwrap_or(1.0),
+                    kind: taken(&mut options, "kind")?.unwrap_or_default(),
+                    weight: taken(&mut options, "weight")?.unwrap_or(1.0),
+                    clip: taken(&mut options, "clip")?,
+                    normalise: taken(&mut options, "normalise")?,
                     options,
                 })
             }
@@ -213,8 +252,10 @@ impl<'de> Deserialize<'de> for RewardEntry {
     }
 }
 
-fn of_key<E: de::Error>(key: &str, error: &toml::de::Error) -> E {
-    E::custom(format_args!("{} in a reward's `{key}`", error.message()))
+/// The value of a key, out of the table.
+fn taken<T: DeserializeOwned, E: de::Error>(options: &mut Table, key: &str) -> Result<Option<T>, E> {
+    let value = options.remove(key).map(|value| value.try_into::<T>()).transpose();
+    value.map_err(|error| E::custom(format_args!("{} in a reward's `{key}`", error.message())))
 }
 
 impl Serialize for RewardList {
@@ -302,6 +343,22 @@ mod tests {
         assert_eq!((table[0].options.len(), table[0].options["timeout"].as_integer()), (2, Some(3)));
         let other = of("[reward]\nkind = \"exec\"\nprogram = \"a\"", "reward=jpeg-compressibility");
         assert_eq!(other, RewardList::default().0);
+    }
+
+    #[test]
+    fn a_term_may_be_clipped_and_normalised_and_reads_back() {
+        let toml =
+            "[[reward]]\nkind = \"exec:a\"\nclip = [-1, 2.5]\nnormalise = \"prompt\"\n[[reward]]\nkind = \"diversity\"";
+        let config = config(|layers| layers.push_toml("run.toml", toml));
+        let plan = RunPlan::new(config.clone()).unwrap();
+        assert_eq!((plan.reward[0].clip, plan.reward[0].normalise), (Some([-1.0, 2.5]), Some(Grouping::Prompt)));
+        assert_eq!((plan.reward[1].clip, plan.reward[1].normalise), (None, None));
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(toml::from_str::<RunConfig>(&text).unwrap(), config, "{text}");
+        let mut wrong = config.clone();
+        wrong.reward.0[0].clip = Some([2.0, 2.0]);
+        let message = RunPlan::new(wrong).unwrap_err().to_string();
+        assert!(message.contains("reward.clip") && message.contains("a larger one"), "{message}");
     }
 
     #[track_caller]

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use ddpo_models::DiffusionPolicy;
 use ddpo_train::{
-    Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, JsonLines, Learner, Record, Run,
-    RunRecord, RwrTrainer, Snapshot, StopFlag, TensorBoard,
+    Answers, Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, JsonLines, Learner, Record,
+    Run, RunRecord, RwrTrainer, Snapshot, StopFlag, TensorBoard,
 };
 
 use crate::config::{AlgorithmPlan, RunPlan};
@@ -124,7 +124,11 @@ fn file_trackers(plan: &RunPlan, path: &Path, snapshot: Option<&Snapshot>, track
         Some(snapshot) => SampleGrids::resume(path, snapshot.counter("evaluated"))?,
         None => SampleGrids::new(path),
     };
-    let mut trackers = trackers.with(jsonl).with(grids).with(Batches::new(path));
+    let answers = match length(Answers::NAME) {
+        Some(length) => Answers::resume(path, length)?,
+        None => Answers::new(path),
+    };
+    let mut trackers = trackers.with(jsonl).with(answers).with(grids).with(Batches::new(path));
     if plan.config.track.csv {
         trackers = trackers.with(match length(Csv::NAME) {
             Some(length) => Csv::resume(path, length)?,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use ddpo_core::{Condition, Denoiser, Judge, NoiseSchedule, RgbImage};
-use ddpo_rewards::{BaseModel, RewardContext, Weighted};
+use ddpo_core::{Condition, Denoiser, Judge, NoiseSchedule, RgbImage, WeightedSum, WeightedTerm};
+use ddpo_rewards::{BaseModel, RewardContext};
 
 use crate::config::{RewardTerm, RunPlan};
 use crate::error::Result;
@@ -40,12 +40,18 @@ impl Rewards {
 
 /// The weighted sum of the terms, or the one reward there is.
 fn optimised(terms: &[RewardTerm], context: &RewardContext) -> Result<Judge> {
-    if let [RewardTerm { reward, weight: 1.0 }] = terms {
+    if let [RewardTerm { reward, weight: 1.0, clip: None, normalise: None }] = terms {
         return Ok(reward.open(context)?);
     }
-    let opened: Result<Vec<_>> =
-        terms.iter().map(|term| Ok((term.reward.open(context)?, term.weight as f32))).collect();
-    Ok(Weighted::judge(opened?)?)
+    let open = |term: &RewardTerm| {
+        Ok(WeightedTerm {
+            judge: term.reward.open(context)?,
+            weight: term.weight as f32,
+            clip: term.clip.map(|range| range.map(|end| end as f32)),
+            normalise: term.normalise,
+        })
+    };
+    Ok(Judge::Sum(WeightedSum::new(terms.iter().map(open).collect::<Result<_>>()?)?))
 }
 
 impl BaseModel for LoadedModel {

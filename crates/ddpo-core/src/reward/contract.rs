@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::error::check_count;
-use crate::{Grouping, Result, RgbImage};
+use super::assessment::Assessment;
+use crate::{Result, RgbImage};
 
 /// What a list of prompts says of a prompt besides its text: the other fields of its JSON object.
 pub type PromptMetadata = serde_json::Map<String, serde_json::Value>;
@@ -102,10 +102,18 @@ pub trait Reward: Send + Sync {
     /// # Errors
     /// Whatever the reward reports, as [`Error::Reward`](crate::Error::Reward).
     fn score(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>>;
+
+    /// The same with all that people may want to read of it.
+    ///
+    /// # Errors
+    /// Those of [`score`](Self::score).
+    fn assess(&self, batch: &RewardBatch<'_>) -> Result<Assessment> {
+        self.score(batch).map(Assessment::of)
+    }
 }
 
 /// A reward of images as members of a set, such as their distance from each other. It always sees whole sets, which a
-/// [`Judge`] forms, so that no value depends on the size of a batch.
+/// [`Judge`](crate::Judge) forms, so that no value depends on the size of a batch.
 ///
 /// ```
 /// use ddpo_core::{Grouping, Judge, RewardBatch, RgbImage, SetReward};
@@ -143,80 +151,13 @@ pub trait SetReward: Send + Sync {
     /// # Errors
     /// Whatever the reward reports, as [`Error::Reward`](crate::Error::Reward).
     fn score(&self, set: &RewardBatch<'_>) -> Result<Vec<f32>>;
-}
 
-/// What judges images: what trainers, evaluations and measurements hold.
-pub enum Judge {
-    /// A reward of one image at a time.
-    Image(Box<dyn Reward>),
-    /// A reward of sets.
-    Set {
-        /// What scores a set.
-        reward: Box<dyn SetReward>,
-        /// What a set is.
-        over: Grouping,
-    },
-}
-
-impl Judge {
-    /// The name of the reward.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Image(reward) => reward.name(),
-            Self::Set { reward, .. } => reward.name(),
-        }
-    }
-
-    /// The unit of its values, for people.
-    pub fn unit(&self) -> Option<&str> {
-        match self {
-            Self::Image(reward) => reward.unit(),
-            Self::Set { reward, .. } => reward.unit(),
-        }
-    }
-
-    /// Which images are scored together, as rows: at most `size` at a time, and whole sets whatever their size.
-    pub fn batches(&self, prompts: &[String], size: usize) -> Vec<Vec<usize>> {
-        match self {
-            Self::Image(_) => (0..prompts.len()).collect::<Vec<_>>().chunks(size.max(1)).map(<[_]>::to_vec).collect(),
-            Self::Set { over, .. } => over.rows(prompts),
-        }
-    }
-
-    /// One number per image, whatever the `size` of batches.
+    /// The same with all that people may want to read of it.
     ///
     /// # Errors
-    /// Those of the reward; [`Error::Count`](crate::Error::Count) if there are not as many prompts as images, or values, or
-    /// metadata where there is any.
-    pub fn score(&self, all: &RewardBatch<'_>, size: usize) -> Result<Vec<f32>> {
-        check_count("score images", "prompts", all.prompts.len(), all.images.len())?;
-        if !all.metadata.is_empty() {
-            check_count("score images", "metadata of prompts", all.metadata.len(), all.images.len())?;
-        }
-        let mut values = vec![0.0; all.images.len()];
-        for rows in self.batches(all.prompts, size) {
-            let scores = self.score_batch(&all.select(&rows).as_batch())?;
-            check_count("score images", "values", scores.len(), rows.len())?;
-            rows.iter().zip(scores).for_each(|(&row, score)| values[row] = score);
-        }
-        Ok(values)
-    }
-
-    /// One number per image of one of the [`batches`](Self::batches).
-    ///
-    /// # Errors
-    /// Those of the reward.
-    pub fn score_batch(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
-        match self {
-            Self::Image(reward) => reward.score(batch),
-            Self::Set { reward, .. } => reward.score(batch),
-        }
-    }
-}
-
-impl From<Box<dyn Reward>> for Judge {
-    fn from(reward: Box<dyn Reward>) -> Self {
-        Self::Image(reward)
+    /// Those of [`score`](Self::score).
+    fn assess(&self, set: &RewardBatch<'_>) -> Result<Assessment> {
+        self.score(set).map(Assessment::of)
     }
 }
 
@@ -232,6 +173,10 @@ impl<R: Reward + ?Sized> Reward for Box<R> {
     fn score(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
         (**self).score(batch)
     }
+
+    fn assess(&self, batch: &RewardBatch<'_>) -> Result<Assessment> {
+        (**self).assess(batch)
+    }
 }
 
 impl<R: SetReward + ?Sized> SetReward for Box<R> {
@@ -245,5 +190,9 @@ impl<R: SetReward + ?Sized> SetReward for Box<R> {
 
     fn score(&self, set: &RewardBatch<'_>) -> Result<Vec<f32>> {
         (**self).score(set)
+    }
+
+    fn assess(&self, set: &RewardBatch<'_>) -> Result<Assessment> {
+        (**self).assess(set)
     }
 }
