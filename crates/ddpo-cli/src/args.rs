@@ -241,11 +241,14 @@ pub struct Evaluate {
 #[derive(Args, Debug)]
 pub struct Score {
     /// A reward; more than one may be given
-    #[arg(long, value_name = "R", help = values::rewards().list("A reward; the option may be repeated"), required = true, value_parser = values::rewards(), hide_possible_values = true)]
+    #[arg(long, value_name = "R", help = values::rewards().list("A reward; the option may be repeated"), required_unless_present = "check", value_parser = values::rewards(), hide_possible_values = true)]
     pub reward: Vec<String>,
+    /// Try a reward instead of scoring images: sizes, batches, prompts in any script, order, repetition. Says line by line what holds
+    #[arg(long, value_name = "R", conflicts_with_all = ["reward", "images", "prompt", "prompts", "json"])]
+    pub check: Option<String>,
     /// PNG or JPEG files, or folders: of a folder, the pictures that its metadata.jsonl lists, else all PNG and JPEG files
     /// directly in it, by name
-    #[arg(value_name = "IMAGE|FOLDER", required = true)]
+    #[arg(value_name = "IMAGE|FOLDER", required_unless_present = "check")]
     pub images: Vec<PathBuf>,
     /// What all images should show, for rewards that look at it [default: the folder's metadata.jsonl, else nothing]
     #[arg(long, value_name = "TEXT")]

@@ -1,6 +1,6 @@
 //! Scoring outside of a run, where an answer that is not finite has nobody to decide about it.
 
-use ddpo_core::{Judge, RewardBatch};
+use ddpo_core::{Assessment, Judge, RewardBatch};
 
 use crate::Error;
 
@@ -20,12 +20,21 @@ use crate::Error;
 /// # Errors
 /// Those of the reward; [`Error::Count`] and [`Error::NonFinite`] behind [`ddpo_core::Error::Reward`].
 pub fn score_checked(judge: &Judge, all: &RewardBatch<'_>, size: usize) -> ddpo_core::Result<Vec<f32>> {
-    let values = judge.score(all, size)?;
-    match values.iter().position(|value| !value.is_finite()) {
-        None => Ok(values),
+    Ok(assess_checked(judge, all, size)?.values)
+}
+
+/// The same with all that the reward says. An image that its own policy leaves out is NaN.
+///
+/// # Errors
+/// Those of [`score_checked`].
+pub fn assess_checked(judge: &Judge, all: &RewardBatch<'_>, size: usize) -> ddpo_core::Result<Assessment> {
+    let said = judge.assess(all, size)?;
+    let is_stray = |row: &usize| !said.values[*row].is_finite() && !said.left_out.contains(row);
+    match (0..said.values.len()).find(is_stray) {
+        None => Ok(said),
         Some(sample) => {
             let prompt = all.prompts[sample].clone();
-            let error = Error::NonFinite { sample, prompt, value: values[sample] };
+            let error = Error::NonFinite { sample, prompt, value: said.values[sample] };
             Err(ddpo_core::Error::reward(judge.name(), error))
         }
     }

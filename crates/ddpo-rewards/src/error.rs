@@ -229,6 +229,15 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Scores could not be kept.
+    #[error("keep scores in `{}`", path.display())]
+    Cache {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// Asking a server failed.
     #[error("ask `{url}`: {failure}")]
     Web {
@@ -240,6 +249,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same request would fail again.
+    pub(crate) fn is_permanent(&self) -> bool {
+        match self {
+            Self::Web { failure, .. } => failure.is_permanent(),
+            Self::Start { .. } | Self::NotInPath { .. } | Self::ProtocolVersion { .. } | Self::Core(_) => true,
+            other => other.is_usage(),
+        }
+    }
+
     /// Whether the configuration is at fault, and not what was done with it.
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Unknown { .. } | Self::NotBuilt { .. } | Self::UnknownOption { .. } | Self::Options { .. })

@@ -8,7 +8,7 @@ use ddpo_core::{Condition, Denoiser, Judge, NoiseSchedule, PromptMetadata, RgbIm
 use toml::Table;
 
 use crate::recogniser::Recogniser;
-use crate::{OptionSpec, Repositories, Repository, Result};
+use crate::{HandlingOptions, OptionSpec, Repositories, Repository, Result};
 
 /// Makes the rewards of a kind from their options.
 ///
@@ -102,6 +102,11 @@ pub trait RewardFactory: Send + Sync {
     /// [`Error::Options`](crate::Error::Options) for a value which does not fit.
     fn repositories(&self, _options: &Table) -> Result<Vec<Repository>> {
         Ok(Vec::new())
+    }
+
+    /// How such rewards are asked, unless a configuration says otherwise.
+    fn handling(&self) -> HandlingOptions {
+        HandlingOptions::default()
     }
 
     /// Makes options mean the same from any working directory; `directory` is the present one.

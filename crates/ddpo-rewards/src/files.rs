@@ -1,5 +1,9 @@
 //! The one place of this crate that touches the disk.
 
+mod scores;
+
+pub use scores::{KnownScore, ScoreFile};
+
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 

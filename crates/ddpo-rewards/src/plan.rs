@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ddpo_core::Judge;
 use toml::Table;
 
+use crate::managed::{HandlingOptions, wrapped};
 use crate::{Repository, Result, RewardContext, RewardFactory};
 
 /// A reward that can be opened. It is made by [`RewardRegistry::plan`](crate::RewardRegistry::plan).
@@ -15,6 +16,8 @@ pub struct RewardPlan {
     pub(crate) factory: Arc<dyn RewardFactory>,
     pub(crate) name: String,
     pub(crate) options: Table,
+    /// The options that every kind has.
+    pub(crate) handling: Table,
 }
 
 impl RewardPlan {
@@ -30,7 +33,8 @@ impl RewardPlan {
 
     /// Whether an option may differ when a run goes on.
     pub fn is_free(&self, key: &str) -> bool {
-        self.factory.options().iter().any(|option| option.free && option.key() == key)
+        let options = self.factory.options().iter().chain(HandlingOptions::SPECS);
+        options.into_iter().any(|option| option.free && option.key() == key)
     }
 
     /// Makes the reward.
@@ -38,7 +42,15 @@ impl RewardPlan {
     /// # Errors
     /// Whatever keeps it from being made.
     pub fn open(&self, context: &RewardContext) -> Result<Judge> {
-        self.factory.open(&self.options, context)
+        let usual = self.factory.handling();
+        let handling = HandlingOptions::read(self.kind(), &usual, &self.handling)?;
+        wrapped(self.kind(), self.factory.open(&self.options, context)?, &handling, &usual, &self.identity())
+    }
+
+    /// What tells its scores from those of others.
+    fn identity(&self) -> String {
+        let fixed = self.options.iter().filter(|(key, _)| !self.is_free(key));
+        fixed.fold(format!("{} {}", self.kind(), self.name), |all, (key, value)| format!("{all}\n{key} = {value}"))
     }
 
     /// The repositories of the hub that it takes its networks from.
@@ -54,6 +66,12 @@ impl RewardPlan {
     pub fn anchor(&self, directory: &Path) -> Table {
         let mut options = self.options.clone();
         self.factory.anchor(&mut options, directory);
+        if let Some(cache) = self.handling.get("cache").and_then(toml::Value::as_str) {
+            let path = directory.join(cache).to_string_lossy().into_owned();
+            if path != cache {
+                options.insert("cache".to_owned(), path.into());
+            }
+        }
         options.into_iter().filter(|(key, value)| self.options.get(key) != Some(value)).collect()
     }
 }
@@ -66,12 +84,16 @@ impl fmt::Display for RewardPlan {
 
 impl fmt::Debug for RewardPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RewardPlan").field("name", &self.name).field("options", &self.options).finish_non_exhaustive()
+        let mut debug = f.debug_struct("RewardPlan");
+        debug.field("name", &self.name).field("options", &self.options).field("handling", &self.handling);
+        debug.finish_non_exhaustive()
     }
 }
 
 impl PartialEq for RewardPlan {
     fn eq(&self, other: &Self) -> bool {
-        (self.kind(), &self.name, &self.options) == (other.kind(), &other.name, &other.options)
+        let parts =
+            |plan: &Self| (plan.kind().to_owned(), plan.name.clone(), plan.options.clone(), plan.handling.clone());
+        parts(self) == parts(other)
     }
 }

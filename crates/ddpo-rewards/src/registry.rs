@@ -9,6 +9,7 @@ use crate::exec::ExecFactory;
 use crate::http::HttpFactory;
 use crate::jpeg::{JpegCompressibilityFactory, JpegIncompressibilityFactory};
 use crate::learned::{AestheticFactory, CLIP_SCORE, HPS_V2, ImageRewardFactory, PICK_SCORE};
+use crate::managed::{HandlingOptions, KEYS};
 use crate::posterior::PosteriorFactory;
 use crate::recogniser::AsAskedFactory;
 use crate::{Error, Result, RewardFactory, RewardPlan, files, nearest};
@@ -31,6 +32,12 @@ pub const USAGES: [&str; 12] = [
     "exec:PROGRAM",
     "http://HOST/PATH",
 ];
+
+/// What a line begins with whose reward is averaged over noised copies.
+const SMOOTH: &str = "smooth:";
+
+/// Keys that every entry of a configuration may have besides options.
+const COMMON: [&str; 3] = ["weight", "clip", "normalise"];
 
 /// The kinds of rewards that a configuration may name.
 #[derive(Clone)]
@@ -86,6 +93,9 @@ impl RewardRegistry {
     /// [`Error::Unknown`] and [`Error::NotBuilt`] for a kind that does not exist, [`Error::UnknownOption`] and
     /// [`Error::Options`] for options which the kind does not have or cannot take.
     pub fn plan(&self, text: &str, options: &Table) -> Result<RewardPlan> {
+        if let Some(inner) = text.strip_prefix(SMOOTH) {
+            return self.smoothed(inner, options);
+        }
         let (kind, rest) = match text.split_once(':') {
             Some(("http" | "https", rest)) if rest.starts_with("//") => (HttpFactory::KIND, Some(text)),
             Some((kind, rest)) if !rest.starts_with("//") => (kind, Some(rest)),
@@ -100,9 +110,29 @@ impl RewardRegistry {
                 return Err(Error::Options { kind: kind.to_owned(), reason });
             }
         };
-        let options = joined(&**factory, stated, options)?;
-        let name = factory.check(&options)?;
-        Ok(RewardPlan { factory: factory.clone(), name, options })
+        let (handling, options): (Table, Table) =
+            options.clone().into_iter().partition(|(key, _)| KEYS.contains(&key.as_str()));
+        let options = joined(&**factory, stated, &options)?;
+        let inner = factory.check(&options)?;
+        let name = match HandlingOptions::read(factory.kind(), &factory.handling(), &handling)?.smooth {
+            Some(sigma) => format!("{SMOOTH}{sigma}:{inner}"),
+            None => inner,
+        };
+        Ok(RewardPlan { factory: factory.clone(), name, options, handling })
+    }
+
+    /// `smooth:SIGMA:REWARD`, of which `text` is what is behind the first colon.
+    fn smoothed(&self, text: &str, options: &Table) -> Result<RewardPlan> {
+        let invalid = |reason: String| Error::Options { kind: "smooth".to_owned(), reason };
+        let usage =
+            || format!("`{SMOOTH}{text}` found, expected smooth:SIGMA:REWARD, as in smooth:0.1:exec:./score.py");
+        let (sigma, inner) = text.split_once(':').ok_or_else(|| invalid(usage()))?;
+        let sigma: f64 = sigma.parse().map_err(|_| invalid(usage()))?;
+        let mut options = options.clone();
+        if inner.starts_with(SMOOTH) || options.insert("smooth".to_owned(), sigma.into()).is_some() {
+            return Err(invalid("a reward is smoothed twice, expected once".to_owned()));
+        }
+        self.plan(inner, &options)
     }
 
     /// Why there is no such kind: it is not built yet, or the name means nothing.
@@ -129,7 +159,7 @@ fn joined(factory: &dyn RewardFactory, mut stated: Table, table: &Table) -> Resu
             return Err(Error::UnknownOption {
                 kind: factory.kind().to_owned(),
                 option: key.clone(),
-                nearest: nearest(key, keys.iter().map(String::as_str).chain(["weight"])).map(String::from),
+                nearest: nearest(key, keys.iter().map(String::as_str).chain(COMMON).chain(KEYS)).map(String::from),
                 known: keys,
             });
         }
@@ -224,6 +254,40 @@ mod tests {
             "program = \"b\"",
             "invalid reward `exec`: `program` is given twice, after the colon and as an option",
         );
+    }
+
+    #[test]
+    fn every_kind_has_the_options_of_asking_and_may_be_smoothed() {
+        let handled = plan("exec:a", "concurrency = 3\non-failure = \"skip-sample\"").unwrap();
+        assert!(handled.is_free("concurrency") && !handled.is_free("smooth") && !handled.is_free("args"));
+        assert_eq!(plan("smooth:0.25:exec:./a -x", "").unwrap().name(), "smooth:0.25:exec:./a -x");
+        assert_eq!(plan("exec:a", "smooth = 0.25").unwrap(), plan("smooth:0.25:exec:a", "").unwrap());
+        check_error(
+            "smooth:exec:a",
+            "",
+            "invalid reward `smooth`: `smooth:exec:a` found, expected smooth:SIGMA:REWARD, as in \
+             smooth:0.1:exec:./score.py",
+        );
+        check_error(
+            "smooth:0.1:exec:a",
+            "smooth = 0.2",
+            "invalid reward `smooth`: a reward is smoothed twice, expected once",
+        );
+        check_error("smooth:2:exec:a", "", "invalid reward `exec`: `smooth` is 2, expected 0 to 1");
+        check_error(
+            "exec:a",
+            "concurency = 2",
+            "the reward `exec` has no option `concurency` (did you mean \
+             `concurrency`?); it has: program, args, timeout, metadata, directory",
+        );
+        let message = plan("diversity", "retries = 2").unwrap().open(&crate::RewardContext::default()).err().unwrap();
+        assert!(message.to_string().ends_with("are for rewards of single images"), "{message}");
+    }
+
+    #[test]
+    fn a_cache_is_anchored() {
+        let anchored = plan("exec:a", "cache = \"scores\"").unwrap().anchor(std::path::Path::new("/run"));
+        assert_eq!(anchored["cache"].as_str(), Some("/run/scores"));
     }
 
     #[test]

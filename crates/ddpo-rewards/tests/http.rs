@@ -11,7 +11,7 @@ use toml::Table;
 
 /// The reward of a server, which answers its probe well.
 fn open(server: &HttpServer, options: &str) -> Judge {
-    let options: Table = options.parse().unwrap();
+    let options: Table = format!("on-failure = \"fail\"\n{options}").parse().unwrap();
     let plan = RewardRegistry::default().plan(&server.url("/score"), &options).unwrap();
     plan.open(&RewardContext::default()).unwrap()
 }

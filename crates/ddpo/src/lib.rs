@@ -60,7 +60,7 @@ mod recipe;
 
 pub use config::{Layers, RunConfig, RunPlan};
 pub use ddpo_core as core;
-pub use ddpo_core::{Judge, PromptMetadata, Reward, RewardBatch, RgbImage, SetReward};
+pub use ddpo_core::{Assessment, Judge, PromptMetadata, Reward, RewardBatch, RgbImage, SetReward};
 pub use ddpo_models as models;
 pub use ddpo_nn as nn;
 pub use ddpo_rewards as rewards;
@@ -69,7 +69,8 @@ pub use ddpo_train as train;
 pub use error::{Error, Result};
 pub use recipe::{
     ClassifyRequest, ComputeRate, CostEstimate, LoadedModel, MeasureRequest, Measurement, Product, RunDirectory,
-    SampleRequest, Sampled, Session, SessionBuilder, Step, TrainOutcome, classify, measure, sample, score,
+    SampleRequest, Sampled, Session, SessionBuilder, Step, TrainOutcome, check_reward, classify, measure, sample,
+    score,
 };
 
 /// The programs of the guide, compiled.

@@ -11,7 +11,7 @@ const PRINTING: &[&str] = &["crates/ddpo-cli/", "xtask/"];
 const DISK: &[&str] = &[
     "crates/ddpo-nn/src/files/",
     "crates/ddpo-rewards/src/exec/",
-    "crates/ddpo-rewards/src/files.rs",
+    "crates/ddpo-rewards/src/files",
     "crates/ddpo-train/src/fs/",
     "crates/ddpo/src/hub/",
 ];

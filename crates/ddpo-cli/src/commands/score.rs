@@ -1,18 +1,21 @@
 //! `ddpo score`.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use ddpo::images::{read_image, write_text};
 use ddpo::pictures::{NamedPicture, assign_prompts, list_pictures};
 use ddpo::prompts::PromptList;
-use ddpo::score;
+use ddpo::{Assessment, score};
 use serde_json::{Map, Value};
 
 use crate::args::Score;
 use crate::interrupt::end_on_signal;
 use crate::progress::fetch_networks;
 
-/// Prints one line an image.
+/// Prints one line an image, or one a law that a reward should keep.
 pub fn run(args: &Score) -> Result<()> {
+    if let Some(reward) = &args.check {
+        return check(reward);
+    }
     let rewards = args.reward.iter().map(|name| ddpo::reward::named(name)).collect::<ddpo::Result<Vec<_>>>()?;
     let pictures = pictures(args)?;
     let images = pictures.iter().map(|picture| read_image(&picture.path)).collect::<ddpo::Result<Vec<_>>>()?;
@@ -23,8 +26,7 @@ pub fn run(args: &Score) -> Result<()> {
     fetch_networks(&rewards)?;
     let mut rows: Vec<Map<String, Value>> = pictures.iter().map(|picture| Map::from_iter([image(picture)])).collect();
     for reward in &rewards {
-        let values = score(reward, &images, &prompts)?;
-        rows.iter_mut().zip(values).for_each(|(row, value)| drop(row.insert(reward.to_string(), json_number(value))));
+        fill(&mut rows, reward.name(), &score(reward, &images, &prompts)?);
     }
     for row in &rows {
         let values = row.iter().skip(1).map(|(name, value)| format!("  {name} {value}"));
@@ -35,6 +37,33 @@ pub fn run(args: &Score) -> Result<()> {
         write_text(path, &text)?;
     }
     Ok(())
+}
+
+/// Says line by line whether a reward keeps the protocol.
+fn check(reward: &str) -> Result<()> {
+    let reward = ddpo::reward::named(reward)?;
+    end_on_signal()?;
+    fetch_networks(std::slice::from_ref(&reward))?;
+    let failures = ddpo::check_reward(&reward, &mut |finding| println!("{finding}"))?;
+    if failures > 0 {
+        bail!("{reward} does not keep the protocol of rewards: {failures} of its laws fail");
+    }
+    println!("{reward} keeps the protocol of rewards");
+    Ok(())
+}
+
+/// Puts what a reward says of each image into its row.
+fn fill(rows: &mut [Map<String, Value>], name: &str, said: &Assessment) {
+    for (row, columns) in rows.iter_mut().enumerate() {
+        columns.insert(name.to_owned(), json_number(said.values[row]));
+        for (part, values) in &said.parts {
+            columns.insert(format!("{name}/{part}"), json_number(values[row]));
+        }
+        for (_, text) in said.remarks.iter().filter(|(place, _)| *place == row) {
+            columns.insert(format!("{name}/answer"), text.clone().into());
+        }
+    }
+    said.warnings.iter().for_each(|warning| eprintln!("warning: {name}: {warning}"));
 }
 
 /// The images, each with its prompt.

@@ -6,6 +6,7 @@ use ddpo_core::Judge;
 use toml::Table;
 
 use super::reward::HttpReward;
+use crate::managed::{HandlingOptions, OnFailure};
 use crate::options::{reward_options, within};
 use crate::probe::probe;
 use crate::web::{Endpoint, EndpointOptions, check_address};
@@ -62,6 +63,11 @@ impl RewardFactory for HttpFactory {
 
     fn check(&self, options: &Table) -> Result<String> {
         Self::read(options).map(|(url, _)| url)
+    }
+
+    /// What a server fails at, it may do a little later.
+    fn handling(&self) -> HandlingOptions {
+        HandlingOptions { on_failure: OnFailure::Retry, ..HandlingOptions::default() }
     }
 
     /// Asks the server about one grey image, so that a run does not find out after hours of sampling.

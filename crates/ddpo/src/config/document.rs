@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ddpo_rewards::{RewardFactory, RewardRegistry};
+use ddpo_rewards::{HandlingOptions, OptionSpec, RewardFactory, RewardRegistry};
 use toml::{Table, Value};
 
 use super::kind::ModelKind;
@@ -40,6 +40,8 @@ pub fn document(config: &RunConfig) -> Result<String, toml::ser::Error> {
     let others = Table::try_from(RunConfig::defaults(ModelKind::StableDiffusion))?;
     let mut out = format!("{HEADER}{REWARDS}");
     RewardRegistry::default().factories().for_each(|factory| push_reward_kind(&mut out, factory));
+    push_line(&mut out, "# Whatever its kind, a reward has these options:");
+    HandlingOptions::SPECS.iter().for_each(|option| push_reward_option(&mut out, option));
     let terms = match values.get("reward") {
         Some(Value::Array(terms)) => terms.as_slice(),
         Some(name) => {
@@ -68,11 +70,12 @@ fn push_term(out: &mut String, term: &Value) {
 /// A kind of reward, and below it each of its options with what it does.
 fn push_reward_kind(out: &mut String, factory: &dyn RewardFactory) {
     push_line(out, &format!("#   {:26}{}", format!("\"{}\"", factory.kind()), factory.about()));
-    for option in factory.options() {
-        let value =
-            (option.default)().map_or_else(|| option.example.unwrap_or("…").to_owned(), |value| value.to_string());
-        push_line(out, &format!("#     {:24}{}", format!("{} = {value}", option.key()), option.about.concat().trim()));
-    }
+    factory.options().iter().for_each(|option| push_reward_option(out, option));
+}
+
+fn push_reward_option(out: &mut String, option: &OptionSpec) {
+    let value = (option.default)().map_or_else(|| option.example.unwrap_or("…").to_owned(), |value| value.to_string());
+    push_line(out, &format!("#     {:24}{}", format!("{} = {value}", option.key()), option.about.concat().trim()));
 }
 
 /// `others` are the defaults of models that are not embedded, where the configuration is of the one that is.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use ddpo_rewards::RewardRegistry;
+use ddpo_rewards::{HandlingOptions, OptionSpec, RewardRegistry};
 use toml::{Table, Value};
 
 use crate::error::Result;
@@ -73,11 +73,15 @@ fn push_reward(out: &mut String) {
     );
     for factory in RewardRegistry::default().factories() {
         push_line(out, &format!("| `{}` | | {} | |", factory.kind(), cell(factory.about())));
-        for option in factory.options() {
-            let default = shown((option.default)().as_ref());
-            push_line(out, &format!("| | `{}` | {} | {default} |", option.key(), cell(&joined(option.about))));
-        }
+        factory.options().iter().for_each(|option| push_reward_option(out, option));
     }
+    push_line(out, "| every kind | | how it is asked; `clip` and `normalise` go with `weight` | |");
+    HandlingOptions::SPECS.iter().for_each(|option| push_reward_option(out, option));
+}
+
+fn push_reward_option(out: &mut String, option: &OptionSpec) {
+    let default = shown((option.default)().as_ref());
+    push_line(out, &format!("| | `{}` | {} | {default} |", option.key(), cell(&joined(option.about))));
 }
 
 /// `defaults` are those for models in general and those for the embedded one.

@@ -382,7 +382,7 @@ mod tests {
         check_error(&["eval.held-out=[\"exec:a\", \"exec:a\"]"], "invalid `eval.held-out`: found `exec:a` twice");
         check_error(
             &["eval.held-out=[{ kind = \"exec:a\", weight = 2.0 }]"],
-            "invalid `eval.held-out`: found weight 2 of `exec:a`",
+            "invalid `eval.held-out`: found weight, clip or normalise of `exec:a`",
         );
     }
 

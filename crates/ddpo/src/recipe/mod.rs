@@ -26,5 +26,5 @@ pub use estimate::{ComputeRate, CostEstimate};
 pub use loaded::LoadedModel;
 pub use measure::{MeasureRequest, Measurement, measure};
 pub use sample::{SampleRequest, Sampled, sample};
-pub use score::score;
+pub use score::{check_reward, score};
 pub use session::{Session, SessionBuilder, Step, TrainOutcome};
