@@ -98,7 +98,8 @@ fn wrong_commands_are_usage_errors_that_name_the_remedy() {
     refuse(
         &["score", "--reward", "jpeg", "x.png"],
         "error: unknown reward `jpeg`; known: jpeg-compressibility, jpeg-incompressibility, \
-         diffusion-classifier, diversity, exec:PROGRAM, http://HOST/PATH\n",
+         diffusion-classifier, diversity, as-asked, aesthetic, clip-score, pickscore, hpsv2, image-reward, alignment:URL, \
+         exec:PROGRAM, http://HOST/PATH\n",
     );
     let output = ddpo(directory.path(), &["train", "--algorithm", "ppo"]);
     let text = String::from_utf8(output.stderr).unwrap();

@@ -23,14 +23,6 @@ pub enum Error {
         /// All, as they are written in a line.
         known: Vec<String>,
     },
-    /// A kind of reward that the design has and this version does not.
-    #[error("the reward `{kind}` is not built in this version: use one of {}; a program of your own can stand in, as `exec:PROGRAM`", known.join(", "))]
-    NotBuilt {
-        /// The name asked for.
-        kind: String,
-        /// All that are built, as they are written in a line.
-        known: Vec<String>,
-    },
     /// A kind of reward does not have this option.
     #[error("the reward `{kind}` has no option `{option}`{}; it has{}", did_you_mean(nearest), listed(known))]
     UnknownOption {
@@ -229,6 +221,21 @@ pub enum Error {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Texts could not be compared.
+    #[error("compare what a model says with what it should say")]
+    Compare {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Questions about a prompt that cannot be asked.
+    #[error(
+        "ask about the prompt `{prompt}`: its metadata have `questions` or `answers` that do not fit, lists of texts of the same length wanted for both"
+    )]
+    Questions {
+        /// The prompt.
+        prompt: String,
+    },
     /// Scores could not be kept.
     #[error("keep scores in `{}`", path.display())]
     Cache {
@@ -260,7 +267,7 @@ impl Error {
 
     /// Whether the configuration is at fault, and not what was done with it.
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Unknown { .. } | Self::NotBuilt { .. } | Self::UnknownOption { .. } | Self::Options { .. })
+        matches!(self, Self::Unknown { .. } | Self::UnknownOption { .. } | Self::Options { .. })
     }
 }
 

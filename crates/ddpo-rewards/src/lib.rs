@@ -17,6 +17,7 @@ pub mod learned;
 pub mod protocol;
 pub mod recogniser;
 
+mod alignment;
 mod check;
 mod conformance;
 mod diversity;
@@ -32,6 +33,7 @@ mod registry;
 mod spelling;
 mod web;
 
+pub use alignment::AlignmentOptions;
 pub use check::{assess_checked, score_checked};
 pub use conformance::{Finding, check_conformance};
 pub use diversity::{Diversity, DiversityOptions, Over, mean_pairwise_distance};

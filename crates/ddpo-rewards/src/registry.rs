@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use toml::Table;
 
+use crate::alignment::AlignmentFactory;
 use crate::diversity::DiversityFactory;
 use crate::exec::ExecFactory;
 use crate::http::HttpFactory;
@@ -13,9 +14,6 @@ use crate::managed::{HandlingOptions, KEYS};
 use crate::posterior::PosteriorFactory;
 use crate::recogniser::AsAskedFactory;
 use crate::{Error, Result, RewardFactory, RewardPlan, files, nearest};
-
-/// Kinds of the design that are not in this version.
-const NOT_BUILT: [&str; 1] = ["alignment"];
 
 /// How the kinds of this crate are written in a line.
 pub const USAGES: [&str; 12] = [
@@ -29,6 +27,7 @@ pub const USAGES: [&str; 12] = [
     "pickscore",
     "hpsv2",
     "image-reward",
+    "alignment:URL",
     "exec:PROGRAM",
     "http://HOST/PATH",
 ];
@@ -59,6 +58,7 @@ impl Default for RewardRegistry {
             .with(PICK_SCORE)
             .with(HPS_V2)
             .with(ImageRewardFactory)
+            .with(AlignmentFactory)
             .with(ExecFactory)
             .with(HttpFactory)
     }
@@ -90,7 +90,7 @@ impl RewardRegistry {
     /// The reward that is written as `text`, a kind or `KIND:TEXT`, with these options besides. Nothing is opened.
     ///
     /// # Errors
-    /// [`Error::Unknown`] and [`Error::NotBuilt`] for a kind that does not exist, [`Error::UnknownOption`] and
+    /// [`Error::Unknown`] for a kind that does not exist, [`Error::UnknownOption`] and
     /// [`Error::Options`] for options which the kind does not have or cannot take.
     pub fn plan(&self, text: &str, options: &Table) -> Result<RewardPlan> {
         if let Some(inner) = text.strip_prefix(SMOOTH) {
@@ -135,12 +135,9 @@ impl RewardRegistry {
         self.plan(inner, &options)
     }
 
-    /// Why there is no such kind: it is not built yet, or the name means nothing.
+    /// Why there is no such kind.
     fn missing(&self, text: &str) -> Error {
         let known = self.usages();
-        if NOT_BUILT.contains(&text) {
-            return Error::NotBuilt { kind: text.to_owned(), known };
-        }
         let program = files::as_program(text).map(|program| format!("{}:{program}", ExecFactory::KIND));
         let kinds = self.factories().map(RewardFactory::kind);
         Error::Unknown {
@@ -210,17 +207,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_told_from_what_is_not_built() {
+    fn what_is_not_there_and_what_lacks_an_address_are_named() {
         check_error(
             "jpeg-compresibility",
             "",
             "unknown reward `jpeg-compresibility` (did you mean `jpeg-compressibility`?); known: jpeg-compressibility, \
              jpeg-incompressibility, diffusion-classifier, diversity, aesthetic, clip-score, pickscore, hpsv2, image-reward, \
-             exec:PROGRAM, http://HOST/PATH",
+             alignment:URL, exec:PROGRAM, http://HOST/PATH",
         );
         let message = plan("alignment", "").unwrap_err().to_string();
-        assert!(message.starts_with("the reward `alignment` is not built in this version"), "{message}");
-        assert!(message.ends_with("`exec:PROGRAM`"), "{message}");
+        assert!(message.starts_with("invalid reward `alignment`: `url` is missing"), "{message}");
+        plan("alignment:http://localhost:8000/v1", "model = \"llava\"").unwrap();
+        let message = plan("alignment:http://localhost:8000/v1", "reference = \"a fox\"").unwrap_err().to_string();
+        assert!(message.ends_with("expected a text with {prompt} in it"), "{message}");
     }
 
     #[test]

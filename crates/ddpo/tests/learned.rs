@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use ddpo::config::{Layers, Preset, RunPlan};
 use ddpo::hub::{Hub, HubSettings};
 use ddpo::{Session, Step, TrainOutcome};
+use ddpo_testing::{HttpReply, HttpServer};
 use hub_server::{Behaviour, HubServer};
 
 fn fixtures(name: &str) -> PathBuf {
@@ -47,6 +48,44 @@ fn the_aesthetic_preset_runs_with_the_papers_sizes() {
     let epoch = trained.unwrap();
     assert!(epoch.reward_mean.is_finite() && epoch.reward_std > 0.0, "{epoch:?}");
     assert!(!held_out.is_empty() && held_out.iter().all(|value| value.is_finite()), "{held_out:?}");
+    assert!(matches!(session.finish().unwrap(), TrainOutcome::Finished { .. }));
+}
+
+#[test]
+fn the_alignment_preset_runs_with_the_papers_sizes_and_keeps_what_the_model_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(directory.path());
+    // It describes what it sees in a word or two, and fails now and then.
+    let server = HttpServer::start(|request| match request.number {
+        number if number % 40 == 39 => HttpReply::Answer(503, Vec::new(), "busy".to_owned()),
+        _ => {
+            let words = ["a cat", "a dog riding a bike", "a bird playing chess"][request.body.len() % 3];
+            let body = serde_json::json!({ "choices": [{ "message": { "content": words } }] });
+            HttpReply::ok(body.to_string())
+        }
+    });
+    let changes = [
+        format!("reward.url={}", server.url("/v1")),
+        format!("reward.bert-score={}", fixtures("roberta").display()),
+        "reward.layer=2".to_owned(),
+        "reward.backoff=0.01".to_owned(),
+    ];
+    let plan = plan("prompt-image-alignment", &model, &changes);
+    assert_eq!((plan.samples_per_epoch, plan.updates_per_epoch()), (288, 2));
+    let path = directory.path().join("run");
+    let mut session = Session::create(plan, &path).open().unwrap();
+    let mut trained = None;
+    while let Some(step) = session.step().unwrap() {
+        if let Step::Trained(epoch) = step {
+            trained = Some(epoch);
+        }
+    }
+    let epoch = trained.unwrap();
+    assert!(epoch.reward_std > 0.0 && epoch.left_out == 0, "{epoch:?}");
+    assert!((epoch.reward_parts["recall"] - epoch.reward_mean).abs() < 1e-6, "{epoch:?}");
+    let answers = std::fs::read_to_string(path.join("answers.jsonl")).unwrap();
+    assert!(answers.lines().filter(|line| line.contains("\"of\":\"training\"")).count() >= 288, "{answers}");
+    assert!(answers.contains("\"answer\":\"a dog riding a bike\""), "{answers}");
     assert!(matches!(session.finish().unwrap(), TrainOutcome::Finished { .. }));
 }
 

@@ -8,8 +8,9 @@ use std::sync::{Arc, Mutex};
 use ddpo::config::{Layers, RunPlan};
 use ddpo::core::Grouping;
 use ddpo::rewards::{Diversity, JpegCompressibility};
-use ddpo::train::{Event, Tracker};
+use ddpo::train::{EpochRecord, Event, Memory, Record, Tracker};
 use ddpo::{Judge, PromptMetadata, Reward, RewardBatch, RunDirectory, Session, Step, TrainOutcome};
+use ddpo_testing::{HttpReply, HttpServer};
 
 fn plan(model: &Path, changes: &[&str]) -> RunPlan {
     let mut layers = Layers::default();
@@ -159,4 +160,97 @@ fn a_session_that_cannot_start_leaves_no_directory() {
         assert!(Session::create(plan(&model, changes), &run).open().is_err());
         assert!(!run.exists(), "{changes:?}");
     }
+}
+
+/// A server whose score of a picture is a byte of it, and which fails at every third request as `fault` says.
+fn server(fault: Option<HttpReply>) -> HttpServer {
+    HttpServer::start(move |request| match &fault {
+        Some(fault) if request.number % 3 == 2 => fault.clone(),
+        _ => {
+            let body: serde_json::Value = serde_json::from_str(&request.body).unwrap();
+            let images = body["images"].as_array().unwrap();
+            let scores = images.iter().map(|image| image.as_str().unwrap().bytes().map(u64::from).sum::<u64>() % 1000);
+            HttpReply::ok(serde_json::json!({ "id": body["id"], "scores": scores.collect::<Vec<_>>() }).to_string())
+        }
+    })
+}
+
+/// Runs to the end with the reward of a server; what it made, its epochs and the warnings, or why it ended.
+fn run_with(
+    model: &Path,
+    run: &Path,
+    fault: Option<HttpReply>,
+    options: &[&str],
+) -> Result<(Vec<u8>, Vec<EpochRecord>, Vec<String>), String> {
+    let (server, memory) = (server(fault), Memory::new());
+    let url = format!("reward={}", server.url("/"));
+    let changes: Vec<&str> = [url.as_str(), "sample.batches-per-epoch=3", "reward.backoff=0.01", "reward.timeout=1"]
+        .into_iter()
+        .chain(options.iter().copied())
+        .collect();
+    let session = Session::create(plan(model, &changes), run).tracker(memory.clone()).open().unwrap();
+    let text = |error: ddpo::Error| {
+        let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    };
+    session.run().map_err(text)?;
+    let epochs = memory.records().into_iter().filter_map(|record| match record {
+        Record::Epoch(epoch) => Some(epoch),
+        _ => None,
+    });
+    Ok((lora(run), epochs.collect(), memory.warnings()))
+}
+
+#[test]
+fn a_run_whose_server_fails_ends_as_its_policy_says() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let (good, _, warnings) = run_with(&model, &parent.path().join("good"), None, &[]).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let faults = [
+        HttpReply::Hang,
+        HttpReply::ok("garbage"),
+        HttpReply::ok("[1]"),
+        HttpReply::BreakOff("[".to_owned()),
+        HttpReply::Answer(503, Vec::new(), String::new()),
+    ];
+    for (number, fault) in faults.into_iter().enumerate() {
+        let path = |policy: &str| parent.path().join(format!("{policy}-{number}"));
+        let (again, epochs, warnings) = run_with(&model, &path("retry"), Some(fault.clone()), &[]).unwrap();
+        assert!(again == good && epochs.iter().all(|epoch| epoch.left_out == 0), "{fault:?}");
+        assert!(warnings.iter().any(|warning| warning.contains("asked again after")), "{fault:?}: {warnings:?}");
+        let skip = ["reward.on-failure=skip-sample", "reward.retries=0", "eval.every=0"];
+        let (other, epochs, warnings) = run_with(&model, &path("skip"), Some(fault.clone()), &skip).unwrap();
+        assert!(other != good && epochs.iter().any(|epoch| epoch.left_out == 4), "{fault:?}: {epochs:?}");
+        assert!(warnings.iter().any(|warning| warning.contains("4 samples are left out")), "{fault:?}: {warnings:?}");
+        let error = run_with(&model, &path("fail"), Some(fault.clone()), &["reward.on-failure=fail"]).unwrap_err();
+        assert!(error.starts_with("reward `http://127.0.0.1:") && error.contains(" failed: "), "{fault:?}: {error}");
+    }
+}
+
+#[test]
+fn a_key_is_never_written_into_a_run() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    // Any variable without blanks will do.
+    let key = std::env::var("CARGO_MANIFEST_DIR").unwrap();
+    let (server, run) = (server(None), parent.path().join("run"));
+    let url = format!("reward={}", server.url("/"));
+    let changes = [url.as_str(), "reward.key-env=CARGO_MANIFEST_DIR"];
+    Session::create(plan(&model, &changes), &run).open().unwrap().run().unwrap();
+    assert!(server.requests()[0].headers.contains(&format!("authorization: Bearer {key}")));
+    let mut folders = vec![run];
+    let mut files = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+                continue;
+            }
+            let bytes = std::fs::read(&entry).unwrap();
+            assert!(!bytes.windows(key.len()).any(|window| window == key.as_bytes()), "{}", entry.display());
+            files += 1;
+        }
+    }
+    assert!(files > 5);
 }

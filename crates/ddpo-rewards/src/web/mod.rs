@@ -7,4 +7,4 @@ mod picture;
 
 pub(crate) use endpoint::{Endpoint, EndpointOptions, check_address};
 pub use failure::WebFailure;
-pub(crate) use picture::encoded;
+pub(crate) use picture::{data_url, encoded};

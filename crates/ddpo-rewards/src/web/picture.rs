@@ -13,6 +13,11 @@ pub fn encoded(image: &RgbImage) -> Result<String, ImageError> {
     Ok(STANDARD.encode(png))
 }
 
+/// The picture as an address that holds it (RFC 2397).
+pub fn data_url(image: &RgbImage) -> Result<String, ImageError> {
+    Ok(format!("data:image/png;base64,{}", encoded(image)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

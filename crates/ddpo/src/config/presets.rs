@@ -58,7 +58,7 @@ pub const PRESETS: &[Preset] = &[
     },
     Preset {
         name: "prompt-image-alignment",
-        about: "paper, 5.3: animals that do things; the judge has to be given as --reward exec:PROGRAM",
+        about: "paper, 5.3: animals that do things, as a vision-language model sees them: --set reward.url=URL of its chat API",
         settings: Settings::Toml(ALIGNMENT),
     },
 ];
@@ -170,16 +170,17 @@ mod tests {
                 Err(error) => {
                     assert!(WITHOUT_REWARD.contains(&preset.name), "{}: {error}", preset.name);
                     let text = error.to_string();
-                    assert!(text.contains("is not built in this version") && text.contains("exec:PROGRAM"), "{text}");
+                    assert!(text.contains("`url` is missing") && text.contains("http://localhost"), "{text}");
                 }
             }
         }
     }
 
     #[test]
-    fn a_preset_without_a_reward_takes_the_users() {
+    fn a_preset_that_lacks_an_address_takes_one_or_another_reward() {
         for preset in WITHOUT_REWARD {
-            assert!(preset_about(preset).contains("--reward exec:PROGRAM"), "{preset}");
+            assert!(preset_about(preset).contains("--set reward.url=URL"), "{preset}");
+            plan(preset, &["reward.url=http://localhost:8000/v1"]).unwrap();
             plan(preset, &["reward=exec:./mine"]).unwrap();
         }
     }
