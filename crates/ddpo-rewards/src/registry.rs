@@ -16,7 +16,7 @@ use crate::recogniser::AsAskedFactory;
 use crate::{Error, Result, RewardFactory, RewardPlan, files, nearest};
 
 /// How the kinds of this crate are written in a line.
-pub const USAGES: [&str; 12] = [
+pub const USAGES: [&str; 13] = [
     "jpeg-compressibility",
     "jpeg-incompressibility",
     "diffusion-classifier",
@@ -212,8 +212,8 @@ mod tests {
             "jpeg-compresibility",
             "",
             "unknown reward `jpeg-compresibility` (did you mean `jpeg-compressibility`?); known: jpeg-compressibility, \
-             jpeg-incompressibility, diffusion-classifier, diversity, aesthetic, clip-score, pickscore, hpsv2, image-reward, \
-             alignment:URL, exec:PROGRAM, http://HOST/PATH",
+             jpeg-incompressibility, diffusion-classifier, diversity, as-asked, aesthetic, clip-score, pickscore, hpsv2, \
+             image-reward, alignment:URL, exec:PROGRAM, http://HOST/PATH",
         );
         let message = plan("alignment", "").unwrap_err().to_string();
         assert!(message.starts_with("invalid reward `alignment`: `url` is missing"), "{message}");
