@@ -32,9 +32,12 @@ struct Picture {
 
 type Outcome = Result<String, String>;
 
+/// What should hold, and how that is found out.
+type Law = (&'static str, fn(&Judge) -> Outcome);
+
 /// Tries a reward that has been opened, and tells of each law whether it holds. The number of those that do not.
 pub fn check_conformance(judge: &Judge, on_finding: &mut dyn FnMut(&Finding)) -> usize {
-    let laws: [(&'static str, fn(&Judge) -> Outcome); 7] = [
+    let laws: [Law; 7] = [
         ("pictures of any size get a number", sizes),
         ("a request may have one picture or many", counts),
         ("prompts may be anything", prompts),

@@ -175,13 +175,11 @@ fn server(fault: Option<HttpReply>) -> HttpServer {
     })
 }
 
+/// The product of a run, its epochs and its warnings.
+type Made = (Vec<u8>, Vec<EpochRecord>, Vec<String>);
+
 /// Runs to the end with the reward of a server; what it made, its epochs and the warnings, or why it ended.
-fn run_with(
-    model: &Path,
-    run: &Path,
-    fault: Option<HttpReply>,
-    options: &[&str],
-) -> Result<(Vec<u8>, Vec<EpochRecord>, Vec<String>), String> {
+fn run_with(model: &Path, run: &Path, fault: Option<HttpReply>, options: &[&str]) -> Result<Made, String> {
     let (server, memory) = (server(fault), Memory::new());
     let url = format!("reward={}", server.url("/"));
     let changes: Vec<&str> = [url.as_str(), "sample.batches-per-epoch=3", "reward.backoff=0.01", "reward.timeout=1"]

@@ -1,5 +1,6 @@
 //! Rewards as a configuration states them: in a line, as a table of options, or as a list of either.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::path::Path;
 
@@ -82,7 +83,7 @@ impl RewardEntry {
         if !self.weight.is_finite() || self.weight == 0.0 {
             return Err(invalid("reward.weight", self.weight, "a number other than 0"));
         }
-        if let Some([low, high]) = self.clip.filter(|[low, high]| !(low < high)) {
+        if let Some([low, high]) = self.clip.filter(|[low, high]| low.partial_cmp(high) != Some(Ordering::Less)) {
             return Err(invalid("reward.clip", format!("[{low}, {high}]"), "a number and a larger one"));
         }
         let normalise = self.normalise.map(|over| match over {
