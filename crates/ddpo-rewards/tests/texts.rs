@@ -127,7 +127,7 @@ fn image_reward_is_the_original() {
     let plan = RewardRegistry::default().plan("image-reward", &options).unwrap();
     assert!(plan.repositories().unwrap().is_empty());
     let judge = plan.open(&RewardContext::default()).unwrap();
-    let all = RewardBatch { images: &images, prompts: &prompts, metadata: &[] };
+    let all = RewardBatch::new(&images, &prompts);
     let found = judge.score(&all, 6).unwrap();
     let wanted: Vec<f32> = serde_json::from_value(golden["values"].clone()).unwrap();
     for (found, wanted) in found.iter().zip(&wanted) {
