@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn empty_sums_wild_weights_and_empty_ranges_are_refused() {
         let refused = |terms| WeightedSum::new(terms).map(|_| ()).unwrap_err().to_string();
-        assert_eq!(refused(Vec::new()), "number of rewards in a sum is 0, wanted at least 1");
+        assert_eq!(refused(Vec::new()), "number of rewards in a sum: 0 found, at least 1 wanted");
         assert!(refused(vec![width(1.0, f32::NAN)]).contains("weight"));
         for clip in [[1.0, 1.0], [2.0, 1.0], [f32::NAN, 1.0]] {
             assert!(refused(vec![WeightedTerm { clip: Some(clip), ..width(1.0, 1.0) }]).contains("range"));
