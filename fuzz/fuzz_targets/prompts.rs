@@ -21,7 +21,7 @@ fuzz_target!(|data: &[u8]| {
         let source = PromptSource::File { path, start, end };
         if let Ok(split) = PromptSplit::load(&source, None) {
             assert!(!split.training.is_empty() && !split.evaluation.is_empty());
-            assert!(split.training.iter().all(|prompt| !prompt.trim().is_empty()));
+            assert!(split.training.texts.iter().all(|prompt| !prompt.trim().is_empty()));
         }
     });
 });
