@@ -6,7 +6,7 @@ mod emoji;
 mod reference;
 mod tidy;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -66,8 +66,8 @@ fn again_with(feature: &str, args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The repository's root: xtask lies directly beneath it.
+/// The repository's root, directly above xtask: of the tree that cargo runs it in, which need not be the one it was built in.
 fn root() -> Result<PathBuf> {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    here.parent().map(Into::into).context("find the repository's root")
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+    Path::new(&here).parent().map(Into::into).context("find the repository's root")
 }
