@@ -292,7 +292,7 @@ fn samples_are_drawn_as_asked() {
         directory.path(),
         &["sample", "--model", "tiny", "--prompt", "x", "--scheduler", "heun"],
         2,
-        "error: unknown scheduler `heun`; known: ddim, ddpm, euler-ancestral\n",
+        "error: unknown scheduler `heun`; known: ddim, ddpm, euler-ancestral, consistency\n",
     );
 }
 
