@@ -59,7 +59,8 @@ fn the_alignment_preset_runs_with_the_papers_sizes_and_keeps_what_the_model_said
     let server = HttpServer::start(|request| match request.number {
         number if number % 40 == 39 => HttpReply::Answer(503, Vec::new(), "busy".to_owned()),
         _ => {
-            let words = ["a cat", "a dog riding a bike", "a bird playing chess"][request.body.bytes().map(usize::from).sum::<usize>() % 3];
+            let words = ["a cat", "a dog riding a bike", "a bird playing chess"]
+                [request.body.bytes().map(usize::from).sum::<usize>() % 3];
             let body = serde_json::json!({ "choices": [{ "message": { "content": words } }] });
             HttpReply::ok(body.to_string())
         }
