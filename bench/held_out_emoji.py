@@ -10,7 +10,7 @@ usage: held_out_emoji.py make DATA NOTO OUT
 - OUT/moved: the same by 5 to 20 degrees, 0.8 to 0.95, 3 pixels, 8 % and 15 %.
 - OUT/noto: each glyph that the bare noun names, as Google drew it (Noto Color Emoji): other pictures by other people.
 
-DATA is the folder of `cargo xtask emoji-dataset DATA --size 72`; NOTO is `img/google/64` of the npm package
+DATA is the folder of `cargo xtask emoji-dataset DATA --size 72` as it was at commit 18ede1c; NOTO is `img/google/64` of the npm package
 emoji-datasource-google 16.0.0. Needs pillow. `score` asks `ddpo classify` and prints the share that is right, and the predictions it took.
 """
 import argparse

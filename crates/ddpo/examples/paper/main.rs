@@ -32,8 +32,8 @@ const USAGE: &str = "usage: paper NAME... [--runs DIR] [--out DIR] [--labels DIR
     NAME: fig4, alignment, fig10, fig11, generalisation, overoptimisation, ablations, all, or the file of another experiment\n\
     --smoke: tiny runs, to see that everything works; their numbers mean nothing\n\
     --draw: run nothing; draw what is finished\n\
-    --labels DIR: also tell how often the picture of DIR that is nearest to a sample is what was asked for; DIR is what\n\
-    `cargo xtask emoji-dataset DIR` makes";
+    --labels DIR: also tell how often the picture of DIR that is nearest to a sample is what was asked for; DIR is an\n\
+    image folder with labels (docs/paper.md)";
 
 /// What the command line says.
 struct Options {

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::compose::CompositorConfig;
 
-/// The whole recipe. The defaults are the ones that made the embedded model.
+/// The whole recipe. The defaults are for a model of compositions; the embedded model's card says what made it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PretrainConfig {
     /// Seed of the initial weights, the batches and the noise.
