@@ -49,4 +49,4 @@ pub use plan::RewardPlan;
 pub use posterior::{PosteriorOptions, PosteriorReward};
 pub use registry::{RewardRegistry, USAGES};
 pub use spelling::nearest;
-pub use web::WebFailure;
+pub use web::{WebFailure, can_encrypt};

@@ -1,12 +1,14 @@
 //! Rewards that are networks, beside their Python originals on small random models of the true architectures; the numbers are
 //! from `crates/ddpo-nn/fixtures/make_towers.py`.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use ddpo_core::{Judge, RewardBatch, RgbImage};
-use ddpo_nn::{TensorFile, map};
+use common::{fixtures, images};
+use ddpo_core::{Judge, RewardBatch};
 use ddpo_rewards::{Repositories, Repository, Result, RewardContext, RewardRegistry};
 use serde::Deserialize;
 use toml::Table;
@@ -17,23 +19,8 @@ struct Golden {
     values: BTreeMap<String, Vec<f32>>,
 }
 
-fn fixtures(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../ddpo-nn/tests/fixtures").join(name)
-}
-
 fn golden() -> Golden {
     serde_json::from_slice(&std::fs::read(fixtures("rewards.json")).unwrap()).unwrap()
-}
-
-fn images() -> Vec<RgbImage> {
-    let file = TensorFile::open("pictures", vec![map(&fixtures("pictures.safetensors")).unwrap()]).unwrap();
-    let image = |i: usize| {
-        let name = format!("picture.{i}");
-        let shape = file.shape(&name).unwrap().to_vec();
-        let bytes = file.read(&name).unwrap().into_iter().map(|value| value as u8).collect();
-        RgbImage::new(shape[1] as u32, shape[0] as u32, bytes).unwrap()
-    };
-    (0..6).map(image).collect()
 }
 
 fn open(kind: &str, options: &str, context: &RewardContext) -> Result<Judge> {

@@ -1,18 +1,17 @@
 //! BERTScore and ImageReward beside their originals on small random models of the true architectures; the numbers are from
 //! `crates/ddpo-nn/fixtures/make_text_encoders.py`.
 
-use std::path::{Path, PathBuf};
+mod common;
+
+use std::path::Path;
 
 use burn::tensor::Device;
-use ddpo_core::{RewardBatch, RgbImage};
-use ddpo_nn::{ModelFiles, TensorFile, map};
+use common::{fixtures, images};
+use ddpo_core::RewardBatch;
+use ddpo_nn::ModelFiles;
 use ddpo_rewards::learned::bert_score::{BertScore, BertScoreModel, Scores};
 use ddpo_rewards::{RewardContext, RewardRegistry};
 use serde_json::Value;
-
-fn fixtures(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../ddpo-nn/tests/fixtures").join(name)
-}
 
 fn golden() -> Value {
     serde_json::from_slice(&std::fs::read(fixtures("texts.json")).unwrap()).unwrap()
@@ -106,17 +105,6 @@ fn a_pickled_encoder_is_named_with_the_command_that_converts_it() {
         error.contains("its weights are a pickle, which is never read; convert them once with `python -c"),
         "{error}"
     );
-}
-
-fn images() -> Vec<RgbImage> {
-    let file = TensorFile::open("pictures", vec![map(&fixtures("pictures.safetensors")).unwrap()]).unwrap();
-    let image = |i: usize| {
-        let name = format!("picture.{i}");
-        let shape = file.shape(&name).unwrap().to_vec();
-        let bytes = file.read(&name).unwrap().into_iter().map(|value| value as u8).collect();
-        RgbImage::new(shape[1] as u32, shape[0] as u32, bytes).unwrap()
-    };
-    (0..6).map(image).collect()
 }
 
 #[test]

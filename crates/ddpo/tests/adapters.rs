@@ -1,13 +1,16 @@
 //! Runs over frozen adapters: what they start from, what they hand back, and that they resume to the byte.
 
 mod common;
+#[path = "common/runs.rs"]
+mod runs;
 
 use std::path::{Path, PathBuf};
 
 use ddpo::adapter::AdapterSource;
 use ddpo::config::{Layers, RunPlan, SamplerPlan};
 use ddpo::train::StopFlag;
-use ddpo::{LoadedModel, Product, RunDirectory, SampleRequest, Session};
+use ddpo::{LoadedModel, Product, RunDirectory, SampleRequest};
+use runs::{product, train};
 
 /// A plan of seconds over these frozen adapters.
 fn plan(model: &Path, frozen: &[String], changes: &[&str]) -> RunPlan {
@@ -19,15 +22,6 @@ fn plan(model: &Path, frozen: &[String], changes: &[&str]) -> RunPlan {
     layers.push_value("test", "lora.frozen", frozen.to_vec()).unwrap();
     changes.iter().for_each(|change| layers.push_assignment(change).unwrap());
     RunPlan::new(layers.resolve().unwrap()).unwrap()
-}
-
-fn train(plan: &RunPlan, path: &Path, resume: bool) -> ddpo::Result<()> {
-    let session = if resume { Session::resume(plan.clone(), path) } else { Session::create(plan.clone(), path) };
-    session.open()?.run().map(drop)
-}
-
-fn product(run: &Path) -> Vec<u8> {
-    std::fs::read(run.join(RunDirectory::LORA)).unwrap()
 }
 
 /// A model, and a run whose product has learnt something.

@@ -1,12 +1,15 @@
 //! Runs with words of textual inversion: what they draw, what they keep, and that they go on wherever the file is.
 
 mod common;
+#[path = "common/runs.rs"]
+mod runs;
 
 use std::path::Path;
 
 use ddpo::config::{Layers, RunPlan};
 use ddpo::embedding::EmbeddingSource;
-use ddpo::{LoadedModel, RunDirectory, Session};
+use ddpo::{LoadedModel, RunDirectory};
+use runs::{product, train};
 use safetensors::tensor::{Dtype, TensorView};
 
 /// A file whose word is `toy`: two vectors for the tiny model's text encoder of width 16.
@@ -27,15 +30,6 @@ fn plan(model: &Path, embeddings: &[&Path], changes: &[&str]) -> RunPlan {
     layers.push_value("test", "model.embeddings", embeddings).unwrap();
     changes.iter().for_each(|change| layers.push_assignment(change).unwrap());
     RunPlan::new(layers.resolve().unwrap()).unwrap()
-}
-
-fn train(plan: &RunPlan, path: &Path, resume: bool) -> ddpo::Result<()> {
-    let session = if resume { Session::resume(plan.clone(), path) } else { Session::create(plan.clone(), path) };
-    session.open()?.run().map(drop)
-}
-
-fn product(run: &Path) -> Vec<u8> {
-    std::fs::read(run.join(RunDirectory::LORA)).unwrap()
 }
 
 #[test]

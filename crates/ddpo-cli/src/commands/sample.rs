@@ -81,7 +81,12 @@ fn request(args: &Sample, config: &RunConfig) -> Result<SampleRequest> {
     if args.eta.is_some() || scheduler != sampler.scheduler {
         sampler.eta_by_step = None;
     }
-    let spacing = args.spacing.as_deref().map(spacing).transpose()?.unwrap_or(sampler.spacing);
+    let spacing = args
+        .spacing
+        .as_deref()
+        .map(|name| chosen("spacing", name, SpacingKind::NAMES, SpacingKind::from_name))
+        .transpose()?
+        .unwrap_or(sampler.spacing);
     let sampler = SamplerPlan {
         scheduler,
         steps: args.steps.unwrap_or(sampler.steps),
@@ -102,11 +107,11 @@ fn request(args: &Sample, config: &RunConfig) -> Result<SampleRequest> {
     })
 }
 
-fn spacing(name: &str) -> Result<SpacingKind> {
-    let known = || SpacingKind::NAMES.iter().map(|name| (*name).to_owned()).collect();
-    let unknown =
-        || ddpo::Error::UnknownName { what: "spacing", found: name.to_owned(), nearest: None, known: known() };
-    Ok(SpacingKind::from_name(name).ok_or_else(unknown)?)
+/// The choice of a name on the command line.
+fn chosen<T>(what: &'static str, name: &str, known: &[&str], choice: fn(&str) -> Option<T>) -> Result<T> {
+    let known = || known.iter().map(|name| (*name).to_owned()).collect();
+    let unknown = || ddpo::Error::UnknownName { what, found: name.to_owned(), nearest: None, known: known() };
+    Ok(choice(name).ok_or_else(unknown)?)
 }
 
 /// The embeddings of the configuration, and then those that are asked for besides.
@@ -123,17 +128,12 @@ pub fn embeddings(texts: &[String], config: &RunConfig) -> Vec<EmbeddingSource> 
 /// The syntax of prompts that is asked for, else the configuration's.
 pub fn prompt_syntax(name: Option<&str>, config: &RunConfig) -> Result<PromptSyntax> {
     let Some(name) = name else { return Ok(config.sample.prompt_syntax) };
-    let known = || PromptSyntax::NAMES.iter().map(|name| (*name).to_owned()).collect();
-    let unknown =
-        || ddpo::Error::UnknownName { what: "prompt syntax", found: name.to_owned(), nearest: None, known: known() };
-    Ok(PromptSyntax::from_name(name).ok_or_else(unknown)?)
+    chosen("prompt syntax", name, PromptSyntax::NAMES, PromptSyntax::from_name)
 }
 
 fn scheduler(args: &Sample, config: &RunConfig) -> Result<SchedulerKind> {
     let Some(name) = &args.scheduler else { return Ok(config.sample.scheduler) };
-    let known = || SchedulerKind::NAMES.iter().map(|name| (*name).to_owned()).collect();
-    let unknown = || ddpo::Error::UnknownName { what: "scheduler", found: name.clone(), nearest: None, known: known() };
-    Ok(SchedulerKind::from_name(name).ok_or_else(unknown)?)
+    chosen("scheduler", name, SchedulerKind::NAMES, SchedulerKind::from_name)
 }
 
 /// Writes the images after those of earlier calls, with their prompts, and a grid of them.

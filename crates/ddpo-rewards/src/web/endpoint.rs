@@ -153,8 +153,9 @@ fn is_unreachable(error: &std::io::Error) -> bool {
     )
 }
 
-/// Whether the processor has what the cryptography is written with.
-fn can_encrypt() -> bool {
+/// Whether the processor has what the cryptography of `https` is written with.
+#[must_use]
+pub fn can_encrypt() -> bool {
     #[cfg(target_arch = "x86_64")]
     {
         std::is_x86_feature_detected!("aes")

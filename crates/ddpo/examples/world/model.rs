@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 
 use ddpo::device::DeviceName;
 use ddpo::images::{grid, write_png};
@@ -10,6 +11,7 @@ use ddpo::model::ModelSource;
 use ddpo::pretrain::{Drawings, Split};
 use ddpo::prompts::{PromptSource, PromptSplit};
 use ddpo::rewards::jpeg_bytes;
+use ddpo::rewards::recogniser::Recogniser;
 use ddpo::train::StopFlag;
 use ddpo::{LoadedModel, RunConfig, SampleRequest, core::RgbImage, sample};
 
@@ -19,13 +21,15 @@ const COUNT: usize = 16;
 /// Samples and their judge.
 struct World {
     loaded: LoadedModel,
+    judge: Arc<Recogniser>,
     config: RunConfig,
 }
 
 /// Prints the tables, and writes the pictures of animals into `out`.
 pub fn measure(model: &str, data: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let loaded = LoadedModel::open(&ModelSource::parse(model, None)?, DeviceName::parse("cpu")?)?;
-    let world = World { loaded, config: RunConfig::default() };
+    let judge = loaded.judge().ok_or("the model has no judge")?;
+    let world = World { loaded, judge, config: RunConfig::default() };
     world.animals(out)?;
     world.held_out(data)?;
     world.pairs()
@@ -35,12 +39,11 @@ impl World {
     fn animals(&self, out: &Path) -> Result<(), Box<dyn Error>> {
         let prompts = PromptSource::SimpleAnimals.load()?.texts;
         let images = self.draw(&prompts, COUNT)?;
-        let judge = self.loaded.judge().ok_or("the model has no judge")?;
         let (mut hits, mut styles, mut grounds, mut deviations) = (0, Vec::new(), Vec::new(), Vec::new());
         for (prompt, images) in prompts.iter().zip(images.chunks(COUNT)) {
-            let verdicts = judge.as_asked(images, &vec![prompt.clone(); images.len()])?;
+            let verdicts = self.judge.as_asked(images, &vec![prompt.clone(); images.len()])?;
             let shown = verdicts.iter().filter(|verdict| **verdict == Some(true)).count();
-            let seen = judge.recognise(images)?;
+            let seen = self.judge.recognise(images)?;
             let distinct = |of: &dyn Fn(usize) -> usize| (0..seen.len()).map(of).collect::<BTreeSet<_>>().len();
             let (style, ground) = (distinct(&|i| seen[i].style), distinct(&|i| seen[i].ground));
             let bytes: Vec<f64> = images
@@ -71,19 +74,17 @@ impl World {
 
     /// Drawings that training never saw, asked for by noun and hand.
     fn held_out(&self, data: &Path) -> Result<(), Box<dyn Error>> {
-        for (split, name) in [(Split::HeldOut, "held-out"), (Split::Train, "trained")] {
-            let drawings = Drawings::load(data, split)?;
-            let trained = Drawings::load(data, Split::Train)?;
-            // A noun that training has in the same hand by another drawing is no invention.
-            let is_new = |pair: &(String, String)| split == Split::Train || !trained.pairs().contains(pair);
-            let pairs: Vec<(String, String)> = drawings.pairs().into_iter().filter(is_new).collect();
+        let trained = Drawings::load(data, Split::Train)?.pairs();
+        let mut held_out = Drawings::load(data, Split::HeldOut)?.pairs();
+        // A noun that training has in the same hand by another drawing is no invention.
+        held_out.retain(|pair| !trained.contains(pair));
+        for (pairs, name) in [(held_out, "held-out"), (trained, "trained")] {
             let prompts: Vec<String> = pairs.iter().map(|(noun, style)| format!("{noun} in {style} style")).collect();
             let count = 8;
             let images = self.draw(&prompts, count)?;
             let (shown, all) = self.share(&prompts, count, &images)?;
-            let judge = self.loaded.judge().ok_or("the model has no judge")?;
-            let seen = judge.recognise(&images)?;
-            let style = |row: usize| judge.config().styles.iter().position(|style| *style == pairs[row / count].1);
+            let seen = self.judge.recognise(&images)?;
+            let style = |row: usize| self.judge.config().styles.iter().position(|style| *style == pairs[row / count].1);
             let in_style = (0..seen.len()).filter(|&row| style(row) == Some(seen[row].style)).count();
             println!(
                 "{name} (noun, hand) pairs: {} pairs, {:.1} % as asked, {:.1} % in the hand asked for",
@@ -102,17 +103,10 @@ impl World {
             let prompts: Vec<String> = prompts.texts.iter().step_by(every).cloned().collect();
             let count = 4;
             let images = self.draw(&prompts, count)?;
-            let (shown, all) = self.share(&prompts, count, &images)?;
-            println!(
-                "{name} compositions: {} pairs, {:.1} % of {all} as asked",
-                prompts.len(),
-                100.0 * shown as f64 / all as f64
-            );
             let mut by_noun: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
-            let judge = self.loaded.judge().ok_or("the model has no judge")?;
             for (prompt, images) in prompts.iter().zip(images.chunks(count)) {
                 let thing = prompt.rsplit(' ').next().unwrap_or_default();
-                let verdicts = judge.as_asked(images, &vec![prompt.clone(); images.len()])?;
+                let verdicts = self.judge.as_asked(images, &vec![prompt.clone(); images.len()])?;
                 let score = by_noun.entry(thing).or_default();
                 score[0] += verdicts.iter().filter(|verdict| **verdict == Some(true)).count();
                 score[1] += images.len();
@@ -121,6 +115,13 @@ impl World {
                 .iter()
                 .map(|(noun, [shown, all])| format!("{noun} {:.0}", 100.0 * *shown as f64 / *all as f64))
                 .collect();
+            let shown: usize = by_noun.values().map(|score| score[0]).sum();
+            println!(
+                "{name} compositions: {} pairs, {:.1} % of {} as asked",
+                prompts.len(),
+                100.0 * shown as f64 / images.len() as f64,
+                images.len()
+            );
             println!("  by thing, %: {}", shares.join(", "));
         }
         Ok(())
@@ -128,9 +129,8 @@ impl World {
 
     /// Hits and samples.
     fn share(&self, prompts: &[String], count: usize, images: &[RgbImage]) -> Result<(usize, usize), Box<dyn Error>> {
-        let judge = self.loaded.judge().ok_or("the model has no judge")?;
         let prompts: Vec<String> = prompts.iter().flat_map(|prompt| vec![prompt.clone(); count]).collect();
-        let verdicts = judge.as_asked(images, &prompts)?;
+        let verdicts = self.judge.as_asked(images, &prompts)?;
         Ok((verdicts.iter().filter(|verdict| **verdict == Some(true)).count(), verdicts.len()))
     }
 

@@ -100,7 +100,7 @@ struct Sibling {
 
 impl Client {
     pub(super) fn new(settings: &HubSettings) -> Result<Self, Failure> {
-        if settings.endpoint.starts_with("https:") && !can_encrypt() {
+        if settings.endpoint.starts_with("https:") && !ddpo_rewards::can_encrypt() {
             let reason = "encrypted connections need a processor with AES, PCLMULQDQ, BMI1, ADX and AVX2 instructions";
             return Err(Failure::Protocol(reason.to_owned()));
         }
@@ -387,22 +387,6 @@ fn escape_except(text: &str, plain: &str) -> String {
         _ => format!("%{byte:02X}"),
     };
     text.bytes().map(encode).collect()
-}
-
-/// Whether the processor has what the cryptography is written with.
-fn can_encrypt() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    {
-        std::is_x86_feature_detected!("aes")
-            && std::is_x86_feature_detected!("pclmulqdq")
-            && std::is_x86_feature_detected!("bmi1")
-            && std::is_x86_feature_detected!("adx")
-            && std::is_x86_feature_detected!("avx2")
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    {
-        true
-    }
 }
 
 #[cfg(test)]

@@ -37,13 +37,18 @@ impl ImageFolder {
     /// A missing or malformed file, an empty folder, a caption list with nothing in it, or pictures that are not squares of one
     /// size; each names the line or the file.
     pub fn load(dir: &Path, label_weight: f64) -> Result<Self> {
-        let path = dir.join(METADATA);
+        Self::of_rows(dir, metadata::read(&dir.join(METADATA))?, label_weight)
+    }
+
+    /// The pictures of a folder whose metadata have been read.
+    pub(super) fn of_rows(dir: &Path, rows: Vec<Row>, label_weight: f64) -> Result<Self> {
         let mut examples = Vec::new();
         let mut size = None;
-        for row in metadata::read(&path)? {
+        for row in rows {
             examples.push(example(dir, row, &mut size)?);
         }
-        let size = size.ok_or_else(|| Error::Data { reason: format!("`{}` names no picture", path.display()) })?;
+        let size =
+            size.ok_or_else(|| Error::Data { reason: format!("`{}` names no picture", dir.join(METADATA).display()) })?;
         Ok(Self::new(size, examples, label_weight))
     }
 

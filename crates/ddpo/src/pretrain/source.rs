@@ -19,10 +19,11 @@ pub(super) enum Source {
 impl Source {
     /// Reads `dir`: cut-outs where the rows of its metadata have roles, otherwise pictures.
     pub(super) fn load(dir: &Path, label_weight: f64, composition: CompositorConfig) -> Result<Self> {
-        if are_cutouts(&metadata::read(&dir.join(METADATA))?) {
-            return Ok(Self::Composed(Compositor::new(Drawings::load(dir, Split::Train)?, composition)));
+        let rows = metadata::read(&dir.join(METADATA))?;
+        if are_cutouts(&rows) {
+            return Ok(Self::Composed(Compositor::new(Drawings::of_rows(dir, &rows, Split::Train)?, composition)));
         }
-        Ok(Self::Folder(ImageFolder::load(dir, label_weight)?))
+        Ok(Self::Folder(ImageFolder::of_rows(dir, rows, label_weight)?))
     }
 
     /// Side of every picture, in pixels.

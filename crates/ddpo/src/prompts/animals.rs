@@ -73,7 +73,8 @@ pub(super) fn counting(animals: &[&str], max_count: usize) -> Vec<String> {
     animals.iter().flat_map(phrase).collect()
 }
 
-fn article(noun: &str) -> &'static str {
+/// "a" or "an", by the first letter.
+pub(crate) fn article(noun: &str) -> &'static str {
     if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 

@@ -1,6 +1,6 @@
 //! An animal and a thing beside it: prompts that a small model is right about in a part of its pictures.
 
-use super::animals::ANIMALS;
+use super::animals::{ANIMALS, article};
 
 /// What stands beside an animal.
 pub(super) const THINGS: [&str; 24] = [
@@ -28,11 +28,6 @@ pub(crate) fn is_held_out_pair(subject: &str, beside: &str) -> bool {
     let hash =
         bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     (hash >> 32).is_multiple_of(HELD_OUT)
-}
-
-/// "a" or "an", by the first letter.
-pub(crate) fn article(noun: &str) -> &'static str {
-    if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
 }
 
 fn pairs() -> impl Iterator<Item = (&'static str, &'static str)> {

@@ -8,7 +8,8 @@ mod source;
 mod split;
 mod table;
 
-pub(crate) use compositions::{article, is_held_out_pair};
+pub(crate) use animals::article;
+pub(crate) use compositions::is_held_out_pair;
 pub use list::PromptList;
 pub use source::PromptSource;
 pub use split::PromptSplit;

@@ -47,10 +47,13 @@ impl Drawings {
     /// # Errors
     /// A missing or malformed file, a row without a role or a style, a split without a drawing.
     pub fn load(dir: &Path, split: Split) -> Result<Self> {
-        let path = dir.join(METADATA);
-        let rows = metadata::read(&path)?;
+        Self::of_rows(dir, &metadata::read(&dir.join(METADATA))?, split)
+    }
+
+    /// The drawings of one split of a folder whose metadata have been read.
+    pub(in crate::pretrain) fn of_rows(dir: &Path, rows: &[Row], split: Split) -> Result<Self> {
         let (mut subjects, mut things, mut styles) = (Vec::new(), Vec::new(), Vec::new());
-        for row in &rows {
+        for row in rows {
             let nouns = if is_subject(row)? { &mut subjects } else { &mut things };
             remember(nouns, noun(row)?);
             remember(&mut styles, word(row, "style", row.word("style"))?);
@@ -64,7 +67,7 @@ impl Drawings {
         }
         let drawings = Self { subjects, things, styles, cutouts };
         if !drawings.cutouts.iter().flatten().any(|drawings| !drawings.is_empty()) {
-            let reason = format!("`{}` has no drawing of the split \"{}\"", path.display(), split.name());
+            let reason = format!("`{}` has no drawing of the split \"{}\"", dir.join(METADATA).display(), split.name());
             return Err(Error::Data { reason });
         }
         Ok(drawings)
