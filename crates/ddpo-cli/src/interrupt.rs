@@ -35,6 +35,7 @@ pub fn end_on_signal() -> Result<()> {
 
 /// Leaves the process at once, and nothing of it behind.
 fn end() -> ! {
-    ddpo::rewards::exec::end_programs();
+    // Held to the end: otherwise the thread that waits for a program would report its death, and end the process first.
+    let _ended = ddpo::rewards::exec::end_programs();
     std::process::exit(INTERRUPTED)
 }

@@ -32,11 +32,13 @@ mod reward;
 pub use command::CommandLine;
 pub(crate) use factory::ExecFactory;
 pub use factory::ExecOptions;
+pub use process::EndedPrograms;
 pub use reward::Exec;
 
 /// Ends all programs that run and removes the pictures that they were asked about: for whoever is about to leave the process
-/// without dropping anything, as on a signal.
-pub fn end_programs() {
-    process::kill_all();
+/// without dropping anything, as on a signal. Whoever waits for one of them waits on as long as the answer lives.
+pub fn end_programs() -> EndedPrograms {
+    let ended = process::kill_all();
     crate::files::remove_all();
+    ended
 }

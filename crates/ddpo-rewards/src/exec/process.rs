@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,22 @@ use crate::{Error, Result};
 /// The process numbers of the programs that run.
 static RUNNING: Mutex<Vec<u32>> = Mutex::new(Vec::new());
 
+/// The programs that ran are ended. As long as this lives no other is started, and none of their ends is noticed: who
+/// waits for a score waits on, so that the process can end as it wants to.
+#[must_use = "programs can be started again when this is dropped"]
+pub struct EndedPrograms {
+    _running: MutexGuard<'static, Vec<u32>>,
+}
+
 /// Ends the programs that run, with all that they have started.
-pub fn kill_all() {
-    let running = std::mem::take(&mut *RUNNING.lock().unwrap_or_else(PoisonError::into_inner));
-    running.into_iter().for_each(kill_group);
+pub fn kill_all() -> EndedPrograms {
+    let mut running = running();
+    running.drain(..).for_each(kill_group);
+    EndedPrograms { _running: running }
+}
+
+fn running() -> MutexGuard<'static, Vec<u32>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A child process that answers lines with lines. It is killed when dropped.
@@ -48,11 +60,14 @@ impl Process {
     pub fn start(command: &CommandLine) -> Result<Self> {
         let mut process = command.command();
         process.stdin(Stdio::piped()).stdout(Stdio::piped());
+        // Held while it is started, so that none escapes from `kill_all`.
+        let mut running = running();
         let mut child = in_own_group(&mut process).spawn().map_err(|source| command.failed(source))?;
+        running.push(child.id());
+        drop(running);
         let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(command.failed(std::io::ErrorKind::BrokenPipe.into()));
         };
-        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).push(child.id());
         let (events, received) = channel();
         read_lines(output, events.clone());
         let (program, requests) = (command.to_string(), write_requests(input, events));
@@ -141,7 +156,7 @@ impl Drop for Process {
         kill_group(self.child.id());
         let _ = self.child.kill();
         let _ = self.child.wait();
-        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).retain(|id| *id != self.child.id());
+        running().retain(|id| *id != self.child.id());
     }
 }
 
