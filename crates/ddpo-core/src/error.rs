@@ -34,6 +34,16 @@ pub enum Error {
         /// The number wanted.
         wanted: usize,
     },
+    /// A reward answered with the wrong number of values.
+    #[error("the reward `{reward}` gave {found} {} for {wanted} {}", plural(*found, "value"), plural(*wanted, "image"))]
+    ScoreCount {
+        /// The reward.
+        reward: String,
+        /// The number of values.
+        found: usize,
+        /// The number of images.
+        wanted: usize,
+    },
     /// A parameter lies outside of its domain.
     #[error("{name}: {found} found, {wanted} wanted")]
     Parameter {
@@ -113,6 +123,10 @@ impl Error {
     pub(crate) fn parameter(name: &'static str, found: impl ToString, wanted: impl ToString) -> Self {
         Self::Parameter { name, found: found.to_string(), wanted: wanted.to_string() }
     }
+}
+
+fn plural(count: usize, what: &str) -> String {
+    if count == 1 { what.to_owned() } else { format!("{what}s") }
 }
 
 /// Checks that a list has as many entries as it must.

@@ -18,7 +18,7 @@ use crate::Error;
 /// ```
 ///
 /// # Errors
-/// Those of the reward; [`Error::Count`] and [`Error::NonFinite`] behind [`ddpo_core::Error::Reward`].
+/// Those of the reward and of its judge; [`Error::NonFinite`] behind [`ddpo_core::Error::Reward`].
 pub fn score_checked(judge: &Judge, all: &RewardBatch<'_>, size: usize) -> ddpo_core::Result<Vec<f32>> {
     Ok(assess_checked(judge, all, size)?.values)
 }
@@ -79,7 +79,7 @@ mod tests {
     #[test]
     fn good_answers_pass_and_bad_ones_name_the_sample() {
         check(&[1.0, -2.0], 2, "[1.0, -2.0]");
-        check(&[1.0], 2, "score images: 1 values found, 2 wanted");
+        check(&[1.0], 2, "the reward `scripted` gave 1 value for 2 images");
         check(
             &[1.0, f32::NAN],
             2,

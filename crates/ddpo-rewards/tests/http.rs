@@ -75,7 +75,7 @@ fn a_key_of_the_environment_is_sent_and_not_shown() {
 fn bad_answers_are_named() {
     let of = |reply: HttpReply, expect: &str| check(&server(move |_| reply.clone()), "timeout = 1", expect);
     of(HttpReply::ok("<html>"), "ask `URL`: `<html>` found, a JSON object with 2 `scores` wanted");
-    of(HttpReply::ok("[1]"), "score images: 1 values found, 2 wanted");
+    of(HttpReply::ok("[1]"), "the reward `URL` gave 1 value for 2 images");
     of(HttpReply::ok("[1, null]"), "score sample 1 (prompt `eine Möwe \u{1f426}`): NaN found, a finite number wanted");
     of(
         HttpReply::ok("{\"id\": 9, \"scores\": [1, 2]}"),

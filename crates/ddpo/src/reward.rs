@@ -4,18 +4,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ddpo_rewards::{Repositories, Repository, RewardContext, RewardPlan, RewardRegistry};
-use toml::Table;
 
+use crate::config::RewardEntry;
 use crate::error::{Error, Result};
 use crate::hub::{Hub, HubEvent, HubModel};
 
-/// The reward that is written in a line: a kind, or `exec:PROGRAM`. No program is started.
+/// The reward that is written in a line: a kind, `exec:PROGRAM` and its like, or a table, `{ kind = "hpsv2", model = "DIRECTORY" }`.
+/// No program is started.
 ///
 /// # Errors
 ///
 /// Tells a reward that is not built yet from a name that means nothing.
 pub fn named(line: &str) -> Result<RewardPlan> {
-    Ok(RewardRegistry::default().plan(line, &Table::new())?)
+    RewardEntry::parse(line)?.alone("reward", &RewardRegistry::default())
 }
 
 /// The repositories from which rewards take their networks, each once.

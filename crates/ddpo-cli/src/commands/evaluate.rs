@@ -72,14 +72,18 @@ fn override_config(config: &mut RunConfig, args: &Evaluate) {
     }
 }
 
-/// The rewards of a list. A comma behind which there is no reward belongs to the command of a program, as in
-/// `exec:./score.py --weights 0.5,0.5`.
+/// The rewards of a list. A comma inside a table belongs to it, and one behind which there is no reward to the command of a
+/// program, as in `exec:./score.py --weights 0.5,0.5`.
 fn split_rewards(list: &str) -> Vec<String> {
     let registry = ddpo::RewardRegistry::default();
     let is_reward = |text: &str| text.starts_with("exec:") || registry.factories().any(|kind| kind.kind() == text);
     let mut names: Vec<String> = Vec::new();
     for part in list.split(',') {
-        match names.last_mut().filter(|last| last.starts_with("exec:") && !is_reward(part.trim())) {
+        let goes_on = |last: &String| {
+            last.matches('{').count() > last.matches('}').count()
+                || last.starts_with("exec:") && !is_reward(part.trim())
+        };
+        match names.last_mut().filter(|last| goes_on(last)) {
             Some(command) => *command += &format!(",{part}"),
             None => names.push(part.trim().to_owned()),
         }
@@ -216,6 +220,7 @@ mod tests {
         for (list, wanted) in [
             ("jpeg-compressibility, diversity", vec!["jpeg-compressibility", "diversity"]),
             ("exec:./a.py --weights 0.5,0.5", vec!["exec:./a.py --weights 0.5,0.5"]),
+            ("{ kind = \"a\", b = 1 },diversity", vec!["{ kind = \"a\", b = 1 }", "diversity"]),
             ("exec:./a.py 1,2,diversity,exec:./b.py", vec!["exec:./a.py 1,2", "diversity", "exec:./b.py"]),
         ] {
             assert_eq!(split_rewards(list), wanted, "{list}");

@@ -141,7 +141,6 @@ fn push_options(layers: &mut Layers, args: &Train) -> Result<()> {
         ("--model", "model.path", &args.model),
         ("--model-config", "model.config", &args.model_config),
         ("--algorithm", "train.algorithm", &args.algorithm),
-        ("--reward", "reward", &args.reward),
         ("--device", "run.device", &args.device),
         ("--lora-format", "lora.format", &args.lora_format),
     ];
@@ -149,6 +148,9 @@ fn push_options(layers: &mut Layers, args: &Train) -> Result<()> {
         if let Some(value) = value {
             layers.push_value(&format!("{option} {value}"), key, value.as_str())?;
         }
+    }
+    if let Some(reward) = &args.reward {
+        layers.push_reward(&format!("--reward {reward}"), reward)?;
     }
     for (option, key, value) in [("--epochs", "run.epochs", args.epochs), ("--seed", "run.seed", args.seed)] {
         if let Some(value) = value {

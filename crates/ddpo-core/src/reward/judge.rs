@@ -76,7 +76,7 @@ impl Judge {
     /// What it says of each image, whatever the `size` of batches.
     ///
     /// # Errors
-    /// Those of the reward; [`Error::Count`](crate::Error::Count) if there are not as many prompts as images, or values, or
+    /// Those of the reward; [`Error::ScoreCount`] if it gives another number of values; [`Error::Count`] if there are not as many prompts, or
     /// metadata where there is any.
     pub fn assess(&self, all: &RewardBatch<'_>, size: usize) -> Result<Assessment> {
         check_count("score images", "prompts", all.prompts.len(), all.images.len())?;
@@ -99,15 +99,18 @@ impl Judge {
     /// What it says of one of the [`batches`](Self::batches).
     ///
     /// # Errors
-    /// Those of the reward; [`Error::Count`](crate::Error::Count) if there are not as many values as images.
+    /// Those of the reward; [`Error::ScoreCount`] if there are not as many values as images.
     pub fn assess_batch(&self, batch: &RewardBatch<'_>) -> Result<Assessment> {
         let said = match self {
             Self::Image(reward) => reward.assess(batch)?,
             Self::Set { reward, .. } => reward.assess(batch)?,
             Self::Sum(_) => return self.assess(batch, batch.images.len()),
         };
-        check_count("score images", "values", said.values.len(), batch.images.len())?;
-        Ok(said)
+        let (found, wanted) = (said.values.len(), batch.images.len());
+        if found == wanted {
+            return Ok(said);
+        }
+        Err(Error::ScoreCount { reward: self.name().to_owned(), found, wanted })
     }
 }
 

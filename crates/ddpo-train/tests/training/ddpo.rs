@@ -174,7 +174,7 @@ fn a_reward_which_fails_or_answers_too_little_ends_the_epoch() {
     let message = first_error(Box::new(ScriptedReward::new([Err("the server is gone".to_owned())])));
     assert!(message.contains("scripted") && message.contains("the server is gone"), "{message}");
     let message = first_error(Box::new(ScriptedReward::new([Ok(vec![1.0])])));
-    assert_eq!(message, "score images: 1 values found, 6 wanted");
+    assert_eq!(message, "the reward `scripted` gave 1 value for 6 images");
 }
 
 #[test]

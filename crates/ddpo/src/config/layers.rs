@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 
 use super::kind::ModelKind;
 use super::presets::Preset;
-use super::rewards::{adopt_classifier, merge_reward};
+use super::rewards::{adopt_classifier, merge_reward, parse_reward};
 use super::run::RunConfig;
 use super::unknown::find_unknown;
 
@@ -82,6 +82,15 @@ impl Layers {
     /// Fails on a value of the wrong type.
     pub fn push_value(&mut self, origin: &str, key: &str, value: impl Into<Value>) -> Result<()> {
         self.push(origin, nested(key, value.into()))
+    }
+
+    /// Sets the reward to what the text of a command line says of it: a kind, a line, or a table.
+    ///
+    /// # Errors
+    ///
+    /// Fails on what begins as a table and is none.
+    pub fn push_reward(&mut self, origin: &str, text: &str) -> Result<()> {
+        self.push_value(origin, "reward", parse_reward(text)?)
     }
 
     /// Drops what earlier layers say of a whole section, for options that replace it.

@@ -65,6 +65,20 @@ impl RewardEntry {
         Self { kind: kind.into(), weight: 1.0, clip: None, normalise: None, options: Table::new() }
     }
 
+    /// The reward of a command line: a kind, a line such as `exec:./score.py`, or a table as a configuration has them,
+    /// `{ kind = "hpsv2", model = "DIRECTORY" }`.
+    ///
+    /// # Errors
+    ///
+    /// If it begins as a table and is none.
+    pub fn parse(text: &str) -> Result<Self> {
+        let table = match parse_reward(text)? {
+            Value::Table(table) => table,
+            _ => return Ok(Self::named(text)),
+        };
+        table.try_into().map_err(|error: toml::de::Error| invalid("reward", text, error.message()))
+    }
+
     /// Whether a line says it all.
     fn is_line(&self) -> bool {
         self.options.is_empty() && self.is_plain()
@@ -73,6 +87,16 @@ impl RewardEntry {
     /// Whether its value counts as it is.
     fn is_plain(&self) -> bool {
         self.weight == 1.0 && self.clip.is_none() && self.normalise.is_none()
+    }
+
+    /// What scores, where nothing is summed; `key` is for the error.
+    pub(crate) fn alone(&self, key: &'static str, registry: &RewardRegistry) -> Result<RewardPlan> {
+        let RewardTerm { reward, .. } = self.term(registry)?;
+        if self.is_plain() {
+            return Ok(reward);
+        }
+        let found = format!("weight, clip or normalise of `{reward}`");
+        Err(invalid(key, found, "none of them, as nothing is summed"))
     }
 
     fn term(&self, registry: &RewardRegistry) -> Result<RewardTerm> {
@@ -127,11 +151,7 @@ impl RewardList {
         const KEY: &str = "eval.held-out";
         let mut plans: Vec<RewardPlan> = Vec::new();
         for entry in &self.0 {
-            let RewardTerm { reward, .. } = entry.term(registry)?;
-            if !entry.is_plain() {
-                let found = format!("weight, clip or normalise of `{reward}`");
-                return Err(invalid(KEY, found, "none of them, as nothing is summed"));
-            }
+            let reward = entry.alone(KEY, registry)?;
             if plans.iter().any(|other| other.name() == reward.name()) {
                 return Err(invalid(KEY, format!("`{reward}` twice"), "a reward once, as each is a curve of its own"));
             }
@@ -185,6 +205,22 @@ pub(super) fn merge_reward(base: &mut Value, over: Table) {
     };
     table.extend(over);
     *base = Value::Table(table);
+}
+
+/// What the text of a command line says of a reward: a table if it begins as one, else itself.
+pub(super) fn parse_reward(text: &str) -> Result<Value> {
+    if !text.trim_start().starts_with('{') {
+        return Ok(Value::String(text.to_owned()));
+    }
+    let wrong = |error: toml::de::Error| {
+        invalid(
+            "reward",
+            text,
+            format!("a table such as {{ kind = \"hpsv2\", model = \"DIRECTORY\" }}: {}", error.message()),
+        )
+    };
+    let mut table = format!("reward = {text}").parse::<Table>().map_err(wrong)?;
+    Ok(table.remove("reward").unwrap_or(Value::Table(table)))
 }
 
 /// Makes the `section` of an earlier version, which all rewards that ask the base model shared, options of each of them.
@@ -314,6 +350,20 @@ mod tests {
     fn check(toml: &str, assignments: &[&str], expect: &[(&str, f64)]) {
         let expect: Vec<(String, f64)> = expect.iter().map(|(name, weight)| ((*name).to_owned(), *weight)).collect();
         assert_eq!(terms(toml, assignments), expect);
+    }
+
+    #[test]
+    fn a_command_line_may_have_a_table() {
+        let entry = RewardEntry::parse("{ kind = \"exec\", program = \"a b\", weight = 2 }").unwrap();
+        assert_eq!((entry.kind.as_str(), entry.weight), ("exec", 2.0));
+        assert_eq!(RewardEntry::parse("exec:a {b}").unwrap(), RewardEntry::named("exec:a {b}"));
+        let message = RewardEntry::parse("{ kind = ").unwrap_err().to_string();
+        assert!(message.contains("found { kind = , expected a table such as"), "{message}");
+        let registry = RewardRegistry::default();
+        let message = entry.alone("reward", &registry).unwrap_err().to_string();
+        assert!(message.contains("weight, clip or normalise of `exec:'a b'`"), "{message}");
+        let config = config(|layers| layers.push_reward("--reward", "{ kind = \"exec\", program = \"a b\" }"));
+        assert_eq!(RunPlan::new(config).unwrap().reward[0].reward.name(), "exec:'a b'");
     }
 
     #[test]
