@@ -16,6 +16,7 @@
 
 pub mod advantage;
 pub mod classifier;
+pub mod distance;
 pub mod metrics;
 pub mod objective;
 pub mod schedule;

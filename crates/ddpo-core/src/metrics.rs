@@ -28,6 +28,10 @@ pub const LEFT_OUT: &str = "train/left_out";
 pub const EVAL_REWARD_MEAN: &str = "eval/reward_mean";
 /// The mean per-sample KL divergence of whole chains from the base model, in nats.
 pub const EVAL_KL_TO_BASE: &str = "eval/kl_to_base";
+/// The mean squared difference of the predicted noise from the base model's, on the evaluation's samples.
+pub const EVAL_EPSILON_DISTANCE: &str = "eval/epsilon_distance";
+/// The same of the predicted clean sample.
+pub const EVAL_X0_DISTANCE: &str = "eval/x0_distance";
 /// The share of evaluation prompts whose mean reward is above the base model's.
 pub const EVAL_IMPROVED: &str = "eval/improved";
 /// The share of evaluation samples that show what their prompts name.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use ddpo::config::RunConfig;
+use ddpo::core::distance::ModelDistance;
 use ddpo::device::DeviceName;
 use ddpo::images::write_text;
 use ddpo::model::ModelSource;
@@ -167,6 +168,8 @@ fn print_table(request: &MeasureRequest, base: &Measurement, tuned: Option<&Meas
     }
     if let Some(tuned) = tuned {
         line(&format!("{:24} {:.4} nats", "divergence from base", tuned.kl_to_base));
+        let ModelDistance { epsilon, x0 } = tuned.distance;
+        line(&format!("{:24} {epsilon:.6} of the noise, {x0:.6} of the picture", "distance from base"));
     }
 }
 
@@ -206,6 +209,8 @@ fn measurement_json(measurement: &Measurement) -> Value {
         "prompts": measurement.prompts,
         "rewards": means,
         "kl_to_base": measurement.kl_to_base,
+        "epsilon_distance": measurement.distance.epsilon,
+        "x0_distance": measurement.distance.x0,
         "diversity": measurement.diversity,
         "as_asked": measurement.as_asked,
     })

@@ -130,6 +130,13 @@ pub struct EvalRecord {
     /// Exact KL divergence of whole chains from the base model, in nats, a mean over samples.
     #[serde(default = "nan", deserialize_with = "number")]
     pub kl_to_base: f64,
+    /// The mean squared difference of the predicted noise from the base model's on noised copies of the samples, which depends on
+    /// no sampler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epsilon_distance: Option<f64>,
+    /// The same of the predicted clean sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub x0_distance: Option<f64>,
     /// The mean distance of all pairs of samples, whatever their prompts.
     #[serde(default = "nan", deserialize_with = "number")]
     pub diversity: f64,

@@ -42,6 +42,8 @@ pub const METRICS: &[MetricName] = &[
     metric("regression", "grad_norm", metrics::GRAD_NORM),
     metric("eval", "reward_mean", metrics::EVAL_REWARD_MEAN),
     metric("eval", "kl_to_base", metrics::EVAL_KL_TO_BASE),
+    metric("eval", "epsilon_distance", metrics::EVAL_EPSILON_DISTANCE),
+    metric("eval", "x0_distance", metrics::EVAL_X0_DISTANCE),
     metric("eval", "diversity", metrics::EVAL_DIVERSITY),
     metric("eval", "as_asked", metrics::EVAL_AS_ASKED),
     metric("eval", "improved", metrics::EVAL_IMPROVED),
@@ -59,6 +61,8 @@ mod tests {
         let update = UpdateRecord { kl_to_base: Some(0.0), ..Default::default() };
         let eval = EvalRecord {
             as_asked: Some(1.0),
+            epsilon_distance: Some(0.5),
+            x0_distance: Some(0.5),
             improved: Some(0.5),
             held_out: [("x".into(), 1.0)].into(),
             ..Default::default()

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use ddpo_core::{Domain, Epoch, Judge, Noise, PromptId, RgbImage, SampleId};
+use ddpo_core::distance::{DistanceMeasure, ModelDistance};
+use ddpo_core::{Domain, Epoch, Judge, Noise, PromptId, RgbImage, Rollout, SampleId};
 
 use super::evaluation::{Evaluation, share_as_asked};
 use super::evidence::Evidence;
@@ -23,6 +24,7 @@ use crate::sampler::BatchSampler;
 struct Sampled {
     images: Vec<RgbImage>,
     kl: Vec<f64>,
+    distances: Vec<ModelDistance>,
 }
 
 impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
@@ -50,12 +52,15 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let held_out_rewards: BTreeMap<_, _> = names.zip(scores.map(|scores| scores.reported)).collect();
         let as_asked = evaluation.as_asked.as_ref().map(|judge| judge(&sampled.images, &prompts)).transpose()?;
         let means = |(name, values): (&String, &Vec<f32>)| (name.clone(), mean(values.iter().map(|&r| f64::from(r))));
+        let distance = ModelDistance::mean(&sampled.distances);
         let record = EvalRecord {
             epoch,
             reward_mean: mean(rewards.iter().map(|&r| f64::from(r))),
             held_out: held_out_rewards.iter().map(means).collect(),
             reward_parts,
             kl_to_base: mean(sampled.kl.iter().copied()),
+            epsilon_distance: distance.map(|distance| distance.epsilon),
+            x0_distance: distance.map(|distance| distance.x0),
             diversity: (evaluation.diversity)(&sampled.images),
             as_asked: as_asked.as_deref().and_then(share_as_asked),
             reward_histogram: Histogram::of(&rewards),
@@ -127,24 +132,37 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
             lanes: &self.lanes,
             stop: observer.stop(),
         };
-        let mut sampled = Sampled { images: Vec::new(), kl: Vec::new() };
+        let mut sampled = Sampled { images: Vec::new(), kl: Vec::new(), distances: Vec::new() };
         let outcome = sampler.each(
             &chains,
             |rollout, kl| {
                 let images = self.parts.decoder.decode(rollout.last_state())?;
-                Ok((Sampled { images, kl }, rollout.prompts().to_vec()))
+                let distances = self.distances(evaluation, &rollout)?;
+                Ok((Sampled { images, kl, distances }, rollout.prompts().to_vec()))
             },
             &mut |done, total| observer.progress(Progress { stage: Stage::Evaluating, epoch, done, total }),
             |(batch, ids)| {
                 on_batch(&batch.images, &ids)?;
                 sampled.images.extend(batch.images);
                 sampled.kl.extend(batch.kl);
+                sampled.distances.extend(batch.distances);
                 Ok(())
             },
         );
         // A set flag explains any failure of the model: it is what made it refuse.
         outcome.map_err(|error| observer.check(epoch).err().unwrap_or(error))?;
         Ok(sampled)
+    }
+}
+
+impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
+    /// The policy's distance from the base model on what each chain of an evaluation arrived at.
+    fn distances(&self, evaluation: &Evaluation, rollout: &Rollout<D>) -> Result<Vec<ModelDistance>> {
+        let Some(schedule) = &evaluation.schedule else { return Ok(Vec::new()) };
+        let noise = Noise::new(evaluation.seed, Domain::Evaluation);
+        let measure = DistanceMeasure { schedule, noise, draws: DistanceMeasure::DRAWS };
+        let (policy, base) = (self.parts.policy.sampler(), self.parts.policy.reference());
+        Ok(measure.between(&*policy, &*base, rollout.last_state(), rollout.condition(), rollout.samples())?)
     }
 }
 

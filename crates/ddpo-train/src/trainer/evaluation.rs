@@ -1,6 +1,6 @@
 //! The held-out evaluation: prompts and seeds that training never uses, the same every time.
 
-use ddpo_core::{Judge, PromptId, RgbImage};
+use ddpo_core::{Judge, NoiseSchedule, PromptId, RgbImage};
 
 use super::early_stopping::StopRule;
 use crate::error::Result;
@@ -22,6 +22,9 @@ pub struct Evaluation {
     pub every: u64,
     /// Rewards which are not optimised, recorded by name.
     pub held_out: Vec<Judge>,
+    /// The noise levels that the model was trained with, at which the policy's distance from the base model is measured; without
+    /// them it is not.
+    pub schedule: Option<NoiseSchedule>,
     /// How different the pictures are from each other, such as their mean pairwise distance.
     pub diversity: DiversityMeasure,
     /// Which pictures show what their prompts name; many models come without a judge of that.

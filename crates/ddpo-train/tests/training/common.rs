@@ -84,6 +84,7 @@ pub fn rwr_parts(reward: Box<dyn Reward>, weighting: Box<dyn Weighting>) -> RwrP
 fn evaluation(device: &Device) -> Evaluation {
     Evaluation {
         as_asked: None,
+        schedule: Some(stable_diffusion_schedule()),
         prompts: encode_prompts(&["a bird", "a bee"], device),
         count: 10,
         batch: 4,

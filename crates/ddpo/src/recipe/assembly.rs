@@ -183,6 +183,7 @@ fn evaluation(
         seed: eval.seed,
         every: eval.every as u64,
         held_out,
+        schedule: Some(loaded.pipeline().scheduler.schedule()?),
         diversity: Box::new(mean_pairwise_distance),
         as_asked: loaded.judge().map(as_asked),
         stop: StopRule { kl: eval.stop_kl, patience: eval.stop_patience.map(|patience| patience as u64) },

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use ddpo_core::distance::{DistanceMeasure, ModelDistance};
 use ddpo_core::{
     Denoiser, Domain, Epoch, Noise, PromptId, Reduction, RewardBatch, RgbImage, Rollout, SampleId, Sampling,
 };
@@ -52,6 +53,8 @@ pub struct Measurement {
     pub rewards: BTreeMap<String, Vec<f32>>,
     /// Mean divergence of whole chains from the base model, in nats; 0 for the base model.
     pub kl_to_base: f64,
+    /// Distance of the model from the base model on the images, whatever the sampler; 0 for the base model.
+    pub distance: ModelDistance,
     /// Mean distance of the images from each other.
     pub diversity: f64,
     /// Whether each image shows what its prompt names, where the model comes with a judge and the prompt names something it
@@ -103,14 +106,22 @@ pub fn measure(
         lanes: &Lanes::new(lanes(loaded, batch_size, shape))?,
         stop,
     };
-    let (mut images, mut divergences) = (Vec::new(), Vec::new());
-    let decode = |rollout: Rollout<4>, divergence: Vec<f64>| -> ddpo_train::Result<(Vec<RgbImage>, Vec<f64>)> {
+    let (mut images, mut divergences, mut distances) = (Vec::new(), Vec::new(), Vec::new());
+    let schedule = loaded.pipeline().scheduler.schedule()?;
+    let noise = Noise::new(request.seed, Domain::Evaluation);
+    let measure = DistanceMeasure { schedule: &schedule, noise, draws: DistanceMeasure::DRAWS };
+    let finish = |rollout: Rollout<4>, divergence: Vec<f64>| -> ddpo_train::Result<_> {
         let values = loaded.decode(rollout.last_state()).and_then(|values| to_pictures(&values));
-        Ok((values.map_err(ddpo_core::Error::model)?, divergence))
+        let between = |base: &(dyn Denoiser<4> + Send + Sync)| {
+            measure.between(model, base, rollout.last_state(), rollout.condition(), rollout.samples())
+        };
+        let distances = base.map(between).transpose()?.unwrap_or_default();
+        Ok((values.map_err(ddpo_core::Error::model)?, divergence, distances))
     };
-    let outcome = sampler.each(&chains, decode, on_step, |(pictures, divergence)| {
+    let outcome = sampler.each(&chains, finish, on_step, |(pictures, divergence, distance)| {
         images.extend(pictures);
         divergences.extend(divergence);
+        distances.extend(distance);
         Ok(())
     });
     outcome.map_err(|error| stopped_or(stop, error))?;
@@ -122,5 +133,7 @@ pub fn measure(
     }
     let kl_to_base = divergences.iter().sum::<f64>() / divergences.len().max(1) as f64;
     let as_asked = loaded.judge().map(|judge| judge.as_asked(&images, &prompts)).transpose()?;
-    Ok(Measurement { diversity: mean_pairwise_distance(&images), as_asked, images, prompts, rewards, kl_to_base })
+    let distance = ModelDistance::mean(&distances).unwrap_or_default();
+    let diversity = mean_pairwise_distance(&images);
+    Ok(Measurement { diversity, as_asked, images, prompts, rewards, kl_to_base, distance })
 }

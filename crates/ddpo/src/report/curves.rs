@@ -26,6 +26,17 @@ pub(super) fn evaluations(runs: &[ReportRun]) -> String {
         series: each(runs, |_, eval| (eval.kl_to_base, None)),
         ..over_epochs()
     });
+    if runs.iter().flat_map(|run| &run.records.evals).any(|eval| eval.x0_distance.is_some()) {
+        charts.push(Chart {
+            title: "Distance from the base model".into(),
+            note: "The mean squared difference of the predicted picture from the base model's, over all noise levels. It depends on no \
+                   sampler, so that runs with other steps, another spacing or another η can be compared by it."
+                .into(),
+            quantity: Quantity::Positive,
+            series: each(runs, |_, eval| (eval.x0_distance.unwrap_or(f64::NAN), None)),
+            ..over_epochs()
+        });
+    }
     if runs.iter().flat_map(|run| &run.records.evals).any(|eval| eval.as_asked.is_some()) {
         charts.push(Chart {
             title: "As asked".into(),
