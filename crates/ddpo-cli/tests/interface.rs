@@ -42,7 +42,7 @@ fn shells_complete_commands_options_and_their_values() {
     let script = printed(&["completions", "bash"]);
     for values in [
         "jpeg-compressibility jpeg-incompressibility",
-        "ddpo-is ddpo-sf rwr rwr-sparse",
+        "ddpo-is ddpo-sf rwr rwr-sparse nft ram",
         "ddim ddpm euler-ancestral",
         "diffusers kohya",
         "quick sd",

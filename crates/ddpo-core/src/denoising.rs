@@ -3,7 +3,7 @@
 use burn::Tensor;
 
 use crate::error::{check_count, check_shape};
-use crate::rows::sum_rows;
+use crate::rows::mean_rows;
 use crate::schedule::moments;
 use crate::{Condition, Denoiser, NoiseSchedule, Result};
 
@@ -32,6 +32,5 @@ pub fn denoising_error<const D: usize>(
     let levels = timesteps.iter().map(|&t| schedule.level(t)).collect::<Result<Vec<_>>>()?;
     let target = prediction.kind.target(clean.clone(), epsilon.clone(), &levels);
     let difference = target - prediction.value;
-    let elements: usize = clean.dims()[1..].iter().product();
-    Ok(sum_rows(difference.clone() * difference).div_scalar(elements as f64))
+    Ok(mean_rows(difference.clone() * difference))
 }

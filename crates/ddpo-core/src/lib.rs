@@ -8,7 +8,8 @@
 //!    divergence from a reference,
 //! 2. a [`Reward`] scores the images, an [`Advantage`] normalises the rewards,
 //! 3. an [`Objective`] turns new and old log-probabilities into a loss,
-//! 4. or a [`Weighting`] turns the rewards into weights of a regression on [`denoising_error`].
+//! 4. or a [`Weighting`] turns the rewards into weights of a regression on [`denoising_error`],
+//! 5. or a [`CorrectedTarget`](correction::CorrectedTarget) turns advantages into what the model should have predicted.
 //!
 //! There is no IO here, no random state, no configuration, no model and no image: a state is any tensor whose first
 //! dimension is the batch. Randomness is a value, see [`Noise`].
@@ -16,6 +17,7 @@
 
 pub mod advantage;
 pub mod classifier;
+pub mod correction;
 pub mod distance;
 pub mod metrics;
 pub mod objective;

@@ -14,6 +14,10 @@ pub const GRAD_NORM: &str = "train/grad_norm";
 pub const KL_TO_BASE: &str = "train/kl_to_base";
 /// The unweighted denoising error of a regression update.
 pub const DENOISING_ERROR: &str = "train/denoising_error";
+/// The squared distance of the predicted noise from the old policy's, in a regression on corrected targets.
+pub const DISTANCE_TO_OLD: &str = "train/distance_to_old";
+/// The same from the base model's.
+pub const DISTANCE_TO_BASE: &str = "train/distance_to_base";
 /// (Σw)²/Σw² of a regression round's weights: how many samples count.
 pub const EFFECTIVE_SAMPLES: &str = "train/effective_samples";
 /// The mean reward of an epoch's training samples.

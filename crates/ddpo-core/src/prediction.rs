@@ -79,6 +79,15 @@ impl PredictionKind {
         }
     }
 
+    /// The error of the noise that an error of 1 of this prediction implies, but for its sign.
+    pub(crate) fn noise_error(self, row: &Coefficients) -> f64 {
+        match self {
+            Self::Epsilon => 1.0,
+            Self::Sample => row.signal / row.noise,
+            Self::Velocity => row.signal,
+        }
+    }
+
     fn check(self, row: &Coefficients) -> Result<()> {
         let (defined, kind, wanted) = match self {
             Self::Epsilon => (row.signal > 0.0, "epsilon", "a signal above 0 (or a model that predicts v or x0)"),

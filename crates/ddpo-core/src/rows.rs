@@ -47,3 +47,9 @@ pub(crate) fn sum_rows<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
     let len: usize = shape[1..].iter().product();
     tensor.reshape([batch * len]).reshape([batch, len]).sum_dim(1).reshape([batch])
 }
+
+/// The mean over all dimensions but the first, `[B]`.
+pub(crate) fn mean_rows<const D: usize>(tensor: Tensor<D>) -> Tensor<1> {
+    let elements: usize = tensor.dims()[1..].iter().product();
+    sum_rows(tensor).div_scalar(elements as f64)
+}

@@ -1,8 +1,9 @@
-//! The loss of reward-weighted regression and the gradient of DDPO-SF against PyTorch; the values are made by
+//! The losses of regressions and the gradient of DDPO-SF against PyTorch; the values are made by
 //! `fixtures/make_losses.py`.
 
 use burn::Tensor;
 use burn::tensor::{Device, TensorData};
+use ddpo_core::correction::{CorrectedTarget, ErrorSpace, ErrorWeight, Models, NoisedStates};
 use ddpo_core::objective::DdpoSf;
 use ddpo_core::scheduler::{Ddim, DdimConfig};
 use ddpo_core::weighting::SoftmaxWeights;
@@ -99,6 +100,36 @@ fn the_weighted_denoising_loss_is_pytorchs() {
     let loss = (errors * Tensor::from_floats(&weights[..], &Device::default())).mean();
     assert_close(&read(loss.clone()), &[case["loss"].as_f64().unwrap()], GRADIENT);
     model.check_gradients(loss, &case["gradients"]);
+}
+
+/// A model that says what it was told.
+struct Said(Tensor<2>);
+
+impl Denoiser<2> for Said {
+    fn predict(&self, _: &Tensor<2>, _: &[Timestep], _: &Condition) -> Result<Prediction<2>> {
+        Ok(Prediction::new(PredictionKind::Epsilon, self.0.clone()))
+    }
+}
+
+#[test]
+fn the_loss_of_corrected_targets_is_pytorchs() {
+    let golden = golden();
+    let (case, model) = (&golden["correction"], Linear::new(&golden));
+    let number = |name: &str| case[name].as_f64().unwrap();
+    let weight = ErrorWeight { space: ErrorSpace::Sample, cap: number("cap"), is_normalised: true };
+    let target = CorrectedTarget { strength: number("strength"), anchor: number("anchor"), weight };
+    let states = NoisedStates {
+        clean: &tensor(&case["clean"], [6, 4]),
+        epsilon: &tensor(&case["noise"], [6, 4]),
+        timesteps: &integers(&case["timesteps"]),
+        condition: &condition(&golden),
+        advantages: &floats(&case["advantages"]),
+    };
+    let (old, base) = (Said(tensor(&case["old"], [6, 4])), Said(tensor(&case["base"], [6, 4])));
+    let models = Models { policy: &guided(&model, &golden), old: Some(&old), base: &base };
+    let losses = target.loss(&stable_diffusion_schedule(), &states, &models).unwrap().loss;
+    assert_close(&read(losses.clone()), &numbers(&case["losses"]), GRADIENT);
+    model.check_gradients(losses.mean(), &case["gradients"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Like any test, this crate panics when something is wrong.
 
 mod gaussian;
+mod gaussian_policy;
 mod http_server;
 mod objective;
 mod reward;
@@ -11,6 +12,7 @@ mod tolerance;
 mod toy_policy;
 
 pub use gaussian::GaussianDenoiser;
+pub use gaussian_policy::GaussianPolicy;
 pub use http_server::{HttpReply, HttpRequest, HttpServer};
 pub use objective::PairwisePreference;
 pub use reward::{MeanBrightness, ScriptedReward};

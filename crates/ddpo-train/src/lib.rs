@@ -1,7 +1,7 @@
-//! Training: the loops of DDPO and of reward-weighted regression, their optimizer, checkpoints and trackers.
+//! Training: the loops of DDPO, of reward-weighted regression and of the forward process, their optimizer, checkpoints and trackers.
 //!
 //! [`DdpoTrainer`] does an epoch: sample, score, advantages, update. [`RwrTrainer`] does a round: sample, score, weigh,
-//! regress. Both share the sampler, the evaluation and the state. [`Run`] does epochs, keeps a state to go back to at
+//! regress. [`ForwardTrainer`] does an epoch: sample, score, advantages, regress on corrected targets. All share the sampler, the evaluation and the state. [`Run`] does epochs, keeps a state to go back to at
 //! every boundary and writes checkpoints. [`Tracker`]s hear of both. The model stands behind
 //! [`ddpo_core::Policy`], so nothing here knows what a UNet is; [`AdamW`], [`CheckpointStore`] and [`Run`] know
 //! nothing of DDPO either.
@@ -38,11 +38,11 @@ pub use lanes::{Lanes, OnStep};
 pub use non_finite::{BatchMembers, NonFiniteBatch};
 pub use observer::Observer;
 pub use optimizer::{AdamW, AdamWConfig, GradientSum, Update, gradients_of};
-pub use plan::{DdpoPlan, NonFinitePolicy, RwrPlan, SamplePlan};
+pub use plan::{DdpoPlan, ForwardPlan, NonFinitePolicy, OldPolicy, RwrPlan, SamplePlan, TimestepDensity};
 pub use prompts::EncodedPrompts;
 pub use record::{
-    ChainRecord, EpochRecord, EvalRecord, METRICS, MachineRecord, MetricName, ModelRecord, PromptsRecord, Record,
-    RegressionRecord, RewardRecord, RunRecord, UpdateRecord,
+    ChainRecord, CorrectionRecord, EpochRecord, EvalRecord, METRICS, MachineRecord, MetricName, ModelRecord,
+    PromptsRecord, Record, RegressionRecord, RewardRecord, RunRecord, UpdateRecord,
 };
 pub use run::{Checkpoints, Learner, Outcome, Position, Run, Work};
 pub use sampler::{BatchSampler, OpenModel};
@@ -51,6 +51,6 @@ pub use tensors::NamedTensor;
 pub use time::rfc3339;
 pub use tracker::{Answers, Batches, Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
 pub use trainer::{
-    AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, ForkPolicy, Parts,
-    RwrParts, RwrTrainer, StopRule,
+    AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, ForkPolicy, ForwardParts,
+    ForwardTrainer, Parts, RwrParts, RwrTrainer, StopRule,
 };

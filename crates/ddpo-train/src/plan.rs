@@ -1,6 +1,7 @@
 //! The numbers of a run, checked.
 
-use ddpo_core::Reduction;
+use ddpo_core::correction::CorrectedTarget;
+use ddpo_core::{Epoch, Reduction};
 
 use crate::error::{Error, Result};
 use crate::optimizer::AdamWConfig;
@@ -75,6 +76,127 @@ pub struct RwrPlan {
     pub learning_rate: f64,
     /// The optimizer's numbers.
     pub adamw: AdamWConfig,
+}
+
+/// The numbers of a run of the forward process. Together with the parts they determine every byte of the result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ForwardPlan {
+    /// How samples are made.
+    pub sampling: SamplePlan,
+    /// Samples of a minibatch.
+    pub train_batch: usize,
+    /// Minibatches of an optimizer step, each with all of its noisings.
+    pub accumulation: usize,
+    /// Passes over an epoch's samples, each with noisings of its own.
+    pub inner_epochs: usize,
+    /// Noisings of a sample.
+    pub noisings: usize,
+    /// The least timestep which is trained on; 0 for all.
+    pub first_timestep: usize,
+    /// How timesteps are drawn.
+    pub density: TimestepDensity,
+    /// What is regressed on.
+    pub target: CorrectedTarget,
+    /// Advantages are clipped to plus and minus this.
+    pub advantage_clip: f64,
+    /// Who draws the samples.
+    pub old_policy: OldPolicy,
+    /// The weight of guidance in training; 1 trains the conditional prediction.
+    pub train_guidance: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The optimizer's numbers.
+    pub adamw: AdamWConfig,
+}
+
+/// How the timesteps of noisings are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TimestepDensity {
+    /// All alike.
+    #[default]
+    Uniform,
+    /// In proportion to their number, so that noisy ones come most often.
+    Linear,
+}
+
+/// The policy that draws the samples, which follows the one that learns: after epoch e it becomes
+/// `d · old + (1 − d) · policy` with `d = min(ramp · e, most)` (DiffusionNFT, arXiv 2509.16117).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OldPolicy {
+    /// How fast the decay rises.
+    pub ramp: f64,
+    /// Where it ends; 0: the policy draws its samples itself.
+    pub most: f64,
+}
+
+impl Default for OldPolicy {
+    /// DiffusionNFT's first kind.
+    fn default() -> Self {
+        Self { ramp: 1e-3, most: 0.5 }
+    }
+}
+
+impl OldPolicy {
+    /// How much of the old policy is kept after an epoch.
+    pub fn decay(&self, epoch: Epoch) -> f64 {
+        (self.ramp * epoch.0 as f64).min(self.most)
+    }
+}
+
+impl Default for ForwardPlan {
+    /// DiffusionNFT's numbers, with four noisings.
+    fn default() -> Self {
+        Self {
+            sampling: SamplePlan::default(),
+            train_batch: 4,
+            accumulation: 16,
+            inner_epochs: 1,
+            noisings: 4,
+            first_timestep: 0,
+            density: TimestepDensity::Uniform,
+            target: CorrectedTarget::default(),
+            advantage_clip: 5.0,
+            old_policy: OldPolicy::default(),
+            train_guidance: 1.0,
+            learning_rate: 3e-4,
+            adamw: AdamWConfig::default(),
+        }
+    }
+}
+
+impl ForwardPlan {
+    /// The optimizer steps of an epoch of a plan that is valid.
+    pub fn updates_per_epoch(&self) -> usize {
+        self.inner_epochs * self.sampling.samples_per_epoch() / (self.train_batch * self.accumulation)
+    }
+
+    /// Checks that the numbers fit each other.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] naming the number, its value and what it must satisfy; those of [`CorrectedTarget::validate`].
+    pub fn validate(&self) -> Result<()> {
+        check_positive(&[
+            ("training batch size", self.train_batch),
+            ("accumulation", self.accumulation),
+            ("inner epochs", self.inner_epochs),
+            ("noisings", self.noisings),
+        ])?;
+        self.sampling.validate()?;
+        let samples = self.sampling.samples_per_epoch();
+        check_divides("samples per epoch", samples, "the samples of an update", self.train_batch * self.accumulation)?;
+        let OldPolicy { ramp, most } = self.old_policy;
+        if !(ramp.is_finite() && ramp >= 0.0) {
+            return Err(Error::plan("ramp of the old policy's decay", ramp, "a finite number of at least 0"));
+        }
+        if !(0.0..1.0).contains(&most) {
+            return Err(Error::plan("decay of the old policy", most, "at least 0 and below 1"));
+        }
+        if self.advantage_clip.is_nan() || self.advantage_clip <= 0.0 {
+            return Err(Error::plan("advantage clip", self.advantage_clip, "a number above 0"));
+        }
+        self.target.validate()?;
+        check_learning_rate(self.learning_rate)
+    }
 }
 
 impl RwrPlan {

@@ -368,6 +368,45 @@ fn reward_weighted_regression_resumes_to_the_same_bytes() {
 }
 
 #[test]
+fn the_forward_process_resumes_to_the_same_bytes_with_its_old_policy() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    for algorithm in ["nft", "ram"] {
+        let (whole, parts) = (parent.path().join(algorithm), parent.path().join(format!("{algorithm}-parts")));
+        let changes = |epochs| {
+            [format!("train.algorithm={algorithm}"), format!("run.epochs={epochs}")]
+                .into_iter()
+                .chain(
+                    ["forward.old-ramp=0.2", "forward.noisings=3", "train.gradient-checkpointing=true"]
+                        .map(String::from),
+                )
+                .collect::<Vec<_>>()
+        };
+        let plan = |epochs| plan(&model, &changes(epochs).iter().map(String::as_str).collect::<Vec<_>>());
+        quiet(&plan(4), &whole, false).unwrap();
+        quiet(&plan(2), &parts, false).unwrap();
+        quiet(&plan(4), &parts, true).unwrap();
+        check_same(&whole, &parts);
+        let metrics = metrics(&whole);
+        let steps: Vec<_> = metrics.iter().filter(|line| line["kind"] == "correction").collect();
+        assert_eq!(steps.len(), 4 * 2, "{algorithm}");
+        // Before anything was learnt, the old policy is the policy and both are the base model.
+        assert!(steps[0]["distance_to_old"] == 0.0 && steps[1]["distance_to_old"] != 0.0, "{:?}", steps[0]);
+        assert_eq!(
+            steps[0].get("distance_to_base").and_then(serde_json::Value::as_f64),
+            (algorithm == "ram").then_some(0.0)
+        );
+        assert!(whole.join("best").join(RunDirectory::LORA).is_file());
+        let page = std::fs::read_to_string(ddpo::report::write_report(&whole).unwrap()).unwrap();
+        assert!(page.contains("8 updates") && page.contains("Distance from the corrected targets"));
+    }
+    let error =
+        quiet(&plan(&model, &["train.algorithm=nft", "train.first-timestep=1000"]), &parent.path().join("none"), false);
+    let message = error.map(drop).unwrap_err().to_string();
+    assert_eq!(message, "invalid `train.first-timestep`: found 1000, expected below 1000, the timesteps of the model");
+}
+
+#[test]
 fn the_base_models_own_posterior_is_a_reward() {
     let parent = tempfile::tempdir().unwrap();
     let model = common::tiny_model(parent.path());

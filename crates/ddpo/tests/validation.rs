@@ -26,7 +26,7 @@ fn config(few: u32) -> ProptestConfig {
 }
 
 /// Options whose values are whole numbers: small ones, which a run can be made of.
-const COUNTS: [&str; 22] = [
+const COUNTS: [&str; 23] = [
     "run.seed",
     "run.threads",
     "lora.rank",
@@ -43,6 +43,7 @@ const COUNTS: [&str; 22] = [
     "rwr.min-count",
     "rwr.updates-per-round",
     "rwr.batch-size",
+    "forward.noisings",
     "advantage.buffer-size",
     "advantage.min-count",
     "advantage.group-size",
@@ -51,7 +52,7 @@ const COUNTS: [&str; 22] = [
     "checkpoint.every",
 ];
 
-const NUMBERS: [&str; 18] = [
+const NUMBERS: [&str; 23] = [
     "lora.alpha",
     "sample.eta",
     "sample.guidance",
@@ -67,13 +68,18 @@ const NUMBERS: [&str; 18] = [
     "train.kl-weight",
     "rwr.beta",
     "rwr.percentile",
+    "forward.strength",
+    "forward.anchor",
+    "forward.cap",
+    "forward.old-decay",
+    "forward.old-ramp",
     "eval.stop-kl",
     "eval.stop-patience",
     "checkpoint.keep",
 ];
 
-const CHOICES: [(&str, &[&str]); 16] = [
-    ("train.algorithm", &["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse"]),
+const CHOICES: [(&str, &[&str]); 20] = [
+    ("train.algorithm", &["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram"]),
     ("train.parameters", &["lora", "full"]),
     ("train.gradient-checkpointing", &["true", "false"]),
     ("train.guidance", &["true", "false"]),
@@ -84,6 +90,10 @@ const CHOICES: [(&str, &[&str]); 16] = [
     ("sample.prompt-syntax", &["plain", "a1111"]),
     ("advantage.kind", &["per-prompt", "batch", "group"]),
     ("rwr.per-prompt", &["true", "false"]),
+    ("forward.timesteps", &["uniform", "linear"]),
+    ("forward.space", &["sample", "velocity", "noise"]),
+    ("forward.normalise", &["true", "false"]),
+    ("forward.guidance", &["true", "false"]),
     ("reward", &["jpeg-compressibility", "diversity", "{ kind = \"diffusion-classifier\", trials = 2 }"]),
     ("prompts.kind", &["simple-animals", "imagenet-animals", "nouns-activities", "counting"]),
     ("lora.targets", &["[\"to_q\"]", "[\"to_out.0\", \"to_q\"]", "[\"nothing\"]", "[\"\"]"]),

@@ -29,7 +29,7 @@ fn faulty(algorithm: &str, run: &Path, at: u64, count: u64, errno: u64) -> Comma
 }
 
 /// How many calls a run of each algorithm makes.
-static CALLS: LazyLock<[u64; 4]> = LazyLock::new(|| {
+static CALLS: LazyLock<[u64; ALGORITHMS.len()]> = LazyLock::new(|| {
     ALGORITHMS.map(|algorithm| {
         let run = PLACE.path().join(format!("counted-{algorithm}"));
         let report = PLACE.path().join(format!("calls-{algorithm}"));

@@ -27,7 +27,7 @@ static PLACE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     directory
 });
 
-const ALGORITHMS: [&str; 4] = ["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse"];
+const ALGORITHMS: [&str; 6] = ["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram"];
 
 /// Three epochs with everything a run writes, an evaluation and a checkpoint after each. What decides a byte is said here, and
 /// is nobody's default.
@@ -48,6 +48,9 @@ fn train(algorithm: &str, run: &Path) -> Command {
         "rwr.batch-size=4",
         "rwr.updates-per-round=2",
         "rwr.min-count=2",
+        "forward.noisings=2",
+        "forward.old-decay=0.7",
+        "forward.old-ramp=0.3",
         "eval.every=1",
         "eval.count=2",
         "checkpoint.every=1",
@@ -112,7 +115,7 @@ struct Reference {
 }
 
 /// The reference of each algorithm.
-static REFERENCES: LazyLock<[Reference; 4]> = LazyLock::new(|| {
+static REFERENCES: LazyLock<[Reference; ALGORITHMS.len()]> = LazyLock::new(|| {
     ALGORITHMS.map(|algorithm| {
         let run = PLACE.path().join(format!("reference-{algorithm}"));
         let start = Instant::now();

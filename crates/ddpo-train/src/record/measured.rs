@@ -113,6 +113,30 @@ pub struct RegressionRecord {
     pub grad_norm: f64,
 }
 
+/// What one optimizer step of a regression on corrected targets saw, before it changed anything.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct CorrectionRecord {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// The optimizer step since the run began, from 1.
+    pub step: u64,
+    /// The weighted squared distance from the targets, a mean over the step's rows.
+    #[serde(deserialize_with = "number")]
+    pub loss: f64,
+    /// The squared error of the predicted noise, a mean over elements and rows.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub denoising_error: f64,
+    /// The squared distance of the predicted noise from the old policy's: exactly 0 while both are the same.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub distance_to_old: f64,
+    /// The same from the base model's; where targets are anchored to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance_to_base: Option<f64>,
+    /// The gradient's global L2 norm before clipping.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub grad_norm: f64,
+}
+
 /// What the policy is worth: the same prompts and seeds every time, and seeds that training never uses.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct EvalRecord {

@@ -7,7 +7,7 @@ mod names;
 mod number;
 mod run;
 
-pub use measured::{EpochRecord, EvalRecord, RegressionRecord, UpdateRecord};
+pub use measured::{CorrectionRecord, EpochRecord, EvalRecord, RegressionRecord, UpdateRecord};
 pub use names::{METRICS, MetricName};
 pub use run::{ChainRecord, MachineRecord, ModelRecord, PromptsRecord, RewardRecord, RunRecord};
 
@@ -29,6 +29,8 @@ pub enum Record {
     Update(UpdateRecord),
     /// One optimizer step of a weighted regression.
     Regression(RegressionRecord),
+    /// One optimizer step of a regression on corrected targets.
+    Correction(CorrectionRecord),
     /// An evaluation.
     Eval(EvalRecord),
 }
@@ -41,7 +43,7 @@ struct Line {
 
 impl Record {
     /// The kinds of lines there are.
-    const KINDS: [&str; 5] = ["run", "epoch", "update", "regression", "eval"];
+    const KINDS: [&str; 6] = ["run", "epoch", "update", "regression", "correction", "eval"];
 
     /// Reads a line. `None` for a kind that a later version may have added; fields of a later version are passed over, and a
     /// number that is missing or was not finite is NaN, or 0 where it counts.
@@ -60,6 +62,7 @@ impl Record {
             Self::Epoch(_) => "epoch",
             Self::Update(_) => "update",
             Self::Regression(_) => "regression",
+            Self::Correction(_) => "correction",
             Self::Eval(_) => "eval",
         }
     }
@@ -71,6 +74,7 @@ impl Record {
             Self::Epoch(r) => r.epoch,
             Self::Update(r) => r.epoch,
             Self::Regression(r) => r.epoch,
+            Self::Correction(r) => r.epoch,
             Self::Eval(r) => r.epoch,
         }
     }
@@ -80,6 +84,7 @@ impl Record {
         match self {
             Self::Update(r) => r.step,
             Self::Regression(r) => r.step,
+            Self::Correction(r) => r.step,
             other => other.epoch(),
         }
     }
@@ -131,6 +136,15 @@ mod tests {
         check(
             &Record::Regression(RegressionRecord { epoch: 1, step: 1, denoising_error: 0.5, ..Default::default() }),
             r#"{"kind":"regression","epoch":1,"step":1,"loss":0.0,"denoising_error":0.5,"effective_samples":0.0,"grad_norm":0.0}"#,
+        );
+        check(
+            &Record::Correction(CorrectionRecord {
+                epoch: 1,
+                step: 1,
+                distance_to_base: Some(0.5),
+                ..Default::default()
+            }),
+            r#"{"kind":"correction","epoch":1,"step":1,"loss":0.0,"denoising_error":0.0,"distance_to_old":0.0,"distance_to_base":0.5,"grad_norm":0.0}"#,
         );
         let held_out = [("aesthetic".to_owned(), 5.5)].into();
         check(

@@ -40,6 +40,11 @@ pub const METRICS: &[MetricName] = &[
     metric("regression", "denoising_error", metrics::DENOISING_ERROR),
     metric("regression", "effective_samples", metrics::EFFECTIVE_SAMPLES),
     metric("regression", "grad_norm", metrics::GRAD_NORM),
+    metric("correction", "loss", metrics::LOSS),
+    metric("correction", "denoising_error", metrics::DENOISING_ERROR),
+    metric("correction", "distance_to_old", metrics::DISTANCE_TO_OLD),
+    metric("correction", "distance_to_base", metrics::DISTANCE_TO_BASE),
+    metric("correction", "grad_norm", metrics::GRAD_NORM),
     metric("eval", "reward_mean", metrics::EVAL_REWARD_MEAN),
     metric("eval", "kl_to_base", metrics::EVAL_KL_TO_BASE),
     metric("eval", "epsilon_distance", metrics::EVAL_EPSILON_DISTANCE),
@@ -71,6 +76,7 @@ mod tests {
             Record::Epoch(EpochRecord { left_out: 1, ..Default::default() }),
             Record::Update(update),
             Record::Regression(RegressionRecord::default()),
+            Record::Correction(CorrectionRecord { distance_to_base: Some(0.0), ..Default::default() }),
             Record::Eval(eval),
         ]
     }

@@ -1,11 +1,13 @@
 //! The trainers, and what they share: sampling, scoring, evaluation, the optimizer's step, the state.
 
+mod correction;
 mod ddpo;
 mod early_stopping;
 mod evaluate;
 mod evaluation;
 mod evidence;
 mod fork;
+mod forward;
 mod optimise;
 mod parts;
 mod policy_gradient;
@@ -22,5 +24,6 @@ pub use ddpo::DdpoTrainer;
 pub use early_stopping::StopRule;
 pub use evaluation::{AsAskedMeasure, DiversityMeasure, Evaluation};
 pub use fork::ForkPolicy;
-pub use parts::{DdpoParts, Decoder, Encoder, Parts, RwrParts};
+pub use forward::ForwardTrainer;
+pub use parts::{DdpoParts, Decoder, Encoder, ForwardParts, Parts, RwrParts};
 pub use rwr::RwrTrainer;

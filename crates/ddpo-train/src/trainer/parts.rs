@@ -69,6 +69,16 @@ pub struct DdpoParts<P, const D: usize> {
     pub advantage: Box<dyn Advantage>,
 }
 
+/// What a run of the forward process is made of.
+pub struct ForwardParts<P, const D: usize> {
+    /// What every run is made of.
+    pub shared: Parts<P, D>,
+    /// The noise levels the model was trained with.
+    pub schedule: NoiseSchedule,
+    /// From rewards to advantages.
+    pub advantage: Box<dyn Advantage>,
+}
+
 /// What a run of reward-weighted regression is made of.
 pub struct RwrParts<P, const D: usize> {
     /// What every run is made of.

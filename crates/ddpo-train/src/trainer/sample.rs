@@ -14,7 +14,7 @@ use crate::sampler::BatchSampler;
 pub(super) type OnBatch<'a> = &'a mut dyn FnMut(&[RgbImage], &[PromptId]) -> Result<()>;
 
 impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
-    /// An epoch's chains, in batches, with the picture of each. `on_batch` gets the pictures of a batch, with their prompts, when it is
+    /// An epoch's chains under the policy, or the old one where there is one, in batches, with the picture of each. `on_batch` gets the pictures of a batch, with their prompts, when it is
     /// there.
     ///
     /// # Errors
@@ -27,9 +27,10 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     ) -> Result<(Rollout<D>, Vec<RgbImage>)> {
         let samples = (0..self.plan.samples_per_epoch() as u64).map(SampleId);
         let chains: Vec<_> = samples.map(|sample| (sample, self.prompt_of(epoch, sample))).collect();
+        let policy = self.old.as_ref().unwrap_or(&self.parts.policy);
         let sampler = BatchSampler {
             sampling: self.sampling(&self.parts.prompts, self.noise(), epoch),
-            model: &|| self.parts.policy.sampler(),
+            model: &|| policy.sampler(),
             reference: None,
             prompts: &self.parts.prompts,
             batch: self.plan.sample_batch,

@@ -1,11 +1,12 @@
 //! The trainers' state as a snapshot, and back.
 
 use burn::tensor::Tensor;
-use ddpo_core::PromptId;
+use ddpo_core::{Policy, PromptId};
 
 use super::ddpo::DdpoTrainer;
 use super::early_stopping::EarlyStopping;
 use super::fork::ForkPolicy;
+use super::forward::ForwardTrainer;
 use super::rwr::RwrTrainer;
 use super::trainer_core::{Counters, LeftOut, TrainerCore};
 use crate::checkpoint::Snapshot;
@@ -63,6 +64,27 @@ impl<P: ForkPolicy<D>, const D: usize> Learner for RwrTrainer<P, D> {
     }
 }
 
+impl<P: ForkPolicy<D>, const D: usize> Learner for ForwardTrainer<P, D> {
+    fn position(&self) -> Position {
+        self.core.position()
+    }
+
+    fn advance(&mut self, work: Work, observer: &mut Observer<'_>) -> Result<()> {
+        match work {
+            Work::Epoch => self.epoch(observer),
+            Work::Evaluation | Work::LastEvaluation => self.core.evaluate(observer),
+        }
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        self.core.snapshot(self.advantage.state())
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.core.restore(snapshot, |memory| self.advantage.restore(memory))
+    }
+}
+
 impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     fn position(&self) -> Position {
         let epochs_done = self.counters.epochs;
@@ -83,6 +105,9 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         for parameter in &parameters {
             tensors.push(NamedTensor::from_tensor(parameter_name(&parameter.name), &parameter.value)?);
         }
+        for parameter in self.old.iter().flat_map(Policy::parameters) {
+            tensors.push(NamedTensor::from_tensor(old_name(&parameter.name), &parameter.value)?);
+        }
         tensors.extend(self.optimizer.export(&names)?);
         let remembered = memory.into_iter();
         tensors.extend(remembered.map(|(id, values)| NamedTensor { name: format!("{REMEMBERED}{}", id.0), values }));
@@ -101,15 +126,22 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let parameters: Vec<(String, usize)> =
             self.parts.policy.parameters().into_iter().map(|p| (p.name, p.value.dims()[0])).collect();
         let device = &self.parts.device;
-        let value = |(name, length): &(String, usize)| -> Result<Tensor<1>> {
-            Ok(NamedTensor::find(&snapshot.tensors, &parameter_name(name), *length)?.to_tensor(device))
+        let read = |name_of: fn(&str) -> String| -> Result<Vec<Tensor<1>>> {
+            let value = |(name, length): &(String, usize)| {
+                Ok(NamedTensor::find(&snapshot.tensors, &name_of(name), *length)?.to_tensor(device))
+            };
+            parameters.iter().map(value).collect()
         };
-        let values = parameters.iter().map(value).collect::<Result<Vec<_>>>()?;
+        let values = read(parameter_name)?;
+        let old = self.old.is_some().then(|| read(old_name)).transpose()?;
         let time = snapshot.counter("adam-time");
         let optimizer = AdamW::import(self.optimizer.config(), time, &parameters, &snapshot.tensors, device)?;
         // Everything which can fail on a bad snapshot has been read by now.
         restore_memory(remembered(snapshot)?)?;
         self.parts.policy.set_parameters(values)?;
+        if let (Some(policy), Some(values)) = (&mut self.old, old) {
+            policy.set_parameters(values)?;
+        }
         self.optimizer = optimizer;
         self.counters = Counters::from_snapshot(snapshot);
         self.early_stopping = EarlyStopping::read(snapshot);
@@ -141,6 +173,11 @@ impl Counters {
 
 fn parameter_name(name: &str) -> String {
     format!("parameter/{name}")
+}
+
+/// Of the old policy, which draws the samples.
+fn old_name(name: &str) -> String {
+    format!("old/{name}")
 }
 
 /// The remembered rewards, in the order of prompts.

@@ -27,6 +27,8 @@ pub(super) struct TrainerCore<P, const D: usize> {
     pub early_stopping: EarlyStopping,
     pub lanes: Lanes,
     pub left_out: LeftOut,
+    /// Who draws the samples of training, where it is not the policy.
+    pub old: Option<P>,
 }
 
 /// What an epoch goes without because a number was not finite.
@@ -61,7 +63,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let (counters, early_stopping, lanes) =
             (Counters::default(), EarlyStopping::default(), Lanes::new(parts.lanes)?);
         let (optimizer, left_out) = (AdamW::new(adamw), LeftOut::default());
-        Ok(Self { plan, parts, optimizer, learning_rate, counters, early_stopping, lanes, left_out })
+        Ok(Self { plan, parts, optimizer, learning_rate, counters, early_stopping, lanes, left_out, old: None })
     }
 
     /// The policy for each lane.

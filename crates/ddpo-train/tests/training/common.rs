@@ -5,10 +5,11 @@ use ddpo_core::advantage::PerPromptAdvantage;
 use ddpo_core::objective::DdpoIs;
 use ddpo_core::scheduler::{Ddim, DdimConfig};
 use ddpo_core::{Condition, Judge, Objective, Policy, Reward, RewardBatch, RgbImage, Weighting};
-use ddpo_testing::{MeanBrightness, ToyPolicy, ToyPolicyConfig, stable_diffusion_schedule};
+use ddpo_testing::{GaussianPolicy, MeanBrightness, ToyPolicy, ToyPolicyConfig, stable_diffusion_schedule};
 use ddpo_train::{
-    AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, EvalRecord, Evaluation, Memory, Parts,
-    Record, RwrParts, RwrPlan, RwrTrainer, SamplePlan, StopRule, UpdateRecord,
+    AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, EvalRecord, Evaluation, ForwardParts,
+    ForwardPlan, ForwardTrainer, Memory, OldPolicy, Parts, Record, RwrParts, RwrPlan, RwrTrainer, SamplePlan, StopRule,
+    UpdateRecord,
 };
 
 pub type Trainer = DdpoTrainer<ToyPolicy, 4>;
@@ -79,6 +80,43 @@ pub fn rwr_trainer(plan: RwrPlan, reward: Box<dyn Reward>, weighting: Box<dyn We
 
 pub fn rwr_parts(reward: Box<dyn Reward>, weighting: Box<dyn Weighting>) -> RwrParts<ToyPolicy, 4> {
     RwrParts { shared: parts(reward), encoder: Box::new(encode), schedule: stable_diffusion_schedule(), weighting }
+}
+
+/// The forward process with the same sampling, two updates an epoch, and an old policy that is some way behind.
+pub fn forward_plan() -> ForwardPlan {
+    ForwardPlan {
+        sampling: sampling(),
+        train_batch: 4,
+        accumulation: 3,
+        old_policy: OldPolicy { ramp: 0.2, most: 0.5 },
+        learning_rate: 3e-3,
+        ..ForwardPlan::default()
+    }
+}
+
+pub fn forward_trainer(plan: ForwardPlan, reward: Box<dyn Reward>) -> ForwardTrainer<ToyPolicy, 4> {
+    ForwardTrainer::new(plan, forward_parts(reward)).unwrap()
+}
+
+pub fn forward_parts(reward: Box<dyn Reward>) -> ForwardParts<ToyPolicy, 4> {
+    forward_parts_of(parts(reward))
+}
+
+/// The same for a policy that predicts the noise of its own samples, as the forward process expects of a model.
+pub fn gaussian_forward_parts(reward: Box<dyn Reward>) -> ForwardParts<GaussianPolicy, 4> {
+    let shared = parts(reward);
+    let policy = GaussianPolicy::new(vec![4.0; 48], stable_diffusion_schedule(), &shared.device);
+    forward_parts_of(with_policy(shared, policy))
+}
+
+fn forward_parts_of<P>(shared: Parts<P, 4>) -> ForwardParts<P, 4> {
+    let advantage = Box::new(PerPromptAdvantage::new(8, 2).unwrap());
+    ForwardParts { shared, schedule: stable_diffusion_schedule(), advantage }
+}
+
+fn with_policy<P>(parts: Parts<ToyPolicy, 4>, policy: P) -> Parts<P, 4> {
+    let Parts { scheduler, decoder, reward, prompts, shape, device, evaluation, lanes, .. } = parts;
+    Parts { policy, scheduler, decoder, reward, prompts, shape, device, evaluation, lanes }
 }
 
 fn evaluation(device: &Device) -> Evaluation {

@@ -2,6 +2,7 @@
 
 mod common;
 mod ddpo;
+mod forward;
 mod non_finite;
 mod overlap;
 mod preference;

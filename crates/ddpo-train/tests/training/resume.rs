@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
-use crate::common::{Trainer, bits, listening, parts, plan, rwr_plan, rwr_trainer, timeless, trainer};
+use crate::common::{
+    Trainer, bits, forward_plan, forward_trainer, listening, parts, plan, rwr_plan, rwr_trainer, timeless, trainer,
+};
 use ddpo_core::advantage::PerPromptAdvantage;
 use ddpo_core::objective::DdpoIs;
 use ddpo_core::weighting::{SoftmaxWeights, SparseWeights};
 use ddpo_core::{Grouping, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{
-    Broadcast, CheckpointStore, Checkpoints, DdpoParts, DdpoTrainer, Evaluation, Event, Identity, JsonLines, Learner,
-    Outcome, Record, Result, Run, RwrTrainer, StopFlag, Tracker,
+    Broadcast, CheckpointStore, Checkpoints, DdpoParts, DdpoTrainer, Evaluation, Event, ForwardPlan, ForwardTrainer,
+    Identity, JsonLines, Learner, OldPolicy, Outcome, Record, Result, Run, RwrTrainer, StopFlag, Tracker,
 };
 
 const EPOCHS: u64 = 4;
@@ -48,6 +50,12 @@ impl Trained for Trainer {
 }
 
 impl Trained for RwrTrainer<ToyPolicy, 4> {
+    fn policy(&self) -> &ToyPolicy {
+        self.policy()
+    }
+}
+
+impl Trained for ForwardTrainer<ToyPolicy, 4> {
     fn policy(&self) -> &ToyPolicy {
         self.policy()
     }
@@ -174,6 +182,39 @@ fn two_rounds_of_regression_and_two_more_are_four() {
         assert_eq!(metrics(parts.path()), metrics(whole.path()));
         assert!(state(parts.path()) == state(whole.path()));
     }
+}
+
+/// With an old policy that is behind, which is part of the state, and with none.
+#[test]
+fn two_epochs_of_the_forward_process_and_two_more_are_four() {
+    for most in [0.0, 0.7] {
+        let plan = ForwardPlan { old_policy: OldPolicy { ramp: 0.3, most }, ..forward_plan() };
+        let fresh = || forward_trainer(plan.clone(), Box::new(MeanBrightness));
+        let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (_, wanted) = run_with(fresh(), whole.path(), EPOCHS, 1, None);
+        run_with(fresh(), parts.path(), 2, 1, None);
+        // Stopped in the middle of an epoch, and once more in an evaluation.
+        for stop_after in [30, 60] {
+            let (outcome, _) = run_with(fresh(), parts.path(), EPOCHS, 1, Some(stop_after));
+            assert!(matches!(outcome, Outcome::Interrupted { .. }), "{outcome:?}");
+        }
+        let (_, found) = run_with(fresh(), parts.path(), EPOCHS, 1, None);
+        assert_eq!(found, wanted);
+        assert_eq!(metrics(parts.path()), metrics(whole.path()));
+        assert!(state(parts.path()) == state(whole.path()));
+    }
+}
+
+#[test]
+fn a_checkpoint_without_the_old_policy_is_refused_by_name() {
+    let with_old = forward_trainer(forward_plan(), Box::new(MeanBrightness));
+    let plan = ForwardPlan { old_policy: OldPolicy { ramp: 0.0, most: 0.0 }, ..forward_plan() };
+    let mut snapshot = forward_trainer(plan, Box::new(MeanBrightness)).snapshot().unwrap();
+    let mut trainer = with_old;
+    let error = trainer.restore(&snapshot).unwrap_err().to_string();
+    assert!(error.contains("`old/hidden.weight`"), "{error}");
+    snapshot = trainer.snapshot().unwrap();
+    trainer.restore(&snapshot).unwrap();
 }
 
 #[test]

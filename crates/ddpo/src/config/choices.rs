@@ -52,6 +52,32 @@ choices! {
         Rwr = "rwr",
         /// Regression on the best tenth of each prompt's samples.
         RwrSparse = "rwr-sparse",
+        /// Regression on targets that the advantage corrects, from the old policy on.
+        Nft = "nft",
+        /// The same from the base model on.
+        Ram = "ram",
+    }
+}
+
+choices! {
+    /// The quantity whose squared error the forward process counts.
+    ErrorSpace {
+        /// The clean sample.
+        Sample = "sample",
+        /// The velocity.
+        Velocity = "velocity",
+        /// The noise.
+        Noise = "noise",
+    }
+}
+
+choices! {
+    /// How the timesteps of the forward process are drawn.
+    TimestepChoice {
+        /// All alike.
+        Uniform = "uniform",
+        /// In proportion to their number.
+        Linear = "linear",
     }
 }
 

@@ -1,10 +1,13 @@
 //! The configuration of a run: what a user writes ([`RunConfig`]) and what is run ([`RunPlan`]).
 
+mod advantage;
 mod algorithm;
+mod batches;
 mod check;
 mod choices;
 mod difference;
 mod document;
+mod forward;
 mod kind;
 mod layers;
 mod model_defaults;
@@ -18,13 +21,15 @@ mod run;
 mod sampler;
 mod unknown;
 
-pub use algorithm::{AdvantagePlan, AlgorithmPlan, ObjectivePlan, PolicyGradientPlan};
+pub use advantage::AdvantagePlan;
+pub use algorithm::{AlgorithmPlan, ObjectivePlan, PolicyGradientPlan};
 pub use choices::{
-    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, PromptSyntax,
-    Reduction, SchedulerKind, SpacingKind,
+    AdapterFormat, AdvantageKind, Algorithm, Dtype, ErrorSpace, EvalPrompts, NonFinitePolicy, Parameters, PromptKind,
+    PromptSyntax, Reduction, SchedulerKind, SpacingKind, TimestepChoice,
 };
 pub use difference::{Difference, command, differences};
 pub use document::document;
+pub use forward::ForwardProcessPlan;
 pub use kind::ModelKind;
 pub use layers::Layers;
 pub use plan::RunPlan;
@@ -33,8 +38,8 @@ pub use reference::{default_of, reference};
 pub use regression::{RegressionPlan, WeightPlan};
 pub use rewards::{RewardEntry, RewardList, RewardTerm};
 pub use run::{
-    AdvantageOptions, CheckpointOptions, EvalOptions, LoraOptions, ModelOptions, PromptOptions, RunConfig, RunOptions,
-    RwrOptions, SampleOptions, TrackOptions, TrainOptions,
+    AdvantageOptions, CheckpointOptions, EvalOptions, ForwardOptions, LoraOptions, ModelOptions, PromptOptions,
+    RunConfig, RunOptions, RwrOptions, SampleOptions, TrackOptions, TrainOptions,
 };
 pub use sampler::SamplerPlan;
 

@@ -29,7 +29,8 @@ impl ModelKind {
         if config.train.parameters == Parameters::Full && !is_written("learning-rate") {
             config.train.learning_rate = FULL_LEARNING_RATE;
         }
-        if config.train.algorithm == Algorithm::DdpoIs && !is_written("accumulation") {
+        let updates_by_size = matches!(config.train.algorithm, Algorithm::DdpoIs | Algorithm::Nft | Algorithm::Ram);
+        if updates_by_size && !is_written("accumulation") {
             config.train.accumulation = accumulation(config);
         }
     }
@@ -79,6 +80,7 @@ mod tests {
         assert_eq!(accumulation(&["sample.batches-per-epoch=5"]), Some(10));
         assert_eq!(accumulation(&["train.batch-size=128"]), Some(1));
         assert_eq!(accumulation(&["train.accumulation=3"]), Some(3));
+        assert_eq!(accumulation(&["train.algorithm=nft"]), Some(16));
         // One update an epoch, whatever its size.
         assert_eq!(accumulation(&["train.algorithm=ddpo-sf"]), None);
         // Left to the check of the plan.

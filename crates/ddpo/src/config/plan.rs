@@ -9,7 +9,8 @@ use crate::hub::Hub;
 use crate::model::ModelSource;
 use crate::prompts::PromptSource;
 
-use super::algorithm::{AdvantagePlan, AlgorithmPlan};
+use super::advantage::AdvantagePlan;
+use super::algorithm::AlgorithmPlan;
 use super::check::{at_least_one, at_most, invalid, positive, within};
 use super::choices::{Dtype, EvalPrompts, Parameters, PromptKind, SchedulerKind};
 use super::rewards::RewardTerm;
@@ -108,6 +109,7 @@ impl RunPlan {
         match &self.algorithm {
             AlgorithmPlan::PolicyGradient(plan) => plan.batch * plan.accumulation,
             AlgorithmPlan::Regression(plan) => plan.batch * plan.passes,
+            AlgorithmPlan::Forward(plan) => plan.batch * plan.accumulation,
         }
     }
 
@@ -116,6 +118,7 @@ impl RunPlan {
         match &self.algorithm {
             AlgorithmPlan::PolicyGradient(plan) => plan.updates_per_epoch,
             AlgorithmPlan::Regression(plan) => plan.updates_per_round,
+            AlgorithmPlan::Forward(plan) => plan.updates_per_epoch,
         }
     }
 }

@@ -113,7 +113,7 @@ mod tests {
     fn regression(plan: &RunPlan) -> RegressionPlan {
         match plan.algorithm {
             AlgorithmPlan::Regression(regression) => regression,
-            AlgorithmPlan::PolicyGradient(_) => panic!("{plan:?}"),
+            _ => panic!("{plan:?}"),
         }
     }
 

@@ -9,8 +9,8 @@ use crate::error::Result;
 use crate::model::ModelSource;
 
 use super::choices::{
-    AdapterFormat, AdvantageKind, Algorithm, Dtype, EvalPrompts, NonFinitePolicy, Parameters, PromptKind, PromptSyntax,
-    Reduction, SchedulerKind, SpacingKind,
+    AdapterFormat, AdvantageKind, Algorithm, Dtype, ErrorSpace, EvalPrompts, NonFinitePolicy, Parameters, PromptKind,
+    PromptSyntax, Reduction, SchedulerKind, SpacingKind, TimestepChoice,
 };
 use super::kind::ModelKind;
 use super::options::{Section, options};
@@ -128,7 +128,7 @@ options! {
     /// How the model is updated.
     TrainOptions = "train" {
         /// "ddpo-is" (importance sampling with clipping), "ddpo-sf" (score function, one update an epoch), or, with the
-        /// section "rwr", "rwr" and "rwr-sparse".
+        /// section "rwr", "rwr" and "rwr-sparse", or, with the section "forward", "nft" and "ram".
         algorithm: Algorithm = Algorithm::DdpoIs, "paper";
         /// What is trained: "lora" or "full".
         parameters: Parameters = Parameters::Lora, "ddpo-pytorch";
@@ -142,7 +142,7 @@ options! {
             "for \"ddpo-sf\" all of an epoch's; else 1 for `emoji`, as many as make 64 images for other models: paper", "1";
         /// Passes over an epoch's samples.
         inner_epochs: usize = 1, "paper";
-        /// The least timestep that is trained on. What a picture shows is decided at the first steps, and the noise of the
+        /// The least timestep that is trained on ("ddpo-is", "ddpo-sf", "nft", "ram"). What a picture shows is decided at the first steps, and the noise of the
         /// gradient is made by the last ones.
         first_timestep: usize = 0, "paper: all of them";
         /// Share of each sample's steps that is trained on, chosen at random.
@@ -163,7 +163,8 @@ options! {
         clip_range: f64 = 1e-4, "paper" => emoji 2e-3;
         /// Advantages are clamped to plus and minus this.
         advantage_clip: f64 = 5.0, "ddpo-pytorch";
-        /// Apply the sampling guidance in training too. Without it, training decays (paper, appendix E).
+        /// Apply the sampling guidance in training too. Without it, training decays (paper, appendix E). The forward process has an
+        /// option of its own.
         guidance: bool = true, "paper";
         /// Weight of the divergence from the base model in the loss ("ddpo-is", "ddpo-sf"; DPOK's term).
         kl_weight: f64 = 0.0, "paper";
@@ -192,6 +193,34 @@ options! {
         updates_per_round: usize = 200, "ours: as many passes as an epoch of \"ddpo-is\"; paper: 400" => emoji 10;
         /// Images an update; passes hold at most train.batch-size of them.
         batch_size: usize = 64, "ours; paper: 128";
+    }
+}
+
+options! {
+    /// Forward-process learning (algorithm = "nft" or "ram"): samples are noised again, and the model learns what it should have
+    /// predicted of them, from whatever sampler they are.
+    ForwardOptions = "forward" {
+        /// How far a target goes from the old policy's prediction toward the noise that was added, for an advantage of 1.
+        strength: Option<f64> = None, "0.2 for \"nft\" (its beta of 1; 0.2 / beta for others), 100 for \"ram\"", "0.2";
+        /// What targets are corrected from: 0 for the old policy, 1 for the base model, or between the two.
+        anchor: Option<f64> = None, "0 for \"nft\", 1 for \"ram\"", "0.5";
+        /// Noisings of a sample, the same for all samples of a group: timesteps from equal parts of all, each with a noise of its own.
+        noisings: Option<usize> = None, "4 for \"nft\" (V-GRPO), 8 for \"ram\"", "4";
+        /// How timesteps are drawn: "uniform", or "linear", in proportion to their number.
+        timesteps: Option<TimestepChoice> = None, "\"uniform\" for \"nft\", \"linear\" for \"ram\"", "\"uniform\"";
+        /// What errors are measured in, whatever the model predicts: "sample" (the clean one), "velocity", or "noise", in which all
+        /// timesteps count alike.
+        space: ErrorSpace = ErrorSpace::Sample, "DiffusionNFT";
+        /// An error of the predicted noise counts at most so many times, where little of the sample is left.
+        cap: f64 = 5.0, "ours";
+        /// Divide each error by the old policy's mean absolute one.
+        normalise: bool = true, "DiffusionNFT";
+        /// The old policy, which draws the samples, keeps this share of itself in each epoch at the end; 0: the policy draws them.
+        old_decay: Option<f64> = None, "0.5 for \"nft\", 0.9 for \"ram\"", "0.0";
+        /// And at the beginning this times the epoch.
+        old_ramp: f64 = 0.001, "DiffusionNFT";
+        /// Train the guided prediction in place of the conditional one.
+        guidance: bool = false, "DiffusionNFT";
     }
 }
 
@@ -276,6 +305,8 @@ pub struct RunConfig {
     pub train: TrainOptions,
     /// Reward-weighted regression.
     pub rwr: RwrOptions,
+    /// Forward-process learning.
+    pub forward: ForwardOptions,
     /// How rewards become advantages.
     pub advantage: AdvantageOptions,
     /// What is measured on unseen prompts and seeds.
@@ -316,6 +347,7 @@ impl RunConfig {
             sample: SampleOptions::defaults(kind),
             train: TrainOptions::defaults(kind),
             rwr: RwrOptions::defaults(kind),
+            forward: ForwardOptions::defaults(kind),
             advantage: AdvantageOptions::defaults(kind),
             eval: EvalOptions::defaults(kind),
             checkpoint: CheckpointOptions::defaults(kind),
@@ -348,7 +380,7 @@ impl RunConfig {
     }
 
     /// Every section, in the order it is printed.
-    pub(crate) const SECTIONS: [Section; 11] = [
+    pub(crate) const SECTIONS: [Section; 12] = [
         RunOptions::SECTION,
         ModelOptions::SECTION,
         LoraOptions::SECTION,
@@ -356,6 +388,7 @@ impl RunConfig {
         SampleOptions::SECTION,
         TrainOptions::SECTION,
         RwrOptions::SECTION,
+        ForwardOptions::SECTION,
         AdvantageOptions::SECTION,
         EvalOptions::SECTION,
         CheckpointOptions::SECTION,

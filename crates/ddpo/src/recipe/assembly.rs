@@ -143,7 +143,7 @@ fn objective(plan: &RunPlan, objective: ObjectivePlan) -> Result<Box<dyn Objecti
     }
 }
 
-fn advantage(plan: AdvantagePlan) -> Result<Box<dyn Advantage>> {
+pub(super) fn advantage(plan: AdvantagePlan) -> Result<Box<dyn Advantage>> {
     Ok(match plan {
         AdvantagePlan::PerPrompt { buffer_size, min_count } => {
             Box::new(PerPromptAdvantage::new(buffer_size, min_count)?)

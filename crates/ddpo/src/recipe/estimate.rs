@@ -145,6 +145,8 @@ struct Work<'a> {
     rows: [f64; 2],
     sampled_passes: f64,
     trained_passes: f64,
+    /// Passes forward of models that do not learn, beside each one of the policy.
+    frozen_passes: usize,
     /// Pieces of work side by side.
     lanes: f64,
     latent: f64,
@@ -160,12 +162,19 @@ impl<'a> Work<'a> {
         let shape @ [_, height, width, channels] = loaded.latent_shape([config.sample.height, config.sample.width])?;
         let samples = plan.samples_per_epoch as f64;
         let rows = |guided: bool| if guided && config.sample.guidance != 1.0 { 2.0 } else { 1.0 };
-        let rows = [rows(true), rows(config.train.guidance)];
+        let rows = [rows(true), rows(guides_training(plan))];
         let trained = match &plan.algorithm {
             AlgorithmPlan::PolicyGradient(_) => {
                 samples * trained_steps(config, loaded)? * config.train.inner_epochs as f64
             }
             AlgorithmPlan::Regression(_) => (plan.updates_per_epoch() * plan.images_per_update()) as f64,
+            AlgorithmPlan::Forward(forward) => samples * (forward.noisings * config.train.inner_epochs) as f64,
+        };
+        let frozen_passes = match &plan.algorithm {
+            AlgorithmPlan::PolicyGradient(_) | AlgorithmPlan::Regression(_) => {
+                usize::from(config.train.kl_weight > 0.0)
+            }
+            AlgorithmPlan::Forward(forward) => forward.frozen_passes(),
         };
         let vae = pipeline.vae.config();
         let decoded = (height * width * vae.downscale().pow(2) * vae.block_out_channels[0]) as f64;
@@ -179,6 +188,7 @@ impl<'a> Work<'a> {
             rows,
             sampled_passes: samples * config.sample.steps as f64 * rows[0],
             trained_passes: trained * rows[1],
+            frozen_passes,
             lanes: run_lanes(plan, loaded, shape) as f64,
             latent: (height * width * channels) as f64,
             decoded: (config.sample.batch_size as f64).min((DECODED_VALUES / decoded).max(1.0).floor()),
@@ -202,11 +212,11 @@ impl<'a> Work<'a> {
         rows * operations(&self.unet)
     }
 
-    /// Operations of an epoch's training: a pass forward and back, the pass again with gradient checkpointing, and that of
-    /// the base model where the divergence from it is penalised.
+    /// Operations of an epoch's training: a pass forward and back, the pass again with gradient checkpointing, and those of the
+    /// base model and the old policy where they are asked.
     fn training(&self) -> f64 {
         let train = &self.config.train;
-        let forward = 1 + usize::from(train.gradient_checkpointing) + usize::from(train.kl_weight > 0.0);
+        let forward = 1 + usize::from(train.gradient_checkpointing) + self.frozen_passes;
         let of_weights = if train.parameters == Parameters::Full { 2.0 } else { 1.0 };
         let backward = of_weights * self.unet.layers as f64 + ATTENTION_BACKWARD * self.unet.attention as f64;
         self.trained_passes * (forward as f64 * operations(&self.unet) + 2.0 * backward)
@@ -251,6 +261,14 @@ impl<'a> Work<'a> {
             false => KEPT_PER_OUTPUT * self.unet.outputs as f64,
         };
         self.lanes * rows * kept
+    }
+}
+
+/// Whether training predicts with guidance where sampling does.
+fn guides_training(plan: &RunPlan) -> bool {
+    match &plan.algorithm {
+        AlgorithmPlan::PolicyGradient(_) | AlgorithmPlan::Regression(_) => plan.config.train.guidance,
+        AlgorithmPlan::Forward(_) => plan.config.forward.guidance,
     }
 }
 
@@ -318,6 +336,7 @@ mod tests {
             rows: [2.0; 2],
             sampled_passes: passes,
             trained_passes: passes * config.train.timestep_fraction,
+            frozen_passes: usize::from(config.train.kl_weight > 0.0),
             lanes: 1.0,
             latent: 4.0 * 64.0 * 64.0,
             decoded: 1.0,

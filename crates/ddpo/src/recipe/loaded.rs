@@ -274,6 +274,9 @@ impl LoadedModel {
             AlgorithmPlan::PolicyGradient(_) => check_trained_steps(&*scheduler, &plan.config.train),
             // Its timesteps are drawn from all that the model was trained with.
             AlgorithmPlan::Regression(_) => Ok(()),
+            AlgorithmPlan::Forward(_) => {
+                check_first_timestep(self.pipeline.scheduler.schedule()?.train_steps(), &plan.config.train)
+            }
         }
     }
 
@@ -379,6 +382,18 @@ fn check_trained_steps(scheduler: &dyn Scheduler, train: &TrainOptions) -> Resul
         key: "train.first-timestep",
         found: format!("{}, which leaves {trained} of the steps at {timesteps:?}", train.first_timestep),
         expected: format!("enough steps for a share of {} to be one", train.timestep_fraction),
+    })
+}
+
+/// Whether any of all timesteps is left to train on.
+fn check_first_timestep(timesteps: usize, train: &TrainOptions) -> Result<()> {
+    if train.first_timestep < timesteps {
+        return Ok(());
+    }
+    Err(Error::InvalidOption {
+        key: "train.first-timestep",
+        found: train.first_timestep.to_string(),
+        expected: format!("below {timesteps}, the timesteps of the model"),
     })
 }
 

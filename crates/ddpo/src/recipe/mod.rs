@@ -7,6 +7,7 @@ mod description;
 mod directory;
 mod embeddings;
 mod estimate;
+mod forward;
 mod grids;
 mod identity;
 mod loaded;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use ddpo_models::DiffusionPolicy;
 use ddpo_train::{
-    Answers, Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, JsonLines, Learner, Record,
-    Run, RunRecord, RwrTrainer, Snapshot, StopFlag, TensorBoard,
+    Answers, Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, ForwardTrainer, JsonLines,
+    Learner, Record, Run, RunRecord, RwrTrainer, Snapshot, StopFlag, TensorBoard,
 };
 
 use crate::config::{AlgorithmPlan, RunPlan};
@@ -41,6 +41,12 @@ impl Trained for RwrTrainer<DiffusionPolicy, 4> {
     }
 }
 
+impl Trained for ForwardTrainer<DiffusionPolicy, 4> {
+    fn policy(&self) -> &DiffusionPolicy {
+        self.policy()
+    }
+}
+
 /// A trainer which has done nothing yet, and what it is.
 pub(super) struct Prepared {
     trainer: Box<dyn Trained>,
@@ -59,6 +65,7 @@ pub(super) fn prepare(
     let trainer: Box<dyn Trained> = match &plan.algorithm {
         AlgorithmPlan::PolicyGradient(gradient) => Box::new(policy_gradient(plan, gradient, shared)?),
         AlgorithmPlan::Regression(regression) => Box::new(super::rwr::trainer(plan, regression, loaded, shared)?),
+        AlgorithmPlan::Forward(forward) => Box::new(super::forward::trainer(plan, forward, loaded, shared)?),
     };
     Ok(Prepared { trainer, record })
 }

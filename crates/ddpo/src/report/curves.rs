@@ -170,6 +170,9 @@ pub(super) fn updates(run: &ReportRun) -> String {
     let per_step = |value: fn(&ddpo_train::RegressionRecord) -> f64| {
         records.regressions.iter().map(|step| Point::new(step.step as f64, value(step))).collect::<Vec<_>>()
     };
+    let per_correction = |value: fn(&ddpo_train::CorrectionRecord) -> f64| {
+        records.corrections.iter().map(|step| Point::new(step.step as f64, value(step))).collect::<Vec<_>>()
+    };
     let still = |points: &[Point]| points.iter().all(|point| point.y == 0.0 || !point.y.is_finite());
     let ratio = [
         ("Clip fraction", Quantity::Share, per_update(|update| update.clip_fraction)),
@@ -184,11 +187,20 @@ pub(super) fn updates(run: &ReportRun) -> String {
         .collect();
     charts.push(steps("Weighted denoising error", Quantity::Positive, per_step(|step| step.loss)));
     charts.push(steps("Samples that count", Quantity::Positive, per_step(|step| step.effective_samples)));
-    let norms = if records.updates.is_empty() {
-        per_step(|step| step.grad_norm)
-    } else {
-        per_update(|update| update.grad_norm)
-    };
+    let corrections = [
+        ("Distance from the corrected targets, weighted", per_correction(|step| step.loss)),
+        ("Distance of the predicted noise from the old policy's", per_correction(|step| step.distance_to_old)),
+        (
+            "Distance of the predicted noise from the base model's",
+            per_correction(|step| step.distance_to_base.unwrap_or(f64::NAN)),
+        ),
+    ];
+    let moving = corrections.into_iter().filter(|(_, points)| !still(points));
+    charts.extend(moving.map(|(title, points)| steps(title, Quantity::Positive, points)));
+    // A run has steps of one kind.
+    let norms =
+        [per_update(|update| update.grad_norm), per_step(|step| step.grad_norm), per_correction(|step| step.grad_norm)]
+            .concat();
     charts.push(steps("Gradient norm, before clipping", Quantity::Positive, norms));
     let drawn: String = charts.into_iter().map(Chart::draw).collect();
     let note = if nothing_moves {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ddpo_train::{EpochRecord, EvalRecord, Record, RegressionRecord, RunRecord, UpdateRecord};
+use ddpo_train::{CorrectionRecord, EpochRecord, EvalRecord, Record, RegressionRecord, RunRecord, UpdateRecord};
 
 use crate::error::{Error, Result};
 
@@ -18,6 +18,8 @@ pub struct Records {
     pub updates: Vec<UpdateRecord>,
     /// Steps of a weighted regression.
     pub regressions: Vec<RegressionRecord>,
+    /// Steps of a regression on corrected targets.
+    pub corrections: Vec<CorrectionRecord>,
     /// Evaluations.
     pub evals: Vec<EvalRecord>,
 }
@@ -55,6 +57,7 @@ impl Extend<Record> for Records {
                 Record::Epoch(epoch) => self.epochs.push(epoch),
                 Record::Update(update) => self.updates.push(update),
                 Record::Regression(step) => self.regressions.push(step),
+                Record::Correction(step) => self.corrections.push(step),
                 Record::Eval(eval) => self.evals.push(eval),
             }
         }

@@ -1,0 +1,66 @@
+//! What a checked configuration says of advantages.
+
+use crate::error::Result;
+
+use super::check::{at_least_one, invalid};
+use super::choices::AdvantageKind;
+use super::run::RunConfig;
+
+/// How rewards become advantages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdvantagePlan {
+    /// Running statistics of each prompt.
+    PerPrompt {
+        /// How many of a prompt's last rewards are remembered.
+        buffer_size: usize,
+        /// With fewer, the batch's statistics are used.
+        min_count: usize,
+    },
+    /// Statistics of the whole batch.
+    Batch,
+    /// Statistics of each group of samples of one prompt.
+    Group {
+        /// Samples a prompt.
+        size: usize,
+    },
+}
+
+impl AdvantagePlan {
+    /// Checks the section `advantage`, whatever the algorithm: a group's samples share a prompt in all of them.
+    pub(super) fn new(config: &RunConfig, samples: usize) -> Result<Self> {
+        let options = &config.advantage;
+        match options.kind {
+            AdvantageKind::Batch => Ok(Self::Batch),
+            AdvantageKind::PerPrompt => {
+                at_least_one("advantage.min-count", options.min_count)?;
+                if options.buffer_size < options.min_count {
+                    return Err(invalid(
+                        "advantage.buffer-size",
+                        options.buffer_size,
+                        format_args!("at least {}, the min-count", options.min_count),
+                    ));
+                }
+                Ok(Self::PerPrompt { buffer_size: options.buffer_size, min_count: options.min_count })
+            }
+            AdvantageKind::Group => {
+                let size = options.group_size.unwrap_or(8);
+                if size < 2 || !samples.is_multiple_of(size) {
+                    return Err(invalid(
+                        "advantage.group-size",
+                        size,
+                        format_args!("at least 2 and a divisor of {samples}, the samples of an epoch"),
+                    ));
+                }
+                Ok(Self::Group { size })
+            }
+        }
+    }
+
+    /// Consecutive samples that share a prompt.
+    pub fn samples_per_prompt(self) -> usize {
+        match self {
+            Self::Group { size } => size,
+            Self::PerPrompt { .. } | Self::Batch => 1,
+        }
+    }
+}
