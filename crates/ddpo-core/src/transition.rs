@@ -122,6 +122,27 @@ impl<const D: usize> Transition<D> {
         Ok(squares * per_row(scale, &device) + per_row(offset, &device))
     }
 
+    /// `KL(old ‖ self)` from the Gaussian of the same standard deviation that drew `next` by `noise`, whose mean was
+    /// `next − σ noise`: `‖(next − μ)/σ − noise‖² / 2`.
+    ///
+    /// # Shapes
+    /// `next` and `noise` `[B, ..]`, without a graph of their own; the result is `[B]`.
+    ///
+    /// # Errors
+    /// [`Error::DeterministicStep`] if a row has no density, [`Error::Shape`] if the shapes differ.
+    pub fn kl_from_draw(&self, next: &Tensor<D>, noise: &Tensor<D>, reduction: Reduction) -> Result<Tensor<1>> {
+        check_shape("kl divergence", &next.dims(), &self.mean.dims())?;
+        check_shape("kl divergence", &noise.dims(), &self.mean.dims())?;
+        self.check_stochastic("kl divergence")?;
+        let scale = per_row(self.std.iter().map(|std| 1.0 / std), &next.device());
+        let moved = (next.clone() - self.mean.clone()) * scale - noise.clone();
+        let elements = match reduction {
+            Reduction::Mean => self.row_len() as f64,
+            Reduction::Sum => 1.0,
+        };
+        Ok(sum_rows(moved.clone() * moved).div_scalar(2.0 * elements))
+    }
+
     fn row_len(&self) -> usize {
         self.mean.dims()[1..].iter().product()
     }

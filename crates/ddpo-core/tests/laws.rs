@@ -413,10 +413,7 @@ fn arguments_that_do_not_fit_are_refused() {
 
 /// How far the mean of a step moves for the predicted noise, in standard deviations of the step, squared; of every stochastic step.
 fn sensitivities(scheduler: &dyn Scheduler) -> Vec<f64> {
-    let of = |step: StepIndex| {
-        let c = scheduler.coefficients(step).unwrap();
-        ((c.epsilon - c.x0 * c.noise / c.signal) / c.std).powi(2)
-    };
+    let of = |step: StepIndex| scheduler.coefficients(step).unwrap().sensitivity().powi(2);
     stochastic_steps(scheduler).unwrap().into_iter().map(of).collect()
 }
 

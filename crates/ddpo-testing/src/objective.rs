@@ -14,7 +14,7 @@ pub struct PairwisePreference {
 
 impl Objective for PairwisePreference {
     fn needs(&self) -> Needs {
-        Needs { reference: true, unit: 2 }
+        Needs { reference: true, unit: 2, ..Needs::default() }
     }
 
     fn loss(&self, terms: &LogProbTerms<'_>) -> Result<Loss> {

@@ -52,7 +52,7 @@ const COUNTS: [&str; 23] = [
     "checkpoint.every",
 ];
 
-const NUMBERS: [&str; 23] = [
+const NUMBERS: [&str; 24] = [
     "lora.alpha",
     "sample.eta",
     "sample.guidance",
@@ -64,6 +64,7 @@ const NUMBERS: [&str; 23] = [
     "train.weight-decay",
     "train.max-grad-norm",
     "train.clip-range",
+    "train.mask-kl",
     "train.advantage-clip",
     "train.kl-weight",
     "rwr.beta",
@@ -78,11 +79,13 @@ const NUMBERS: [&str; 23] = [
     "checkpoint.keep",
 ];
 
-const CHOICES: [(&str, &[&str]); 20] = [
+const CHOICES: [(&str, &[&str]); 22] = [
     ("train.algorithm", &["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram"]),
     ("train.parameters", &["lora", "full"]),
     ("train.gradient-checkpointing", &["true", "false"]),
     ("train.guidance", &["true", "false"]),
+    ("train.trust-region", &["clip", "normalised-clip", "kl-mask"]),
+    ("train.step-weights", &["likelihood", "equal"]),
     ("train.non-finite", &["fail", "skip"]),
     ("train.log-prob-reduction", &["mean", "sum"]),
     ("sample.scheduler", &["ddim", "ddpm", "euler-ancestral"]),

@@ -126,6 +126,17 @@ impl<const D: usize> TrainingSet<D> {
         })
     }
 
+    /// The noise `[B, ..]` that drew what followed each of these actions, an action a row; `noise` is the one that the chains were
+    /// sampled with.
+    pub fn drawn_noise(&self, noise: Noise, actions: &[Action]) -> Tensor<D> {
+        let state = self.rollout.last_state();
+        let draw = |action: &Action| {
+            let address = self.address(Stream::Transition, action.row, action.step.0 as u64);
+            noise.normal_batch(address, &[address.sample], state.dims(), &state.device())
+        };
+        Tensor::cat(actions.iter().map(draw).collect(), 0)
+    }
+
     /// The place of an action's step among the steps that drew something.
     fn column(&self, action: Action) -> Result<usize> {
         let steps = self.rollout.states().len() - 1;

@@ -16,8 +16,22 @@ pub struct LogProbTerms<'a> {
     pub advantage: &'a Tensor<1>,
     /// The same actions under the model that training started from, for objectives that [need](Needs) it.
     pub reference: Option<ReferenceTerms<'a>>,
+    /// The steps of the actions, for objectives that [need](Needs) to know them.
+    pub steps: Option<StepTerms<'a>>,
     /// So many consecutive rows are a unit: samples of one prompt at the same step.
     pub unit: usize,
+}
+
+/// What the steps of a minibatch's actions are like, and how far the policy has moved at each.
+#[derive(Clone, Copy, Debug)]
+pub struct StepTerms<'a> {
+    /// `KL(π_old(·|x_t, c) ‖ π_θ(·|x_t, c))`, exact, `[B]`; tracked. It adds up over elements as log-probabilities do.
+    pub kl_to_old: &'a Tensor<1>,
+    /// σ, the standard deviation of each step, `[B]`.
+    pub std: &'a Tensor<1>,
+    /// How much the predicted noise moves each step, [`Coefficients::sensitivity`](crate::Coefficients::sensitivity), over the mean of
+    /// all steps that are trained on; `[B]`.
+    pub sensitivity: &'a Tensor<1>,
 }
 
 /// What the reference model says of a minibatch.
@@ -34,15 +48,17 @@ pub struct ReferenceTerms<'a> {
 pub struct Needs {
     /// [`ReferenceTerms`], which cost a second forward pass.
     pub reference: bool,
+    /// [`StepTerms`].
+    pub steps: bool,
     /// Samples that are compared with each other and must not be separated: they share a prompt, are drawn one after the other
     /// and come at the same steps. 1 for objectives of single samples, 2 for pairs.
     pub unit: usize,
 }
 
 impl Default for Needs {
-    /// Single samples, and no reference.
+    /// Single samples, no reference, and nothing of the steps.
     fn default() -> Self {
-        Self { reference: false, unit: 1 }
+        Self { reference: false, steps: false, unit: 1 }
     }
 }
 
@@ -53,6 +69,8 @@ pub struct Loss {
     pub value: Tensor<1>,
     /// The mean divergence from the reference `[1]`, of objectives that penalise it; not tracked.
     pub kl_to_base: Option<Tensor<1>>,
+    /// The share of actions `[1]` that were clipped or left out, of objectives that do not clip `exp(ℓ − ℓ_old)`; not tracked.
+    pub clipped: Option<Tensor<1>>,
 }
 
 /// A surrogate whose gradient improves the policy. A pure function.
@@ -85,7 +103,7 @@ pub trait Objective: Send + Sync {
     /// The loss of a minibatch: a mean over its actions.
     ///
     /// # Errors
-    /// [`Error::Shape`] if the terms differ in length, [`Error::Parameter`] if there is no reference and it is needed.
+    /// [`Error::Shape`] if the terms differ in length, [`Error::Parameter`] if there is no reference, or nothing of the steps, and it is needed.
     fn loss(&self, terms: &LogProbTerms<'_>) -> Result<Loss>;
 }
 
@@ -106,14 +124,22 @@ impl<O: Objective + ?Sized> Objective for Box<O> {
 impl Loss {
     /// A loss without a penalty.
     pub fn new(value: Tensor<1>) -> Self {
-        Self { value, kl_to_base: None }
+        Self { value, kl_to_base: None, clipped: None }
     }
 }
 
 impl<'a> LogProbTerms<'a> {
     /// Terms of single samples without a reference.
     pub fn new(new: &'a Tensor<1>, old: &'a Tensor<1>, advantage: &'a Tensor<1>) -> Self {
-        Self { new, old, advantage, reference: None, unit: 1 }
+        Self { new, old, advantage, reference: None, steps: None, unit: 1 }
+    }
+
+    /// What the steps are like.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] where nobody has looked.
+    pub fn needed_steps(&self) -> Result<StepTerms<'a>> {
+        self.steps.ok_or_else(|| Error::parameter("steps of the actions", "none", "those of the minibatch"))
     }
 
     /// What the reference model says.

@@ -4,10 +4,16 @@ mod contract;
 mod ddpo_is;
 mod ddpo_sf;
 mod diagnostics;
+mod divergence_mask;
+mod equal_steps;
 mod kl_penalised;
+mod normalised_ratio;
 
-pub use contract::{LogProbTerms, Loss, Needs, Objective, ReferenceTerms};
+pub use contract::{LogProbTerms, Loss, Needs, Objective, ReferenceTerms, StepTerms};
 pub use ddpo_is::DdpoIs;
 pub use ddpo_sf::DdpoSf;
 pub use diagnostics::Diagnostics;
+pub use divergence_mask::DivergenceMask;
+pub use equal_steps::EqualSteps;
 pub use kl_penalised::KlPenalised;
+pub use normalised_ratio::NormalisedRatio;

@@ -28,6 +28,13 @@ impl Coefficients {
         Self { x0: next.sqrt(), epsilon: direction, sample: 0.0, std: variance.max(0.0).sqrt(), ..Self::level(alpha) }
     }
 
+    /// w: how far the mean of the step moves for an error of 1 of the predicted noise, in standard deviations of the step. The
+    /// divergence that such an error costs is w²/2 an element; for DDIM with η = 1, w² is the gain in the signal-to-noise ratio,
+    /// `SNR(t')/SNR(t) − 1`. Infinite for a step that draws nothing.
+    pub fn sensitivity(&self) -> f64 {
+        (self.epsilon - self.x0 * self.noise / self.signal).abs() / self.std
+    }
+
     /// The noise level ᾱ with a mean that stays where it is.
     pub(crate) fn level(alpha_bar: f64) -> Self {
         Self { signal: alpha_bar.sqrt(), noise: (1.0 - alpha_bar).sqrt(), x0: 0.0, epsilon: 0.0, sample: 1.0, std: 0.0 }

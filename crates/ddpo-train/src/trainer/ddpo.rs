@@ -62,8 +62,8 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
 
     /// The optimizer steps of an epoch.
     fn update(&mut self, set: &TrainingSet<D>, epoch: Epoch, observer: &mut Observer<'_>) -> Result<()> {
-        let loss = PolicyGradientLoss { plan: &self.plan, objective: &*self.objective, set };
-        let steps = loss.steps(&*self.core.parts.scheduler, self.core.noise())?;
+        let loss = PolicyGradientLoss::new(&self.plan, &*self.objective, set, &*self.core.parts.scheduler)?;
+        let steps = loss.steps(self.core.noise())?;
         self.core.optimise(&loss, &steps, epoch, observer)
     }
 

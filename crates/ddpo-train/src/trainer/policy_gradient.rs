@@ -1,6 +1,7 @@
 //! The loss of a policy gradient: an objective on the log-probabilities of actions.
 
-use ddpo_core::objective::{Diagnostics, Loss, ReferenceTerms};
+use burn::tensor::{Tensor, TensorData};
+use ddpo_core::objective::{Diagnostics, Loss, ReferenceTerms, StepTerms};
 use ddpo_core::scheduler::trained_steps;
 use ddpo_core::{
     Action, Denoiser, Epoch, Guided, LogProbTerms, Minibatch, Noise, Objective, Scheduler, StepIndex, TrainingSet,
@@ -20,22 +21,71 @@ pub(super) struct PolicyGradientLoss<'a, const D: usize> {
     pub plan: &'a DdpoPlan,
     pub objective: &'a dyn Objective,
     pub set: &'a TrainingSet<D>,
+    /// The steps that are trained on.
+    trained: Vec<StepIndex>,
+    /// Of every step, the standard deviation and the sensitivity over the mean of those that are trained on.
+    table: Vec<[f64; 2]>,
 }
 
-impl<const D: usize> PolicyGradientLoss<'_, D> {
+/// What an objective may want to know of the steps of a minibatch, `[B]` each.
+struct StepColumns {
+    kl_to_old: Tensor<1>,
+    std: Tensor<1>,
+    sensitivity: Tensor<1>,
+}
+
+impl<'a, const D: usize> PolicyGradientLoss<'a, D> {
+    /// The loss of an objective on a set that was sampled with `scheduler`.
+    ///
+    /// # Errors
+    /// Those of the scheduler.
+    pub fn new(
+        plan: &'a DdpoPlan,
+        objective: &'a dyn Objective,
+        set: &'a TrainingSet<D>,
+        scheduler: &dyn Scheduler,
+    ) -> Result<Self> {
+        let trained = trained_steps(scheduler, plan.first_timestep)?;
+        let steps = (0..scheduler.timesteps().len()).map(|step| scheduler.coefficients(StepIndex(step)));
+        let steps = steps.collect::<ddpo_core::Result<Vec<_>>>()?;
+        let total: f64 = trained.iter().map(|step| steps[step.0].sensitivity()).sum();
+        let mean = total / trained.len().max(1) as f64;
+        let table = steps.iter().map(|step| [step.std, step.sensitivity() / mean]).collect();
+        Ok(Self { plan, objective, set, trained, table })
+    }
+
     /// The actions of each pass of each optimizer step of an epoch: all chains in each of the inner epochs, minibatch by
     /// minibatch; the j-th pass over a minibatch has the j-th step of each chain's own permutation.
-    pub fn steps(&self, scheduler: &dyn Scheduler, noise: Noise) -> Result<Vec<Vec<Vec<Action>>>> {
+    pub fn steps(&self, noise: Noise) -> Result<Vec<Vec<Vec<Action>>>> {
         let (plan, unit) = (self.plan, self.objective.needs().unit);
-        let trained = trained_steps(scheduler, plan.first_timestep)?;
         let mut steps = Vec::with_capacity(plan.updates_per_epoch());
         for pass in 0..plan.inner_epochs as u64 {
             let rows = self.set.row_order(noise, pass, unit)?;
-            let orders = self.set.step_orders(noise, pass, &trained, plan.timestep_fraction, unit)?;
+            let orders = self.set.step_orders(noise, pass, &self.trained, plan.timestep_fraction, unit)?;
             let updates = rows.chunks(plan.train_batch * plan.accumulation);
             steps.extend(updates.map(|rows| passes(rows, plan.train_batch, &orders)));
         }
         Ok(steps)
+    }
+
+    /// What the objective is told of the steps.
+    fn step_columns(
+        &self,
+        noise: Noise,
+        proposal: &Transition<D>,
+        batch: &Minibatch<D>,
+        actions: &[Action],
+    ) -> Result<StepColumns> {
+        let drawn = self.set.drawn_noise(noise, actions);
+        let column = |i: usize| {
+            let values = actions.iter().map(|action| self.table[action.step.0][i] as f32).collect();
+            Tensor::from_data(TensorData::new(values, [actions.len()]), &batch.next.device())
+        };
+        Ok(StepColumns {
+            kl_to_old: proposal.kl_from_draw(&batch.next, &drawn, self.plan.sampling.reduction)?,
+            std: column(0),
+            sensitivity: column(1),
+        })
     }
 
     fn propose<P>(
@@ -74,10 +124,18 @@ impl<P: ForkPolicy<D>, const D: usize> BatchLoss<P, D> for PolicyGradientLoss<'_
             false => None,
         };
         let reference = reference.as_ref().map(|(log_prob, kl)| ReferenceTerms { log_prob, kl });
+        let columns = needs.steps.then(|| self.step_columns(core.noise(), &proposal, &batch, actions)).transpose()?;
+        let steps = columns.as_ref().map(|StepColumns { kl_to_old, std, sensitivity }| StepTerms {
+            kl_to_old,
+            std,
+            sensitivity,
+        });
         let (old, advantage) = (&batch.old_log_prob, &batch.advantage);
-        let terms = LogProbTerms { new: &new, old, advantage, reference, unit: needs.unit };
-        let Loss { value, kl_to_base } = self.objective.loss(&terms)?;
-        Pass::backward(policy, actions.len(), value, &new, [old.clone()].into_iter().chain(kl_to_base))
+        let terms = LogProbTerms { new: &new, old, advantage, reference, steps, unit: needs.unit };
+        let Loss { value, kl_to_base, clipped } = self.objective.loss(&terms)?;
+        // What is absent is not a number, so that every reading has the same places.
+        let or_nan = |value: Option<Tensor<1>>| value.unwrap_or_else(|| Tensor::full([1], f32::NAN, &old.device()));
+        Pass::backward(policy, actions.len(), value, &new, [old.clone(), or_nan(kl_to_base), or_nan(clipped)])
     }
 
     fn record(&self, epoch: Epoch, step: u64, grad_norm: f64, passes: &[Reading]) -> Record {
@@ -85,13 +143,14 @@ impl<P: ForkPolicy<D>, const D: usize> BatchLoss<P, D> for PolicyGradientLoss<'_
         let rows: f64 = passes.iter().map(|pass| pass.rows).sum();
         let mut kl_to_base = None;
         for Reading { rows, loss, per_row, others } in passes {
-            let (old, kl) = (others.first().map_or(&[][..], Vec::as_slice), others.get(1).and_then(|kl| kl.first()));
+            let old = others.first().map_or(&[][..], Vec::as_slice);
+            let other = |i: usize| others.get(i).and_then(|value| value.first()).filter(|value| !value.is_nan());
             let diagnostics = Diagnostics::of(per_row, old, self.objective.clip_range());
             record.loss += rows * loss;
             record.approx_kl += rows * f64::from(diagnostics.approx_kl);
-            record.clip_fraction += rows * f64::from(diagnostics.clip_fraction);
+            record.clip_fraction += rows * f64::from(other(2).copied().unwrap_or(diagnostics.clip_fraction));
             record.ratio_max_deviation = record.ratio_max_deviation.max(diagnostics.ratio_max_deviation.into());
-            if let Some(&kl) = kl {
+            if let Some(&kl) = other(1) {
                 *kl_to_base.get_or_insert(0.0) += rows * f64::from(kl);
             }
         }

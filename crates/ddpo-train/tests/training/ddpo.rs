@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::common::{Signed, bits, listening, parts, plan, sampling, timeless, trainer, trainer_with, updates};
 use ddpo_core::advantage::BatchAdvantage;
-use ddpo_core::objective::{DdpoIs, DdpoSf, KlPenalised};
+use ddpo_core::objective::{DdpoIs, DdpoSf, DivergenceMask, EqualSteps, KlPenalised, NormalisedRatio};
 use ddpo_core::{LogProbTerms, Loss, Objective, Result, Reward, RewardBatch};
 use ddpo_testing::{MeanBrightness, ScriptedReward};
 use ddpo_train::{
@@ -184,6 +184,32 @@ fn a_gradient_which_is_not_finite_is_named_and_changes_nothing() {
     let outcome = Run::new(&mut trainer, &mut trackers, StopFlag::new()).run(5);
     let error = outcome.unwrap_err();
     assert!(matches!(error, Error::NonFinite { epoch: 1, .. }), "{error}");
+}
+
+#[test]
+fn objectives_that_know_the_steps_learn_and_see_nothing_of_a_policy_that_has_not_moved() {
+    let objectives: [fn() -> Box<dyn Objective>; 4] = [
+        || Box::new(NormalisedRatio { clip_range: 1e-3, ..NormalisedRatio::default() }),
+        || Box::new(DivergenceMask { most: 1e-3, ..DivergenceMask::default() }),
+        || Box::new(EqualSteps::new(DdpoIs { clip_range: 1e-2, ..DdpoIs::default() })),
+        || Box::new(EqualSteps::new(DdpoSf::default())),
+    ];
+    for (i, objective) in objectives.into_iter().enumerate() {
+        // The score function's update is of all an epoch's batches.
+        let accumulation = if i == 3 { 8 } else { 4 };
+        let contrast = rise(1.0, accumulation, objective()) - rise(-1.0, accumulation, objective());
+        assert!(contrast > 0.003, "objective {i}: {contrast}");
+    }
+    let tight: [fn() -> Box<dyn Objective>; 3] = [
+        || Box::new(NormalisedRatio { clip_range: 1e-7, ..NormalisedRatio::default() }),
+        || Box::new(DivergenceMask { most: 1e-9, ..DivergenceMask::default() }),
+        || Box::new(EqualSteps::new(DdpoIs { clip_range: 1e-7, ..DdpoIs::default() })),
+    ];
+    for (i, objective) in tight.into_iter().enumerate() {
+        let updates = updates(&run(&mut trainer_with(plan(), Box::new(MeanBrightness), objective()), 1));
+        let clipped: Vec<f64> = updates.iter().map(|update| update.clip_fraction).collect();
+        assert!(clipped[0] == 0.0 && clipped[1] > 0.1, "objective {i}: {clipped:?}");
+    }
 }
 
 #[test]

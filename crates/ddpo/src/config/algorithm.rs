@@ -4,10 +4,11 @@ use crate::error::Result;
 
 use super::advantage::AdvantagePlan;
 use super::batches::accumulation;
-use super::choices::Algorithm;
+use super::check::invalid;
+use super::choices::{Algorithm, StepWeights, TrustRegion};
 use super::forward::{self, ForwardProcessPlan};
 use super::regression::{self, RegressionPlan};
-use super::run::RunConfig;
+use super::run::{RunConfig, TrainOptions};
 
 /// What the samples of an epoch are learnt from by, a variant a trainer. Whoever matches on it names them all, so that a new
 /// algorithm does not compile until it is handled everywhere.
@@ -39,8 +40,8 @@ pub struct PolicyGradientPlan {
 /// What a policy gradient minimises.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectivePlan {
-    /// DDPO-IS: importance sampling.
-    ImportanceSampling,
+    /// DDPO-IS: importance sampling, within a trust region.
+    ImportanceSampling(TrustRegion),
     /// DDPO-SF: the score function.
     ScoreFunction,
 }
@@ -51,6 +52,7 @@ impl AlgorithmPlan {
     /// # Errors
     /// Names the first option that does not fit.
     pub(super) fn new(config: &RunConfig, advantage: AdvantagePlan, samples: usize) -> Result<Self> {
+        check_steps(&config.train)?;
         regression::check_ranges(&config.rwr)?;
         forward::check_ranges(&config.forward)?;
         let policy_gradient =
@@ -58,7 +60,7 @@ impl AlgorithmPlan {
         let regression = |weights| RegressionPlan::new(config, weights).map(Self::Regression);
         let forward = |setting| ForwardProcessPlan::new(config, setting, advantage, samples).map(Self::Forward);
         match config.train.algorithm {
-            Algorithm::DdpoIs => policy_gradient(ObjectivePlan::ImportanceSampling),
+            Algorithm::DdpoIs => policy_gradient(ObjectivePlan::ImportanceSampling(config.train.trust_region)),
             Algorithm::DdpoSf => policy_gradient(ObjectivePlan::ScoreFunction),
             Algorithm::Rwr => regression(regression::softmax(config)),
             Algorithm::RwrSparse => regression(regression::sparse(config)?),
@@ -74,5 +76,68 @@ impl PolicyGradientPlan {
         let accumulation = accumulation(train, samples, objective == ObjectivePlan::ScoreFunction)?;
         let updates_per_epoch = samples / (batch * accumulation) * train.inner_epochs;
         Ok(Self { objective, advantage, batch, accumulation, updates_per_epoch })
+    }
+}
+
+/// Options of the ratio and of the steps belong to the algorithms that have such.
+fn check_steps(train: &TrainOptions) -> Result<()> {
+    let (algorithm, region, weights) = (train.algorithm, train.trust_region, train.step_weights);
+    if region != TrustRegion::Clip && algorithm != Algorithm::DdpoIs {
+        return Err(invalid(
+            "train.trust-region",
+            region,
+            format_args!("\"clip\" with `{algorithm}`, which has no ratio"),
+        ));
+    }
+    if weights == StepWeights::Likelihood {
+        return Ok(());
+    }
+    if !matches!(algorithm, Algorithm::DdpoIs | Algorithm::DdpoSf) {
+        let expected = format_args!("\"likelihood\" with `{algorithm}`, which has no steps");
+        return Err(invalid("train.step-weights", weights, expected));
+    }
+    match region {
+        TrustRegion::NormalisedClip => {
+            let expected = "\"likelihood\" with trust-region = \"normalised-clip\", which has scales of its own";
+            Err(invalid("train.step-weights", weights, expected))
+        }
+        TrustRegion::Clip | TrustRegion::KlMask => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RunPlan;
+    use crate::config::Layers;
+
+    fn plan(changes: &[&str]) -> Result<RunPlan> {
+        let mut layers = Layers::default();
+        changes.iter().for_each(|change| layers.push_assignment(change).unwrap());
+        RunPlan::new(layers.resolve().unwrap())
+    }
+
+    #[test]
+    fn trust_regions_and_step_weights_go_with_ratios_and_steps() {
+        for accepted in [
+            &["train.trust-region=kl-mask", "train.step-weights=equal"][..],
+            &["train.trust-region=normalised-clip"],
+            &["train.algorithm=ddpo-sf", "train.step-weights=equal"],
+        ] {
+            plan(accepted).unwrap();
+        }
+        for (refused, wanted) in [
+            (["train.algorithm=ddpo-sf", "train.trust-region=kl-mask"], "invalid `train.trust-region`: found kl-mask"),
+            (["train.algorithm=nft", "train.trust-region=kl-mask"], "invalid `train.trust-region`: found kl-mask"),
+            (["train.algorithm=rwr", "train.step-weights=equal"], "invalid `train.step-weights`: found equal"),
+            (
+                ["train.trust-region=normalised-clip", "train.step-weights=equal"],
+                "invalid `train.step-weights`: found equal",
+            ),
+            (["train.trust-region=kl-mask", "train.mask-kl=0.0"], "invalid `train.mask-kl`: found 0"),
+        ] {
+            let message = plan(&refused).unwrap_err().to_string();
+            assert!(message.starts_with(wanted), "{message}");
+        }
     }
 }

@@ -60,6 +60,28 @@ choices! {
 }
 
 choices! {
+    /// How importance sampling keeps updates near the policy that drew the samples.
+    TrustRegion {
+        /// Ratios are clipped.
+        Clip = "clip",
+        /// Ratios of the same scale at every step are clipped.
+        NormalisedClip = "normalised-clip",
+        /// Actions of steps that have moved far enough are left out.
+        KlMask = "kl-mask",
+    }
+}
+
+choices! {
+    /// How much the steps of a chain count.
+    StepWeights {
+        /// As their likelihoods have it.
+        Likelihood = "likelihood",
+        /// All alike.
+        Equal = "equal",
+    }
+}
+
+choices! {
     /// The quantity whose squared error the forward process counts.
     ErrorSpace {
         /// The clean sample.

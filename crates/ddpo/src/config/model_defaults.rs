@@ -4,7 +4,7 @@ use toml::Table;
 
 use crate::error::{Error, Result};
 
-use super::choices::{Algorithm, Parameters};
+use super::choices::{Algorithm, Parameters, TrustRegion};
 use super::kind::ModelKind;
 use super::run::RunConfig;
 
@@ -13,6 +13,9 @@ const IMAGES_PER_UPDATE: usize = 64;
 
 /// ddpo-pytorch's step size where the whole network is trained.
 const FULL_LEARNING_RATE: f64 = 1e-5;
+
+/// GRPO-Guard's clip range, whatever the model: its ratios are in units of their own.
+const NORMALISED_CLIP_RANGE: f64 = 2e-6;
 
 impl ModelKind {
     /// All defaults as a table; what is absent by default is absent.
@@ -23,6 +26,9 @@ impl ModelKind {
     /// The defaults that follow from other options, as far as `written` does not have them.
     pub(super) fn derive(self, config: &mut RunConfig, written: &Table) {
         let is_written = |key: &str| written.get("train").and_then(|train| train.get(key)).is_some();
+        if config.train.trust_region == TrustRegion::NormalisedClip && !is_written("clip-range") {
+            config.train.clip_range = NORMALISED_CLIP_RANGE;
+        }
         if self == Self::Embedded {
             return;
         }
@@ -85,6 +91,15 @@ mod tests {
         assert_eq!(accumulation(&["train.algorithm=ddpo-sf"]), None);
         // Left to the check of the plan.
         assert_eq!(accumulation(&["train.batch-size=0"]), None);
+    }
+
+    #[test]
+    fn ratios_of_another_scale_have_a_clip_range_of_their_own() {
+        let range = |more: &[&str]| config(more).train.clip_range;
+        assert_eq!(range(&["train.trust-region=normalised-clip"]), 2e-6);
+        assert_eq!(range(&["train.trust-region=normalised-clip", "model.path=org/model"]), 2e-6);
+        assert_eq!(range(&["train.trust-region=normalised-clip", "train.clip-range=1e-5"]), 1e-5);
+        assert_eq!(range(&["train.trust-region=kl-mask"]), 2e-3);
     }
 
     #[test]

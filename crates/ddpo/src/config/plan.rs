@@ -205,6 +205,7 @@ fn check_train(train: &TrainOptions) -> Result<()> {
         ("train.adam-epsilon", train.adam_epsilon),
         ("train.max-grad-norm", train.max_grad_norm),
         ("train.clip-range", train.clip_range),
+        ("train.mask-kl", train.mask_kl),
         ("train.advantage-clip", train.advantage_clip),
     ] {
         positive(key, value)?;

@@ -10,7 +10,7 @@ use crate::model::ModelSource;
 
 use super::choices::{
     AdapterFormat, AdvantageKind, Algorithm, Dtype, ErrorSpace, EvalPrompts, NonFinitePolicy, Parameters, PromptKind,
-    PromptSyntax, Reduction, SchedulerKind, SpacingKind, TimestepChoice,
+    PromptSyntax, Reduction, SchedulerKind, SpacingKind, StepWeights, TimestepChoice, TrustRegion,
 };
 use super::kind::ModelKind;
 use super::options::{Section, options};
@@ -128,7 +128,7 @@ options! {
     /// How the model is updated.
     TrainOptions = "train" {
         /// "ddpo-is" (importance sampling with clipping), "ddpo-sf" (score function, one update an epoch), or, with the
-        /// section "rwr", "rwr" and "rwr-sparse", or, with the section "forward", "nft" and "ram".
+        /// section "rwr", "rwr" and "rwr-sparse", with the section "forward", "nft" and "ram".
         algorithm: Algorithm = Algorithm::DdpoIs, "paper";
         /// What is trained: "lora" or "full".
         parameters: Parameters = Parameters::Lora, "ddpo-pytorch";
@@ -142,8 +142,8 @@ options! {
             "for \"ddpo-sf\" all of an epoch's; else 1 for `emoji`, as many as make 64 images for other models: paper", "1";
         /// Passes over an epoch's samples.
         inner_epochs: usize = 1, "paper";
-        /// The least timestep that is trained on ("ddpo-is", "ddpo-sf", "nft", "ram"). What a picture shows is decided at the first steps, and the noise of the
-        /// gradient is made by the last ones.
+        /// The least timestep that is trained on ("ddpo-is", "ddpo-sf", "nft", "ram"). What a picture shows is decided at the first
+        /// steps, and the noise of the gradient is made by the last ones.
         first_timestep: usize = 0, "paper: all of them";
         /// Share of each sample's steps that is trained on, chosen at random.
         timestep_fraction: f64 = 1.0, "ddpo-pytorch";
@@ -161,6 +161,14 @@ options! {
         max_grad_norm: f64 = 1.0, "ddpo-pytorch";
         /// How far the policy ratio may go from 1 before the gradient stops ("ddpo-is").
         clip_range: f64 = 1e-4, "paper" => emoji 2e-3;
+        /// How "ddpo-is" keeps near the policy that drew the samples: "clip", "normalised-clip" (GRPO-Guard: ratios of the same scale at
+        /// every step, clip-range 2e-6 where none is given), or "kl-mask" (Flow-DPPO: by the exact divergence of each step).
+        trust_region: TrustRegion = TrustRegion::Clip, "paper";
+        /// trust-region = "kl-mask": from this divergence of a step on, a mean over elements as log-prob-reduction says, it goes no farther.
+        mask_kl: f64 = 1e-5, "Flow-DPPO";
+        /// "likelihood", or "equal" (PCPO: log-probabilities divided by how much the predicted noise moves the step, so that no step has
+        /// most of the gradient; "ddpo-is", "ddpo-sf").
+        step_weights: StepWeights = StepWeights::Likelihood, "paper";
         /// Advantages are clamped to plus and minus this.
         advantage_clip: f64 = 5.0, "ddpo-pytorch";
         /// Apply the sampling guidance in training too. Without it, training decays (paper, appendix E). The forward process has an

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor};
 use ddpo_core::advantage::{BatchAdvantage, GroupAdvantage, PerPromptAdvantage};
-use ddpo_core::objective::{DdpoIs, DdpoSf, KlPenalised};
+use ddpo_core::objective::{DdpoIs, DdpoSf, DivergenceMask, EqualSteps, KlPenalised, NormalisedRatio};
 use ddpo_core::{Advantage, Judge, Objective, RgbImage};
 use ddpo_models::DiffusionPolicy;
 use ddpo_rewards::mean_pairwise_distance;
@@ -14,7 +14,9 @@ use ddpo_train::{
     StopRule,
 };
 
-use crate::config::{AdvantagePlan, NonFinitePolicy, ObjectivePlan, PolicyGradientPlan, Reduction, RunPlan};
+use crate::config::{
+    AdvantagePlan, NonFinitePolicy, ObjectivePlan, PolicyGradientPlan, Reduction, RunPlan, StepWeights, TrustRegion,
+};
 use crate::error::Result;
 use crate::prompts::{PromptList, PromptSplit};
 
@@ -133,8 +135,16 @@ fn objective(plan: &RunPlan, objective: ObjectivePlan) -> Result<Box<dyn Objecti
     let train = &plan.config.train;
     let (clip_range, advantage_clip) = (train.clip_range, train.advantage_clip);
     let objective: Box<dyn Objective> = match objective {
-        ObjectivePlan::ImportanceSampling => Box::new(DdpoIs { clip_range, advantage_clip }),
+        ObjectivePlan::ImportanceSampling(region) => match region {
+            TrustRegion::Clip => Box::new(DdpoIs { clip_range, advantage_clip }),
+            TrustRegion::NormalisedClip => Box::new(NormalisedRatio { clip_range, advantage_clip }),
+            TrustRegion::KlMask => Box::new(DivergenceMask { most: train.mask_kl, advantage_clip }),
+        },
         ObjectivePlan::ScoreFunction => Box::new(DdpoSf { advantage_clip }),
+    };
+    let objective = match train.step_weights {
+        StepWeights::Likelihood => objective,
+        StepWeights::Equal => Box::new(EqualSteps::new(objective)),
     };
     // Without a weight the base model would be asked for nothing.
     match train.kl_weight > 0.0 {
