@@ -246,7 +246,7 @@ pub struct Score {
     /// Try a reward instead of scoring images: sizes, batches, prompts in any script, order, repetition. Says line by line what holds
     #[arg(long, value_name = "R", conflicts_with_all = ["reward", "images", "prompt", "prompts", "json"])]
     pub check: Option<String>,
-    /// PNG or JPEG files, or folders: of a folder, the pictures that its metadata.jsonl lists, else all PNG and JPEG files
+    /// PNG, JPEG, WebP, GIF or BMP files, or folders: of a folder, the pictures that its metadata.jsonl lists, else all such files
     /// directly in it, by name
     #[arg(value_name = "IMAGE|FOLDER", required_unless_present = "check")]
     pub images: Vec<PathBuf>,
@@ -273,7 +273,7 @@ pub struct Classify {
     /// What the images may show, separated by commas, as the model would be prompted for it
     #[arg(long, value_name = "A,B,...", value_delimiter = ',', required = true)]
     pub classes: Vec<String>,
-    /// PNG or JPEG files, or folders: of a folder, the pictures that its metadata.jsonl lists, else all PNG and JPEG files
+    /// PNG, JPEG, WebP, GIF or BMP files, or folders: of a folder, the pictures that its metadata.jsonl lists, else all such files
     /// directly in it, by name
     #[arg(value_name = "IMAGE|FOLDER", required = true)]
     pub images: Vec<PathBuf>,

@@ -12,6 +12,9 @@ const FAILED: u8 = 1;
 /// The command or the configuration is wrong.
 const USAGE: u8 = 2;
 
+/// What the names after `--prompts` are names of.
+const PROMPTS: &str = "kind of prompts";
+
 /// What Linux and macOS say of a text file without an interpreter.
 const EXEC_FORMAT: i32 = 8;
 
@@ -23,7 +26,7 @@ pub fn show(error: &anyhow::Error, command: &Command) -> ExitCode {
         let text = cause.to_string();
         // A transparent wrapper says the same as what it wraps.
         if !shown.contains(text.trim_end()) {
-            eprintln!("  cause: {}", text.trim_end().replace('\n', "\n         "));
+            eprintln!("  cause: {}", in_words(text.trim_end()).replace('\n', "\n         "));
         }
         shown = text;
     }
@@ -32,6 +35,18 @@ pub fn show(error: &anyhow::Error, command: &Command) -> ExitCode {
         eprintln!("hint: {hint}");
     }
     ExitCode::from(if usage { USAGE } else { FAILED })
+}
+
+/// What a reader of TOML says, without Rust's names of types.
+fn in_words(text: &str) -> String {
+    const WORDS: [(&str, &str); 5] = [
+        ("expected usize", "expected a whole number from 0"),
+        ("expected u64", "expected a whole number from 0"),
+        ("expected f64", "expected a number"),
+        ("expected a boolean", "expected true or false"),
+        ("unknown variant", "unknown value"),
+    ];
+    WORDS.iter().fold(text.to_owned(), |text, (name, words)| text.replace(name, words))
 }
 
 /// What to do about an error of `command`, where there is something to do.
@@ -79,11 +94,18 @@ fn hint_of_recipe(error: &Error, command: &Command) -> Option<String> {
     let hint = match error {
         Error::UnknownKey { .. } => "`ddpo config` prints every option with its default",
         Error::Assignment { .. } => "for example --set sample.steps=30",
+        Error::UnknownName { what: PROMPTS, .. } => match command {
+            Command::Train(_) => {
+                "a file's name has a dot or a slash, as in ./animals; prompts themselves are a list: --set prompts.kind=list \
+                 --set 'prompts.values=[\"a cat\", \"a dog\"]'"
+            }
+            _ => "a file's name has a dot or a slash, as in ./animals",
+        },
         Error::NoEmbeddedModel => "give --model DIR, a diffusers directory",
         Error::Hub { denied: true, .. } => {
             "accept the model's terms on its page, and put a token that may read it into HF_TOKEN"
         }
-        Error::Hub { .. } => "a diffusers directory works without the hub: --model DIR",
+        Error::Hub { .. } => "a directory works without the hub: its path in the place of the name",
         Error::HubCache { offline: true, .. } => "without HF_HUB_OFFLINE it would be downloaded",
         Error::PickledWeights { .. } => {
             "convert it in Python where you trust the file: safetensors.torch.save_file(torch.load(FILE, weights_only=True), \"model.safetensors\"), \
@@ -122,10 +144,15 @@ fn hint_of_reward(error: &ddpo::rewards::Error) -> Option<String> {
              to the end waits for ever. For more time: --set reward.timeout=SECONDS"
         }
         Rewards::Timeout { .. } => "a program reads its requests from standard input, a line each",
-        Rewards::Answer { answer, .. } if answer.contains("np.") || answer.contains("array(") => {
-            "these are NumPy's numbers; print(json.dumps([float(score) for score in scores])) prints plain ones"
+        Rewards::Answer { answer, .. }
+            if ["np.", "float", "array(", "tensor("].iter().any(|name| answer.contains(name)) =>
+        {
+            "these are the numbers of NumPy or PyTorch; print(json.dumps([float(score) for score in scores])) prints plain ones"
         }
-        Rewards::Answer { .. } | Rewards::Unasked { .. } => {
+        Rewards::Answer { .. } => {
+            "an answer is one line with a list, a number for each picture; in Python: print(json.dumps(scores), flush=True)"
+        }
+        Rewards::Unasked { .. } => {
             "in Python: print(..., file=sys.stderr); libraries that print can be silenced by sys.stdout = sys.stderr, with the \
              answers written to sys.__stdout__"
         }

@@ -187,8 +187,13 @@ pub fn fetch_networks<'a>(rewards: impl IntoIterator<Item = &'a RewardPlan>) -> 
     for repository in missing_networks(&hub, rewards)? {
         line(&format!("download {}", network(&repository)));
         let mut download = Download::default();
-        hub.fetch_repository(&repository, &mut |event| download.show(event))?;
+        let fetched = hub.fetch_repository(&repository, &mut |event| download.show(event));
         download.finish();
+        match fetched {
+            // How its own weights are converted a reward says when it is opened.
+            Err(ddpo::Error::Models(ddpo::nn::Error::Pickle { .. })) => {}
+            fetched => drop(fetched?),
+        }
     }
     Ok(())
 }

@@ -13,9 +13,12 @@ pub fn run_name(given: Option<&str>, config: Option<&Path>, model: &str, reward:
     if name.is_empty() { "run".to_owned() } else { name }
 }
 
-/// Of a program, its name alone: `bright` of `exec:/opt/rewards/bright.py --fast`.
+/// Of a program, its name alone: `bright` of `exec:/opt/rewards/bright.py --fast`; of a smoothed reward no number.
 fn reward_name(reward: &str) -> String {
-    let Some((_, command)) = reward.split_once(':') else { return reward.to_owned() };
+    let Some((kind, command)) = reward.split_once(':') else { return reward.to_owned() };
+    if let ("smooth", Some((_, smoothed))) = (kind, command.split_once(':')) {
+        return format!("smooth {}", reward_name(smoothed));
+    }
     let command = command.trim();
     let program = match command.chars().next() {
         Some(quote @ ('"' | '\'')) => command[1..].split(quote).next(),
@@ -57,6 +60,8 @@ mod tests {
         assert_eq!(of("exec:'/opt/my rewards/bright.py' --fast"), "sd-bright");
         assert_eq!(of("exec:./bright.py --fast"), "sd-bright");
         assert_eq!(of("exec:"), "sd");
+        assert_eq!(of("smooth:0.1:jpeg-compressibility"), "sd-smooth-jpeg-compressibility");
+        assert_eq!(of("smooth:0.1:exec:./bright.py"), "sd-smooth-bright");
     }
 
     #[test]

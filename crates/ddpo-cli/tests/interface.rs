@@ -124,6 +124,10 @@ const MISTAKES: &[&str] = &[
     "sample --model tiny --prompt cat --steps 5000",
     "evaluate --model tiny --count 1.5",
     "train --epochs -1",
+    "train --set run.epochs=five",
+    "train --set run.seed=-1",
+    "train --set sample.guidance=high",
+    "train --set train.guidance=5",
     // What is missing.
     "sample --model tiny",
     "sample --model tiny --prompt",

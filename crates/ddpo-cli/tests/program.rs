@@ -166,6 +166,39 @@ fn a_dry_run_says_what_it_would_cost_and_makes_nothing() {
 }
 
 #[test]
+fn a_dry_run_names_what_is_not_there() {
+    let directory = workplace();
+    let check = |options: &[&str], code: i32, expected: &str| {
+        let args = [&["train", "--model", "tiny", "--run-dir", "run", "--dry-run"], options].concat();
+        let output = ddpo(directory.path(), &args);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert!(text.contains(expected), "{options:?}: {text}");
+        assert_eq!(output.status.code(), Some(code), "{options:?}: {text}");
+    };
+    check(&["--lora", "nope.safetensors:0.5"], 1, "error: cannot read `nope.safetensors`");
+    check(&["--set", "lora.path=nope.safetensors"], 1, "error: cannot read `");
+    check(&["--embedding", "nope.safetensors"], 1, "error: cannot read `");
+    check(&["--lora", "tiny/unet/diffusion_pytorch_model.safetensors"], 1, "no adapter tensors found");
+    check(&["--set", "sample.clip-skip=9"], 2, "error: invalid `sample.clip-skip`: found 9");
+    check(&["--reward", "exec:./nope.sh"], 1, "error: start the reward program `./nope.sh`");
+    check(&["--reward", "exec:a-program-of-nobody"], 1, "error: start the reward program `a-program-of-nobody`");
+    check(&["--set", "eval.held-out=exec:./nope.sh"], 1, "error: start the reward program `./nope.sh`");
+    for kind in ["aesthetic", "clip-score", "image-reward"] {
+        let missing = format!("error: open the model `./nope` of the reward `{kind}`");
+        check(&["--reward", kind, "--set", "reward.model=./nope"], 1, &missing);
+    }
+    let encoder = "reward.bert-score=./nope";
+    check(&["--reward", "alignment:http://localhost:8000/v1", "--set", encoder], 1, "error: open the model `./nope`");
+    check(&["--reward", "aesthetic", "--set", "reward.head=nope.safetensors"], 1, "nope.safetensors");
+    // What has to be converted first is said as well.
+    check(&["--reward", "hpsv2"], 1, "python -c");
+    assert!(!directory.path().join("run").exists());
+    // A program is not started, and need not be a path.
+    check(&["--reward", "exec:sh -c 'touch started'"], 0, "");
+    assert!(!directory.path().join("started").exists());
+}
+
+#[test]
 fn a_run_from_start_to_report() {
     let directory = workplace();
     let at = |args: &[&str]| ddpo(directory.path(), args);
@@ -250,6 +283,24 @@ fn a_model_of_the_hub_is_downloaded_and_sampled() {
     // From now on it is there.
     check_done(&ddpo(elsewhere.path(), &args));
     assert!(server.requests().is_empty());
+}
+
+#[test]
+fn a_pickled_encoder_of_the_hub_is_refused_with_its_conversion() {
+    let directory = workplace();
+    let repository = directory.path().join("encoder");
+    std::fs::create_dir(&repository).unwrap();
+    for (name, text) in [("config.json", "{}"), ("pytorch_model.bin", "pickle")] {
+        std::fs::write(repository.join(name), text).unwrap();
+    }
+    let server = hub_server::HubServer::start(&repository, hub_server::Behaviour::default());
+    let args = ["--reward", "alignment:http://127.0.0.1:9/v1", "--set", "reward.bert-score=org/tiny"];
+    let mut command = program(directory.path(), &train("run", &args));
+    let output = command.env("HF_ENDPOINT", &server.endpoint).env_remove("HF_HUB_OFFLINE").output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("AutoModel.from_pretrained('org/tiny').save_pretrained('bert-score')"), "{text}");
+    assert!(text.contains("name the directory as `reward.bert-score`"), "{text}");
+    assert!(!directory.path().join("run").exists());
 }
 
 #[test]
@@ -399,6 +450,7 @@ fn adapters_are_stacked_by_repeating_the_option() {
     let directory = workplace();
     let at = |args: &[&str]| ddpo(directory.path(), args);
     check_done(&at(&train("a", &[])));
+    check_done(&at(&train("b", &["--lora", "a:0.5", "--seed", "1", "--dry-run"])));
     check_done(&at(&train("b", &["--lora", "a:0.5", "--seed", "1"])));
     let config = std::fs::read_to_string(directory.path().join("b/config.toml")).unwrap();
     // Whatever the working directory is when the run goes on.

@@ -155,7 +155,8 @@ pub enum Error {
     },
     /// A program's answer is not what the protocol says.
     #[error(
-        "ask the reward program `{program}`: `{answer}` found, a JSON list of {wanted} numbers wanted, or an object with them as `scores`"
+        "ask the reward program `{program}`: `{answer}` found, a JSON list of {wanted} number{} wanted, or an object with them as `scores`",
+        if *wanted == 1 { "" } else { "s" }
     )]
     Answer {
         /// The program, with its arguments.

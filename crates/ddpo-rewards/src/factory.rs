@@ -96,6 +96,14 @@ pub trait RewardFactory: Send + Sync {
         Ok(self.kind().to_owned())
     }
 
+    /// Checks that the files and programs which options name are there. Nothing is opened, started or fetched.
+    ///
+    /// # Errors
+    /// Names what is not there.
+    fn check_files(&self, _options: &Table) -> Result<()> {
+        Ok(())
+    }
+
     /// The repositories of the hub that such a reward takes its networks from, whether they are here or not.
     ///
     /// # Errors

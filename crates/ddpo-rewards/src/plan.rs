@@ -47,6 +47,14 @@ impl RewardPlan {
         wrapped(self.kind(), self.factory.open(&self.options, context)?, &handling, &usual, &self.identity())
     }
 
+    /// Checks that the files and programs which its options name are there. Nothing is opened, started or fetched.
+    ///
+    /// # Errors
+    /// Names what is not there.
+    pub fn check_files(&self) -> Result<()> {
+        self.factory.check_files(&self.options)
+    }
+
     /// What tells its scores from those of others.
     fn identity(&self) -> String {
         let fixed = self.options.iter().filter(|(key, _)| !self.is_free(key));

@@ -84,7 +84,7 @@ fn metadata_is_handed_over_where_it_is_asked_for() {
 fn bad_answers_are_named() {
     check("read line; echo '[NaN, 1]'", "score sample 0 (prompt `cat`): NaN found, a finite number wanted");
     check("read line; echo '[1]'", "the reward `exec:sh reward.sh` gave 1 value for 2 images");
-    for answer in ["0.5", "[0.5 0.25]", "[[1], [2]]", r#"{"id": 0, "scores": 1}"#] {
+    for answer in ["0.5", "[0.5 0.25]", "[np.float32(0.5)]", "[[1], [2]]", r#"{"id": 0, "scores": 1}"#] {
         let expect = format!(
             "ask the reward program `sh reward.sh`: `{answer}` found, a JSON list of 2 numbers wanted, or an object with \
              them as `scores`"

@@ -235,7 +235,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// A folder that should hold pictures.
-    #[error("no pictures: {} has no PNG or JPEG file", path.display())]
+    #[error("no pictures: {} has no PNG, JPEG, WebP, GIF or BMP file", path.display())]
     NoPictures {
         /// The folder.
         path: PathBuf,

@@ -10,7 +10,7 @@ use crate::metadata::{self, METADATA};
 use crate::prompts::PromptSource;
 
 /// Endings of the files that are taken from a folder.
-const ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
+const ENDINGS: [&str; 6] = ["png", "jpg", "jpeg", "webp", "gif", "bmp"];
 
 /// A picture that was named.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl NamedPicture {
 }
 
 /// The pictures that `paths` name. Of a folder these are the pictures its `metadata.jsonl` lists, in that order and with their
-/// first caption as the prompt; without that file, its PNG and JPEG files by name. Folders inside it are not looked into.
+/// first caption as the prompt; without that file, its PNG, JPEG, WebP, GIF and BMP files by name. Folders inside it are not looked into.
 ///
 /// # Errors
 ///
@@ -127,9 +127,18 @@ mod tests {
 
     #[test]
     fn a_folder_is_its_pictures_by_name() {
-        let folder = folder(&[("b.PNG", ""), ("a.jpeg", ""), ("notes.txt", ""), ("c.jpg", "")]);
+        let folder = folder(&[
+            ("b.PNG", ""),
+            ("a.jpeg", ""),
+            ("notes.txt", ""),
+            ("c.jpg", ""),
+            ("d.webp", ""),
+            ("e.gif", ""),
+            ("f.bmp", ""),
+        ]);
         std::fs::create_dir(folder.path().join("inside")).unwrap();
-        check(&folder, &[("a.jpeg", None), ("b.PNG", None), ("c.jpg", None)]);
+        let names = ["a.jpeg", "b.PNG", "c.jpg", "d.webp", "e.gif", "f.bmp"];
+        check(&folder, &names.map(|name| (name, None)));
     }
 
     #[test]
@@ -143,7 +152,10 @@ mod tests {
     #[test]
     fn a_folder_without_pictures_is_named() {
         let error = list_pictures(&[folder(&[("a.txt", "")]).path().to_owned()]).unwrap_err().to_string();
-        assert!(error.starts_with("no pictures: ") && error.ends_with(" has no PNG or JPEG file"), "{error}");
+        assert!(
+            error.starts_with("no pictures: ") && error.ends_with(" has no PNG, JPEG, WebP, GIF or BMP file"),
+            "{error}"
+        );
     }
 
     #[test]

@@ -3,8 +3,11 @@
 use clap::CommandFactory;
 
 use crate::args::{Cli, Completions};
+use crate::progress::line;
 
 /// Prints the completions of a shell.
 pub fn run(args: &Completions) {
-    clap_complete::generate(args.shell, &mut Cli::command(), "ddpo", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "ddpo", &mut script);
+    line(String::from_utf8_lossy(&script).trim_end());
 }

@@ -4,6 +4,7 @@ use anyhow::Result;
 use ddpo::config::{Layers, Preset, document};
 
 use crate::args::Config;
+use crate::progress::line;
 
 /// Prints the commented configuration.
 pub fn run(args: &Config) -> Result<()> {
@@ -14,6 +15,6 @@ pub fn run(args: &Config) -> Result<()> {
     if let Some(model) = &args.model {
         layers.push_value(&format!("--model {model}"), "model.path", model.as_str())?;
     }
-    print!("{}", document(&layers.resolve()?)?);
+    line(document(&layers.resolve()?)?.trim_end());
     Ok(())
 }

@@ -6,6 +6,7 @@ use anyhow::Result;
 use ddpo::report::{write_comparison, write_report};
 
 use crate::args::Report;
+use crate::progress::line;
 
 /// Where the page about several runs goes when no file is named.
 const COMPARISON: &str = "comparison.html";
@@ -21,6 +22,6 @@ pub fn run(args: &Report) -> Result<()> {
             path
         }
     };
-    println!("{}", path.display());
+    line(&path.display().to_string());
     Ok(())
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::args::Score;
 use crate::interrupt::end_on_signal;
-use crate::progress::fetch_networks;
+use crate::progress::{fetch_networks, line};
 
 /// Prints one line an image, or one a law that a reward should keep.
 pub fn run(args: &Score) -> Result<()> {
@@ -30,7 +30,7 @@ pub fn run(args: &Score) -> Result<()> {
     }
     for row in &rows {
         let values = row.iter().skip(1).map(|(name, value)| format!("  {name} {value}"));
-        println!("{}{}", row["image"].as_str().unwrap_or_default(), values.collect::<String>());
+        line(&format!("{}{}", row["image"].as_str().unwrap_or_default(), values.collect::<String>()));
     }
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&rows)? + "\n";
@@ -44,11 +44,11 @@ fn check(reward: &str) -> Result<()> {
     let reward = ddpo::reward::named(reward)?;
     end_on_signal()?;
     fetch_networks(std::slice::from_ref(&reward))?;
-    let failures = ddpo::check_reward(&reward, &mut |finding| println!("{finding}"))?;
+    let failures = ddpo::check_reward(&reward, &mut |finding| line(&finding.to_string()))?;
     if failures > 0 {
         bail!("{reward} does not keep the protocol of rewards: {failures} of its laws fail");
     }
-    println!("{reward} keeps the protocol of rewards");
+    line(&format!("{reward} keeps the protocol of rewards"));
     Ok(())
 }
 

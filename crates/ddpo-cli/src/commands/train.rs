@@ -83,6 +83,8 @@ fn going_on(done: u64, epochs: u64) -> String {
 fn dry_run(plan: &RunPlan, loaded: &LoadedModel, path: &Path) -> Result<ExitCode> {
     let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
     loaded.check(plan)?;
+    loaded.check_files(plan)?;
+    plan.rewards().try_for_each(|reward| reward.check_files())?;
     announce(plan, &prompts, path, &CostEstimate::new(plan, loaded, ComputeRate::measure())?);
     announce_networks(plan.rewards())?;
     Ok(ExitCode::SUCCESS)

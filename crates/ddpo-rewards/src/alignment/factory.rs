@@ -142,6 +142,11 @@ impl RewardFactory for AlignmentFactory {
         Ok(Self::encoder(&options).repository(KIND).filter(|_| !options.strict).into_iter().collect())
     }
 
+    fn check_files(&self, options: &Table) -> Result<()> {
+        let (_, options) = Self::read(options)?;
+        if options.strict { Ok(()) } else { Self::encoder(&options).check(KIND) }
+    }
+
     fn anchor(&self, options: &mut Table, directory: &Path) {
         let Some(model) = options.get("bert-score").and_then(toml::Value::as_str) else { return };
         let path = directory.join(model);

@@ -63,6 +63,25 @@ impl CommandLine {
         }
     }
 
+    /// Whether the program is there; it is not started.
+    ///
+    /// # Errors
+    /// As if it had been started, if it is not there.
+    pub(super) fn check_program(&self) -> Result<()> {
+        let places: Vec<PathBuf> = match (self.is_path(), std::env::var_os("PATH")) {
+            (true, _) => vec![self.path()],
+            (false, Some(path)) if cfg!(unix) => {
+                std::env::split_paths(&path).map(|folder| folder.join(&self.program)).collect()
+            }
+            // Which endings of a name other systems try is theirs to know.
+            (false, _) => return Ok(()),
+        };
+        match places.last().map(|place| place.metadata()) {
+            Some(Err(source)) if !places.iter().any(|place| place.exists()) => Err(self.failed(source)),
+            _ => Ok(()),
+        }
+    }
+
     fn is_path(&self) -> bool {
         self.program.contains(std::path::MAIN_SEPARATOR) || self.program.contains('/')
     }

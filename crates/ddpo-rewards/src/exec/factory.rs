@@ -67,6 +67,10 @@ impl RewardFactory for ExecFactory {
         Self::read(options).map(|reward| reward.name().to_owned())
     }
 
+    fn check_files(&self, options: &Table) -> Result<()> {
+        Self::read(options)?.check_program()
+    }
+
     /// Starts the program and asks it about one grey image, so that a run does not find out after hours of sampling.
     fn open(&self, options: &Table, context: &RewardContext) -> Result<Judge> {
         let reward = Self::read(options)?;

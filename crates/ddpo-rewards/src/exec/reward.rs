@@ -47,6 +47,11 @@ impl Exec {
     }
 
     /// One number an image, of the program that is started where none is idle.
+    /// Whether the program is there; it is not started.
+    pub(super) fn check_program(&self) -> Result<()> {
+        self.command.check_program()
+    }
+
     pub(super) fn ask(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
         let pictures = Pictures::write(batch)?;
         // A process leaves the list while it is asked: after a failure its answers may no longer match the requests, so it is

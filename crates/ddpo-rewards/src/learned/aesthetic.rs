@@ -64,22 +64,29 @@ impl AestheticFactory {
 
     /// The head's own file, or the model's where none is named.
     fn head(options: &AestheticOptions, own: &TensorFile, inputs: usize, device: &Device) -> Result<Head> {
-        let failed = |model: &str, source: ddpo_nn::Error| ModelFailure::Network {
-            kind: KIND.to_owned(),
-            model: model.to_owned(),
-            source: Box::new(source),
-        };
-        let path = Path::new(&options.head);
         if options.head.is_empty() {
-            return Head::load(own, "", inputs, device).map_err(|error| failed(&options.model, error).into());
+            return Head::load(own, "", inputs, device).map_err(|error| failed(&options.model, error));
         }
+        let file = Self::head_file(&options.head)?;
+        Head::load(&file, "", inputs, device).map_err(|error| failed(&options.head, error))
+    }
+
+    /// A file of the head alone.
+    fn head_file(name: &str) -> Result<TensorFile> {
+        let path = Path::new(name);
         if path.extension().is_none_or(|ending| ending != "safetensors") {
-            let (kind, model, command) = (KIND.to_owned(), options.head.clone(), CONVERSION.to_owned());
+            let (kind, model, command) = (KIND.to_owned(), name.to_owned(), CONVERSION.to_owned());
             return Err(ModelFailure::Pickle { kind, model, command, option: "head" }.into());
         }
-        let file = ddpo_nn::map(path).and_then(|bytes| TensorFile::open(&options.head, vec![bytes]));
-        file.and_then(|file| Head::load(&file, "", inputs, device)).map_err(|error| failed(&options.head, error).into())
+        let file = ddpo_nn::map(path).and_then(|bytes| TensorFile::open(name, vec![bytes]));
+        file.map_err(|error| failed(name, error))
     }
+}
+
+/// An error of a model's files.
+fn failed(model: &str, source: ddpo_nn::Error) -> crate::Error {
+    let (kind, model) = (KIND.to_owned(), model.to_owned());
+    ModelFailure::Network { kind, model, source: Box::new(source) }.into()
 }
 
 impl RewardFactory for AestheticFactory {
@@ -101,6 +108,15 @@ impl RewardFactory for AestheticFactory {
 
     fn repositories(&self, options: &Table) -> Result<Vec<Repository>> {
         Ok(Self::source(&Self::read(options)?).repository().into_iter().collect())
+    }
+
+    fn check_files(&self, options: &Table) -> Result<()> {
+        let options = Self::read(options)?;
+        Self::source(&options).check()?;
+        if options.head.is_empty() {
+            return Ok(());
+        }
+        Self::head_file(&options.head).map(drop)
     }
 
     fn anchor(&self, options: &mut Table, directory: &Path) {

@@ -84,6 +84,15 @@ impl BertScoreModel {
         self.source(kind).repository()
     }
 
+    /// Whether the model is a directory that is there, or of the hub; `kind` is the reward that asks.
+    ///
+    /// # Errors
+    ///
+    /// If it is neither.
+    pub fn check(&self, kind: &'static str) -> crate::Result<()> {
+        self.source(kind).check()
+    }
+
     /// Loads the encoder.
     ///
     /// # Errors
@@ -109,7 +118,7 @@ impl BertScoreModel {
             "python -c \"from transformers import AutoModel, AutoTokenizer; AutoModel.from_pretrained('{model}').save_pretrained('bert-score'); \
              AutoTokenizer.from_pretrained('{model}', use_fast=False).save_pretrained('bert-score')\""
         );
-        ModelFailure::Pickle { kind: kind.to_owned(), model, command, option: "model" }.into()
+        ModelFailure::Pickle { kind: kind.to_owned(), model, command, option: "bert-score" }.into()
     }
 }
 

@@ -184,13 +184,19 @@ impl RewardFactory for ContrastFactory {
         anchor(options, "model", directory);
     }
 
-    fn open(&self, options: &Table, context: &RewardContext) -> Result<Judge> {
+    fn check_files(&self, options: &Table) -> Result<()> {
         let options = self.options(options)?;
-        let source = self.source(&options);
         if let Some(command) = self.conversion(&options) {
             let (kind, model) = (self.kind.to_owned(), options.model.clone());
             return Err(ModelFailure::Pickle { kind, model, command: command.to_owned(), option: "model" }.into());
         }
+        self.source(&options).check()
+    }
+
+    fn open(&self, options: &Table, context: &RewardContext) -> Result<Judge> {
+        self.check_files(options)?;
+        let options = self.options(options)?;
+        let source = self.source(&options);
         let files = source.files(context)?;
         let tokenizer = self.tokenizer(&files, context)?;
         let scorer = self.config(&files).and_then(|config| {

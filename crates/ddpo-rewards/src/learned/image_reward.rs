@@ -126,12 +126,18 @@ impl RewardFactory for ImageRewardFactory {
         anchor(options, "model", directory);
     }
 
-    fn open(&self, options: &Table, context: &RewardContext) -> Result<Judge> {
+    fn check_files(&self, options: &Table) -> Result<()> {
         let options = Self::read(options)?;
         if options.model == PUBLISHED.id {
             let (kind, model, command) = (KIND.to_owned(), options.model, CONVERSION.to_owned());
             return Err(ModelFailure::Pickle { kind, model, command, option: "model" }.into());
         }
+        Self::source(&options).check()
+    }
+
+    fn open(&self, options: &Table, context: &RewardContext) -> Result<Judge> {
+        self.check_files(options)?;
+        let options = Self::read(options)?;
         let source = Self::source(&options);
         let files = source.files(context)?;
         let tokenizer = Self::tokenizer(&files, context)?;

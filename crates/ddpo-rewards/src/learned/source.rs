@@ -49,18 +49,28 @@ impl Source<'_> {
         })
     }
 
+    /// Whether the model is a directory that is there, or of the hub.
+    ///
+    /// # Errors
+    ///
+    /// If it is neither.
+    pub fn check(&self) -> Result<()> {
+        if Path::new(self.model).is_dir() || is_hub_id(self.model) {
+            return Ok(());
+        }
+        Err(ModelFailure::Missing { kind: self.kind.to_owned(), model: self.model.to_owned() }.into())
+    }
+
     /// The files of the model.
     ///
     /// # Errors
     ///
     /// If it is not there, or cannot be fetched.
     pub fn files(&self, context: &RewardContext) -> Result<ModelFiles> {
+        self.check()?;
         let kind = self.kind.to_owned();
-        if Path::new(self.model).is_dir() {
-            return Ok(ModelFiles::Directory(self.model.into()));
-        }
         let Some(repository) = self.repository() else {
-            return Err(ModelFailure::Missing { kind, model: self.model.to_owned() }.into());
+            return Ok(ModelFiles::Directory(self.model.into()));
         };
         let id = repository.id.clone();
         let Some(repositories) = &context.repositories else {

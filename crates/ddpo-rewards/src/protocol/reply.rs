@@ -109,11 +109,22 @@ fn replaced(outside: &str) -> String {
     outside.replace("-Infinity", "null").replace("Infinity", "null").replace("NaN", "null")
 }
 
-/// A list as numpy prints it, or a number of it: whoever waits for another line would wait for ever.
+/// What numbers are called where NumPy, PyTorch, JAX and TensorFlow print them: `np.float32(0.5)`, `tensor([0.5])`.
+const PRINTED_AS: [&str; 6] = ["float16", "float32", "float64", "array", "tensor", "Array"];
+
+/// A list as these print it, a number of it, or its last line: whoever waits for another line would wait for ever.
 fn looks_like_numbers(text: &str) -> bool {
-    let inside = text.trim_start_matches('[');
-    let first = inside.split([',', ' ', ']']).find(|word| !word.is_empty()).unwrap_or_default();
-    inside.len() < text.len() && text.ends_with(']') && first.parse::<f64>().is_ok()
+    let opened = text.trim_start_matches('[');
+    let inside = match opened.split_once('(') {
+        Some((name, rest)) if PRINTED_AS.contains(&name.rsplit('.').next().unwrap_or(name)) => rest,
+        _ => opened,
+    };
+    let words = || inside.split(['[', ',', ' ', ']', ')']).filter(|word| !word.is_empty());
+    // Python's `None` is what JSON calls `null`.
+    let is_number = |word: &str| word == "None" || word.parse::<f64>().is_ok();
+    let begins = inside.len() < text.len() && text.ends_with([']', ')']) && words().next().is_some_and(is_number);
+    let ends = text.ends_with(']') && words().next().is_some() && words().all(is_number);
+    begins || ends
 }
 
 #[cfg(test)]
@@ -162,15 +173,37 @@ mod tests {
             "[\"1\"]",
             "[0.25 0.5]",
             "[[0.1]\u{20}[0.2]]",
+            "[np.float32(0.5), np.float32(0.25)]",
+            "np.float64(0.5)",
+            "[array(0.5, dtype=float32)]",
+            "tensor([0.5000, 0.2500])",
+            "[tensor(0.5000), tensor(0.2500)]",
+            "tensor([[-1.5e-1]], device='cuda:0')",
+            "Array([0.5], dtype=float32)",
+            "[jax.numpy.float32(nan)]",
+            "[None, 0.5]",
+            // The last line of an array that NumPy has broken.
+            " 0.25 0.5]",
             r#"{"scores": 0.5}"#,
             r#"{"scores": ["a"]}"#,
             r#"{"protocol": 2}"#,
         ] {
             check(malformed, "Malformed");
         }
-        for chatter in
-            ["", "Loading model…", "[INFO] ready", r#"{"step": 3}"#, "load checkpoint from a.pt", "true", "\"a\""]
-        {
+        for chatter in [
+            "",
+            "Loading model…",
+            "[INFO] ready",
+            r#"{"step": 3}"#,
+            "load checkpoint from a.pt",
+            "true",
+            "\"a\"",
+            "epoch(3)",
+            "tensor(s)",
+            "loaded tensor(0.5)",
+            "(0.5)",
+            "0.5 of 1 done]",
+        ] {
             check(chatter, "Chatter");
         }
     }

@@ -75,7 +75,7 @@ fn push_reward_kind(out: &mut String, factory: &dyn RewardFactory) {
 
 fn push_reward_option(out: &mut String, option: &OptionSpec) {
     let value = (option.default)().map_or_else(|| option.example.unwrap_or("…").to_owned(), |value| value.to_string());
-    push_line(out, &format!("#     {:24}{}", format!("{} = {value}", option.key()), option.about.concat().trim()));
+    push_line(out, &format!("#     {:23} {}", format!("{} = {value}", option.key()), option.about.concat().trim()));
 }
 
 /// `others` are the defaults of models that are not embedded, where the configuration is of the one that is.

@@ -118,8 +118,25 @@ impl Layers {
     fn push(&mut self, origin: &str, table: Table) -> Result<()> {
         check_keys(origin, &table)?;
         read(origin, &table)?;
+        check_single_reward(origin, &self.merged, &table)?;
         merge(&mut self.merged, table);
         Ok(())
+    }
+}
+
+/// An option of a reward without its kind belongs to the one that is there: of several nobody can tell which is meant.
+fn check_single_reward(origin: &str, merged: &Table, over: &Table) -> Result<()> {
+    let rewards = merged.get("reward").and_then(Value::as_array).map_or(0, Vec::len);
+    let options = over.get("reward").and_then(Value::as_table);
+    match options.and_then(|options| options.keys().next()) {
+        Some(option) if rewards > 1 && options.is_some_and(|options| !options.contains_key("kind")) => {
+            Err(Error::InvalidOption {
+                key: "reward",
+                found: format!("`{option}` in {origin} for one of {rewards} rewards"),
+                expected: "the option in the table [[reward]] that it belongs to".to_owned(),
+            })
+        }
+        _ => Ok(()),
     }
 }
 
@@ -237,6 +254,24 @@ mod tests {
         let fresh = resolve(|layers| layers.push_toml("config.toml", written)).unwrap();
         let resumed = resolve(|layers| layers.push_resolved("config.toml", written)).unwrap();
         assert_eq!((fresh.train.accumulation, resumed.train.accumulation), (Some(16), None));
+    }
+
+    #[test]
+    fn an_option_of_one_of_several_rewards_is_refused() {
+        let two = "[[reward]]\nkind = \"exec:./a\"\n[[reward]]\nkind = \"diversity\"";
+        check_error(
+            |l| l.push_toml("run.toml", two).and_then(|()| l.push_assignment("reward.batch-size=4")),
+            "invalid `reward`: found `batch-size` in --set reward.batch-size=4 for one of 2 rewards, expected the option in \
+             the table [[reward]] that it belongs to",
+        );
+        // Another reward replaces them, and an option of a single one is its own.
+        let replaced = resolve(|l| l.push_toml("run.toml", two).and_then(|()| l.push_assignment("reward=diversity")));
+        assert_eq!(replaced.unwrap().reward, RewardList::named("diversity"));
+        let one = "[[reward]]\nkind = \"exec:./a\"";
+        let kept = resolve(|l| l.push_toml("run.toml", one).and_then(|()| l.push_assignment("reward.batch-size=4")));
+        let kept = kept.unwrap().reward;
+        assert_eq!((kept.0.len(), kept.0[0].kind.as_str()), (1, "exec:./a"));
+        assert_eq!(kept.0[0].options["batch-size"].as_integer(), Some(4));
     }
 
     #[track_caller]

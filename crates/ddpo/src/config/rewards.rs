@@ -200,7 +200,7 @@ pub(super) fn merge_reward(base: &mut Value, over: Table) {
     let mut table = match entry.clone() {
         Value::Table(table) => table,
         Value::String(kind) => Table::from_iter([("kind".to_owned(), kind.into())]),
-        // Of several rewards nobody can tell which one is meant; the plan refuses a reward without a kind.
+        // Of several rewards nobody can tell which one is meant: such an option does not get here.
         _ => Table::new(),
     };
     table.extend(over);

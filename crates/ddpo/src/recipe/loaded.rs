@@ -24,6 +24,7 @@ use crate::single_file;
 
 use super::adapter_files::parts;
 use super::directory::Product;
+use super::identity::fingerprints;
 use super::stack::products;
 
 /// A model that is open for work. Clones share the weights.
@@ -280,6 +281,21 @@ impl LoadedModel {
         }
     }
 
+    /// Checks that the files which a plan names besides the model are there and fit it: words of textual inversion, and adapters.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps one from being read or from being put on this model.
+    pub fn check_files(&self, plan: &RunPlan) -> Result<()> {
+        fingerprints(plan)?;
+        let loaded = self.clone().with_clip_skip(plan.config.sample.clip_skip)?;
+        let loaded = loaded.with_embeddings(&plan.config.model.embeddings())?.adapted(&plan.frozen)?;
+        match plan.config.train.parameters {
+            Parameters::Full => Ok(()),
+            Parameters::Lora => loaded.trained_adapter(plan).map(drop),
+        }
+    }
+
     /// The model with these adapters on its UNet and its text encoder, the lowest first. A run that trained the whole network stands
     /// for its model, and has to be the first.
     ///
@@ -329,19 +345,24 @@ impl LoadedModel {
             let policy = DiffusionPolicy::full(self.pipeline.denoiser(), &self.device.clone().autodiff())?;
             return Ok(policy.recomputing(plan.config.train.gradient_checkpointing));
         }
+        let adapter = self.trained_adapter(plan)?;
+        let policy = DiffusionPolicy::lora(self.pipeline.denoiser(), &adapter, &self.device.clone().autodiff())?;
+        Ok(policy.recomputing(plan.config.train.gradient_checkpointing))
+    }
+
+    /// The adapter that training begins with: that of a file, or a fresh one.
+    fn trained_adapter(&self, plan: &RunPlan) -> Result<Lora> {
         let lora = &plan.config.lora;
-        let adapter = match &lora.path {
+        match &lora.path {
             Some(path) => match Product::find(Path::new(path))? {
-                Product::Adapter(path) => self.load_adapter(&path)?.trainable()?,
-                Product::Model(path) => return Err(not_an_adapter(&path)),
+                Product::Adapter(path) => Ok(self.load_adapter(&path)?.trainable()?),
+                Product::Model(path) => Err(not_an_adapter(&path)),
             },
             None => {
                 let config = LoraConfig { rank: lora.rank, alpha: lora.alpha, targets: lora.targets.clone() };
-                Lora::init(self.pipeline.unet.specs(), &config, plan.config.run.seed, &self.device)?
+                Ok(Lora::init(self.pipeline.unet.specs(), &config, plan.config.run.seed, &self.device)?)
             }
-        };
-        let policy = DiffusionPolicy::lora(self.pipeline.denoiser(), &adapter, &self.device.clone().autodiff())?;
-        Ok(policy.recomputing(plan.config.train.gradient_checkpointing))
+        }
     }
 
     /// Writes the whole model with a policy's weights; words that were put on it stay in their own files.

@@ -165,6 +165,15 @@ mod tests {
     }
 
     #[test]
+    fn prompts_without_a_picture_are_not_counted() {
+        let run = run(&METRICS
+            .replace("\"<b>\"", "\"<b>\",\"a dog\",\"a fox\"")
+            .replace("\"improved\":1.0", "\"improved\":0.5"));
+        let page = std::fs::read_to_string(write_report(run.path()).unwrap()).unwrap();
+        check(&page, &["Measured on 2 pictures of 2 prompts", "1 of 2 prompts"]);
+    }
+
+    #[test]
     fn a_run_that_has_hardly_begun_has_a_page() {
         for metrics in
             ["", "{\"kind\":\"run\"}\n", "{\"kind\":\"eval\",\"epoch\":0,\"reward_mean\":null}\n{\"kind\":\"ep"]

@@ -61,10 +61,7 @@ pub(super) fn relative(base: f64, last: f64) -> Option<f64> {
 
 /// Which pictures the numbers are of, and whether training saw their prompts.
 fn measured_on(run: &ReportRun, last: &EvalRecord) -> String {
-    let pictures = match last.rewards.len() as u64 {
-        0 => last.reward_histogram.counts.iter().sum(),
-        recorded => recorded,
-    } as usize;
+    let pictures = pictures(last);
     let Some(record) = run.record() else {
         return "Measured on the run's evaluation pictures, with the same prompts and seeds every time, and seeds that training never used.".into();
     };
@@ -78,13 +75,28 @@ fn measured_on(run: &ReportRun, last: &EvalRecord) -> String {
     format!("Measured on {} of {}, {seen}.", count(pictures, "picture"), count(prompts, "prompt"))
 }
 
+/// How many pictures an evaluation is of.
+fn pictures(eval: &EvalRecord) -> usize {
+    match eval.rewards.len() as u64 {
+        0 => eval.reward_histogram.counts.iter().sum::<u64>() as usize,
+        recorded => recorded as usize,
+    }
+}
+
 /// The numbers that say most.
 fn tiles(run: &ReportRun, base: &EvalRecord, last: &EvalRecord) -> String {
     let mut tiles = vec![reward_tile(run, base, last)];
     tiles.extend(last.improved.map(|share| {
         let of = match run.prompts().len() {
             0 => "of prompts".to_owned(),
-            prompts => format!("{} of {}", (share * prompts as f64).round(), count(prompts, "prompt")),
+            // Of more prompts than pictures, those that have one.
+            prompts => {
+                let measured = match pictures(last) {
+                    0 => prompts,
+                    pictures => prompts.min(pictures),
+                };
+                format!("{} of {}", (share * measured as f64).round(), count(measured, "prompt"))
+            }
         };
         tile("better on", &percent(share), &of)
     }));
