@@ -175,6 +175,25 @@ pub struct Sample {
     /// Images that are denoised together; changes memory and time, and no image
     #[arg(long, value_name = "N", help = or_run_default("Images that are denoised together; changes memory and time, and no image", "sample.batch-size"), value_parser = at_least_one)]
     pub batch_size: Option<usize>,
+    /// Search for pictures that a reward likes, for more computation a picture and no training; what is seen on the way goes into
+    /// search.jsonl
+    #[arg(long, value_name = "KIND", help = values::searches().list("Search for pictures that --reward likes, for more computation a picture and no training") + ". What is seen on the way goes into search.jsonl", value_parser = values::searches(), hide_possible_values = true, requires = "reward")]
+    pub search: Option<String>,
+    /// What is searched for
+    #[arg(long, value_name = "R", help = values::rewards().list("What is searched for"), value_parser = values::rewards(), hide_possible_values = true, requires = "search")]
+    pub reward: Option<String>,
+    /// Candidates: of best-of whole pictures, else those of each step
+    #[arg(long, value_name = "K", default_value_t = 16, value_parser = at_least_one)]
+    pub candidates: usize,
+    /// How much better a candidate must be to count for more: adaptive (the standard deviation of a step's rewards) or a number
+    #[arg(long, value_name = "T", default_value = "adaptive")]
+    pub temperature: String,
+    /// How a candidate's picture is guessed: one (the model's guess at once) or ode:N (at most N deterministic steps)
+    #[arg(long, value_name = "L", default_value = "ode:4")]
+    pub lookahead: String,
+    /// The timestep below which steps are drawn without a search
+    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    pub search_until: f64,
     /// Seed of the noise
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,

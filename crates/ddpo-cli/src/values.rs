@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command};
 use ddpo::config::{
-    AdapterFormat, Algorithm, PRESETS, PromptKind, PromptSyntax, SchedulerKind, SpacingKind, default_of,
+    AdapterFormat, Algorithm, PRESETS, PromptKind, PromptSyntax, SchedulerKind, SearchKind, SpacingKind, default_of,
 };
 use ddpo::model::ModelSource;
 use ddpo::rewards::USAGES;
@@ -83,6 +83,11 @@ pub fn prompts() -> Known {
 /// The names after `--scheduler`.
 pub fn schedulers() -> Known {
     Known::of(SchedulerKind::NAMES.iter().copied())
+}
+
+/// The names after `--search`.
+pub fn searches() -> Known {
+    Known::of(SearchKind::NAMES.iter().copied())
 }
 
 /// The names after `--spacing`.

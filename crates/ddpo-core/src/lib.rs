@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod objective;
 pub mod schedule;
 pub mod scheduler;
+pub mod search;
 pub mod weighting;
 
 mod condition;

@@ -58,6 +58,8 @@ pub enum Stream {
     DenoisingTimestep,
     /// The noise that a clean sample is mixed with, in regression and classification.
     DenoisingNoise,
+    /// The noise of a search's candidates at a step.
+    Search,
     /// Anything else.
     Other(u16),
 }
@@ -197,6 +199,7 @@ impl Stream {
             Self::SampleOrder => 5,
             Self::DenoisingTimestep => 6,
             Self::DenoisingNoise => 7,
+            Self::Search => 8,
             Self::Other(tag) => (1 << 16) | u32::from(tag),
         }
     }

@@ -69,8 +69,8 @@ pub use ddpo_train as train;
 pub use error::{Error, Result};
 pub use recipe::{
     ClassifyRequest, ComputeRate, CostEstimate, LoadedModel, MeasureRequest, Measurement, Product, RunDirectory,
-    SampleRequest, Sampled, Session, SessionBuilder, Step, TrainOutcome, check_reward, classify, measure, sample,
-    score,
+    SampleRequest, Sampled, SearchPlan, SearchRecord, Session, SessionBuilder, Step, TrainOutcome, check_reward,
+    classify, measure, sample, score, search,
 };
 
 /// The programs of the guide, compiled.

@@ -3,18 +3,20 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use ddpo::config::{Layers, PromptSyntax, RunConfig, SamplerPlan, SchedulerKind, SpacingKind};
+use ddpo::config::{Layers, PromptSyntax, RunConfig, SamplerPlan, SchedulerKind, SearchKind, SpacingKind};
+use ddpo::core::search::{Lookahead, Temperature};
 use ddpo::device::DeviceName;
 use ddpo::embedding::EmbeddingSource;
-use ddpo::images::{grid, write_png};
+use ddpo::images::{grid, write_png, write_text};
 use ddpo::model::ModelSource;
 use ddpo::prompts::PromptSource;
-use ddpo::{RunDirectory, SampleRequest, metadata};
+use ddpo::{RunDirectory, SampleRequest, SearchPlan, SearchRecord, metadata};
+use serde_json::{Map, Value};
 
 use crate::args::Sample;
 use crate::interrupt::stop_on_signal;
 use crate::numbers::counted;
-use crate::progress::{line, open_model, stage_bar, warn_of_truncations};
+use crate::progress::{fetch_networks, line, open_model, stage_bar, warn_of_truncations};
 
 use super::adapters::parse;
 
@@ -30,6 +32,7 @@ pub fn run(args: &Sample) -> Result<()> {
     let run = adapters.iter().map(|adapter| adapter.path.as_path()).find(is_run);
     let config = base_config(run, args.model.as_deref())?;
     let request = request(args, &config)?;
+    let plan = search_plan(args)?;
     let model = args.model.as_deref().unwrap_or(&config.model.path);
     let revision = if args.model.is_none() { config.model.revision.as_deref() } else { None };
     let device = DeviceName::parse(args.device.as_deref().unwrap_or(&config.run.device))?;
@@ -43,14 +46,22 @@ pub fn run(args: &Sample) -> Result<()> {
         .adapted(&adapters)?;
     let denoiser = loaded.denoiser(&[])?;
     warn_of_truncations(&loaded, request.prompts.iter().chain([&request.negative_prompt]))?;
+    fetch_networks(plan.iter().map(|plan| &plan.reward))?;
     let stop = stop_on_signal("stopping at the next step")?;
-    let bar = stage_bar("sampling", 1);
-    let sampled = ddpo::sample(&loaded, &*denoiser, &request, &stop, &mut |done, total| {
+    let bar = stage_bar(if plan.is_some() { "searching" } else { "sampling" }, 1);
+    let on_step = &mut |done: usize, total: usize| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
-    })?;
+    };
+    let (sampled, seen) = match &plan {
+        Some(plan) => ddpo::search(&loaded, &*denoiser, &request, plan, &stop, on_step)?,
+        None => (ddpo::sample(&loaded, &*denoiser, &request, &stop, on_step)?, Vec::new()),
+    };
     bar.finish_and_clear();
     write_images(args, &sampled)?;
+    if plan.is_some() {
+        write_search(&args.out.join("search.jsonl"), &seen)?;
+    }
     if let Some(path) = &args.trace {
         sampled.write_trace(path, &request)?;
         line(&format!("{}", path.display()));
@@ -105,6 +116,58 @@ fn request(args: &Sample, config: &RunConfig) -> Result<SampleRequest> {
         batch_size: args.batch_size.unwrap_or(config.sample.batch_size),
         size: [args.height.or(config.sample.height), args.width.or(config.sample.width)],
     })
+}
+
+/// What is searched for, if anything is.
+fn search_plan(args: &Sample) -> Result<Option<SearchPlan>> {
+    let (Some(kind), Some(reward)) = (&args.search, &args.reward) else { return Ok(None) };
+    let refuse = |key, found: &str, expected: &str| ddpo::Error::InvalidOption {
+        key,
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    };
+    let temperature = match args.temperature.as_str() {
+        "adaptive" => Temperature::Adaptive,
+        number => Temperature::Fixed(
+            number.parse().map_err(|_| refuse("--temperature", number, "adaptive, or a number above 0"))?,
+        ),
+    };
+    let wrong = || refuse("--lookahead", &args.lookahead, "one, or ode:N with N of at least 1");
+    let lookahead = match args.lookahead.split_once(':') {
+        None if args.lookahead == "one" => Lookahead::OneStep,
+        Some(("ode", steps)) => Lookahead::Ode(steps.parse().ok().filter(|steps| *steps > 0).ok_or_else(wrong)?),
+        _ => return Err(wrong().into()),
+    };
+    Ok(Some(SearchPlan {
+        kind: chosen("search", kind, SearchKind::NAMES, SearchKind::from_name)?,
+        reward: ddpo::reward::named(reward)?,
+        candidates: args.candidates,
+        temperature,
+        lookahead,
+        last_timestep: args.search_until,
+    }))
+}
+
+/// Writes a line for each step that was searched at, in the order of the images, and says what it came to.
+fn write_search(path: &Path, seen: &[SearchRecord]) -> Result<()> {
+    let record = |seen: &SearchRecord| {
+        let mut object = Map::new();
+        object.insert("image".into(), seen.image.into());
+        object.insert("prompt".into(), seen.prompt.clone().into());
+        if let Some((step, timestep)) = seen.step {
+            object.insert("step".into(), step.into());
+            object.insert("timestep".into(), timestep.into());
+        }
+        for (key, value) in [("mean", seen.mean), ("std", seen.std), ("best", seen.best)] {
+            object.insert(key.into(), value.into());
+        }
+        object.insert("queries".into(), seen.queries.into());
+        Value::Object(object).to_string() + "\n"
+    };
+    write_text(path, &seen.iter().map(record).collect::<String>())?;
+    let queries: usize = seen.iter().map(|seen| seen.queries).sum();
+    line(&format!("{}: {}", path.display(), counted(queries, "reward")));
+    Ok(())
 }
 
 /// The choice of a name on the command line.

@@ -77,6 +77,17 @@ pub fn rollout<const D: usize>(
     request: &RolloutRequest<'_, D>,
     on_step: &mut dyn FnMut(StepIndex),
 ) -> Result<Rollout<D>> {
+    rollout_by(denoiser, scheduler, request, &mut |proposal, step| request.draw_next(proposal, step), on_step)
+}
+
+/// [`rollout`] in which `next` says what state a step's distribution leads to.
+pub(crate) fn rollout_by<const D: usize>(
+    denoiser: &dyn Denoiser<D>,
+    scheduler: &dyn Scheduler,
+    request: &RolloutRequest<'_, D>,
+    next: &mut dyn FnMut(&Transition<D>, StepIndex) -> Result<Tensor<D>>,
+    on_step: &mut dyn FnMut(StepIndex),
+) -> Result<Rollout<D>> {
     let batch = request.samples.len();
     check_count("roll out", "prompts", request.prompts.len(), batch)?;
     check_count("roll out", "conditions", request.condition.batch(), batch)?;
@@ -85,7 +96,7 @@ pub fn rollout<const D: usize>(
     for step in (0..scheduler.timesteps().len()).map(StepIndex) {
         let sample = &states[step.0];
         let proposal = propose(denoiser, scheduler, &vec![step; batch], sample, request.condition)?;
-        let next = request.draw_next(&proposal, step)?;
+        let next = next(&proposal, step)?;
         if !proposal.is_deterministic() {
             log_probs.push(proposal.log_prob(&next, request.reduction)?);
         }
@@ -110,7 +121,7 @@ impl<const D: usize> RolloutRequest<'_, D> {
     }
 
     /// The next state, without a graph: an action is data, whatever drew it.
-    fn draw_next(&self, proposal: &Transition<D>, step: StepIndex) -> Result<Tensor<D>> {
+    pub(crate) fn draw_next(&self, proposal: &Transition<D>, step: StepIndex) -> Result<Tensor<D>> {
         if proposal.is_deterministic() {
             return Ok(proposal.mean().clone().detach());
         }
@@ -158,6 +169,24 @@ impl<const D: usize> Rollout<D> {
             prompts: rollouts.iter().flat_map(|rollout| rollout.prompts.iter().copied()).collect(),
             log_probs: rollouts.iter().flat_map(|rollout| rollout.log_probs.iter().copied()).collect(),
             steps,
+        })
+    }
+
+    /// One of the chains.
+    ///
+    /// # Errors
+    /// [`Error::Index`] if there are not so many.
+    pub fn row(&self, row: usize) -> Result<Self> {
+        let condition = self.condition.select(&[row])?;
+        let steps = self.steps.len();
+        Ok(Self {
+            epoch: self.epoch,
+            samples: self.samples[row..=row].to_vec(),
+            prompts: self.prompts[row..=row].to_vec(),
+            condition,
+            states: self.states.iter().map(|state| state.clone().narrow(0, row, 1)).collect(),
+            steps: self.steps.clone(),
+            log_probs: self.log_probs[row * steps..(row + 1) * steps].to_vec(),
         })
     }
 

@@ -176,6 +176,20 @@ choices! {
 }
 
 choices! {
+    /// How pictures are searched for.
+    SearchKind {
+        /// The best of whole pictures.
+        BestOf = "best-of",
+        /// At each step the sum of candidates' noises, weighted by how far their rewards are from the mean.
+        Demon = "demon",
+        /// At each step the sum of candidates' noises, weighted by the softmax of their rewards.
+        DemonBoltzmann = "demon-boltzmann",
+        /// At each step the best candidate.
+        DemonBest = "demon-best",
+    }
+}
+
+choices! {
     /// Where prompts come from.
     PromptKind {
         /// The 45 animals of the paper.

@@ -25,7 +25,7 @@ pub use advantage::AdvantagePlan;
 pub use algorithm::{AlgorithmPlan, ObjectivePlan, PolicyGradientPlan};
 pub use choices::{
     AdapterFormat, AdvantageKind, Algorithm, Dtype, ErrorSpace, EvalPrompts, NonFinitePolicy, Parameters, PromptKind,
-    PromptSyntax, Reduction, SchedulerKind, SpacingKind, StepWeights, TimestepChoice, TrustRegion,
+    PromptSyntax, Reduction, SchedulerKind, SearchKind, SpacingKind, StepWeights, TimestepChoice, TrustRegion,
 };
 pub use difference::{Difference, command, differences};
 pub use document::document;

@@ -1,0 +1,280 @@
+//! Pictures that were searched for: more computation a picture, and no training.
+
+use std::sync::Arc;
+
+use burn::tensor::Tensor;
+use ddpo_core::search::{Demon, DemonStep, Lookahead, Synthesis, Temperature, demon};
+use ddpo_core::{
+    Chains, Condition, Denoiser, Domain, Epoch, Guided, Judge, Noise, PromptId, Reduction, RewardBatch, RgbImage,
+    Rollout, RolloutRequest, SampleId, Sampling,
+};
+use ddpo_rewards::{RewardContext, RewardPlan};
+use ddpo_train::{EncodedPrompts, Lanes, StopFlag};
+
+use crate::config::SearchKind;
+use crate::error::{Error, Result};
+use crate::reward::with_hub;
+
+use super::assembly::lanes;
+use super::loaded::{LoadedModel, to_pictures};
+use super::sample::{SampleRequest, Sampled, stopped_or};
+
+/// What is searched for, and how.
+#[derive(Clone, Debug)]
+pub struct SearchPlan {
+    /// The kind of search.
+    pub kind: SearchKind,
+    /// What the pictures are to be worth.
+    pub reward: RewardPlan,
+    /// Candidates: whole pictures of [`SearchKind::BestOf`], of the others those of each step.
+    pub candidates: usize,
+    /// How much better a candidate must be to count for more.
+    pub temperature: Temperature,
+    /// How what a candidate of a step may become is guessed.
+    pub lookahead: Lookahead,
+    /// The timestep below which steps are drawn plainly; 0 searches at all of them.
+    pub last_timestep: f64,
+}
+
+/// What a search saw: a line of `search.jsonl`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchRecord {
+    /// The picture, from 0.
+    pub image: usize,
+    /// Its prompt.
+    pub prompt: String,
+    /// The step, from 0, and its timestep; none of a choice among whole pictures.
+    pub step: Option<(usize, f64)>,
+    /// The mean reward of the candidates.
+    pub mean: f64,
+    /// Their standard deviation.
+    pub std: f64,
+    /// The best of them.
+    pub best: f64,
+    /// Rewards asked for.
+    pub queries: usize,
+}
+
+/// A picture that was found.
+struct Found {
+    rollout: Rollout<4>,
+    values: Tensor<4>,
+    seen: Vec<DemonStep>,
+}
+
+/// Everything that looking for one picture needs.
+struct Search<'a> {
+    loaded: &'a LoadedModel,
+    model: &'a (dyn Denoiser<4> + Sync),
+    sampling: Sampling<'a, 4>,
+    prompts: &'a EncodedPrompts,
+    judge: &'a Judge,
+    plan: &'a SearchPlan,
+    batch: usize,
+    stop: &'a StopFlag,
+}
+
+/// Searches for the pictures of `request`. The k-th picture of a prompt begins with the noise that it has without a search, and with one
+/// candidate it is that picture. `on_step` hears of the steps done, of how many.
+///
+/// # Errors
+///
+/// Fails when the plan is impossible, when the model or the reward fails, and when `stop` is set.
+pub fn search(
+    loaded: &LoadedModel,
+    model: &(dyn Denoiser<4> + Sync),
+    request: &SampleRequest,
+    plan: &SearchPlan,
+    stop: &StopFlag,
+    on_step: &mut dyn FnMut(usize, usize),
+) -> Result<(Sampled, Vec<SearchRecord>)> {
+    plan.check()?;
+    let context = with_hub(RewardContext::of(Arc::new(loaded.base()), Vec::new()))
+        .with_prompts(request.prompts.clone(), Vec::new())
+        .with_recogniser(loaded.judge());
+    let judge = plan.reward.open(&context)?;
+    let scheduler = loaded.scheduler(&request.sampler)?;
+    let (conditions, unconditional) = loaded.encode_guided(&request.prompts, &request.negative_prompt)?;
+    let prompts = EncodedPrompts::new(request.prompts.clone(), conditions, unconditional.clone())?;
+    let shape = loaded.latent_shape(request.size)?;
+    let numbers = 0..request.count as u64;
+    let of_prompt = |prompt| numbers.clone().map(move |number| (SampleId(number), PromptId(prompt)));
+    let chains: Vec<_> = (0..request.prompts.len() as u64).flat_map(of_prompt).collect();
+    let batch = request.batch_size.max(1);
+    let search = Search {
+        loaded,
+        model,
+        sampling: Sampling {
+            scheduler: &*scheduler,
+            guidance: request.guidance,
+            unconditional: &unconditional,
+            shape,
+            noise: Noise::new(request.seed, Domain::Sampling),
+            epoch: Epoch(0),
+            reduction: Reduction::Mean,
+            device: loaded.device(),
+        },
+        prompts: &prompts,
+        judge: &judge,
+        plan,
+        batch,
+        stop,
+    };
+    let texts = prompts.texts(&chains.iter().map(|chain| chain.1).collect::<Vec<_>>());
+    let (mut rollouts, mut values, mut records) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut done, total) = (0, chains.len() * search.steps());
+    let outcome = Lanes::new(lanes(loaded, plan.candidates.min(batch), shape))?.each(
+        chains,
+        |_, chain, on_step| search.find(chain, on_step),
+        &mut || {
+            done += 1;
+            on_step(done, total);
+        },
+        |found: Found| {
+            let image = rollouts.len();
+            records.extend(found.seen.iter().map(|seen| record(image, &texts[image], seen, plan)));
+            rollouts.push(found.rollout);
+            values.push(found.values);
+            Ok(())
+        },
+    );
+    outcome.map_err(|error: ddpo_core::Error| stopped_or(stop, error.into()))?;
+    let values = Tensor::cat(values, 0);
+    let sampled = Sampled {
+        prompts: texts,
+        images: to_pictures(&values)?,
+        values,
+        rollout: Rollout::concat(rollouts)?,
+        timesteps: scheduler.timesteps().iter().map(|timestep| timestep.0).collect(),
+        unconditional,
+    };
+    Ok((sampled, records))
+}
+
+fn record(image: usize, prompt: &str, seen: &DemonStep, plan: &SearchPlan) -> SearchRecord {
+    let step = (plan.kind != SearchKind::BestOf).then_some((seen.step.0, seen.timestep.0));
+    let DemonStep { mean, std, best, queries, .. } = *seen;
+    SearchRecord { image, prompt: prompt.to_owned(), step, mean, std, best, queries }
+}
+
+impl SearchPlan {
+    fn check(&self) -> Result<()> {
+        let refuse = |key, found: String, expected: &str| {
+            Err(Error::InvalidOption { key, found, expected: expected.to_owned() })
+        };
+        if self.candidates == 0 {
+            return refuse("--candidates", "0".into(), "at least 1");
+        }
+        if let Temperature::Fixed(value) = self.temperature
+            && !(value > 0.0 && value.is_finite())
+        {
+            return refuse("--temperature", value.to_string(), "adaptive, or a number above 0");
+        }
+        Ok(())
+    }
+
+    /// The search of a step; none of whole pictures.
+    fn demon(&self) -> Option<Demon> {
+        let synthesis = match self.kind {
+            SearchKind::BestOf => return None,
+            SearchKind::Demon => Synthesis::Tanh(self.temperature),
+            SearchKind::DemonBoltzmann => Synthesis::Boltzmann(self.temperature),
+            SearchKind::DemonBest => Synthesis::Best,
+        };
+        let Self { candidates, lookahead, last_timestep, .. } = *self;
+        Some(Demon { candidates, synthesis, lookahead, last_timestep })
+    }
+}
+
+impl Search<'_> {
+    /// The steps that looking for a picture reports.
+    fn steps(&self) -> usize {
+        let steps = self.sampling.scheduler.timesteps().len();
+        match self.plan.kind {
+            SearchKind::BestOf => self.plan.candidates.div_ceil(self.batch) * steps,
+            _ => steps,
+        }
+    }
+
+    fn find(&self, chain: (SampleId, PromptId), on_step: &mut dyn FnMut()) -> ddpo_core::Result<Found> {
+        match self.plan.demon() {
+            Some(demon) => self.by_steps(chain, &demon, on_step),
+            None => self.by_pictures(chain, on_step),
+        }
+    }
+
+    fn by_steps(
+        &self,
+        (sample, prompt): (SampleId, PromptId),
+        search: &Demon,
+        on_step: &mut dyn FnMut(),
+    ) -> ddpo_core::Result<Found> {
+        let sampling = &self.sampling;
+        let model = Guided::new(self.model, sampling.unconditional.clone(), sampling.guidance)?;
+        let condition = self.condition(&[prompt])?;
+        let request = RolloutRequest {
+            shape: sampling.shape,
+            samples: &[sample],
+            prompts: &[prompt],
+            condition: &condition,
+            noise: sampling.noise,
+            epoch: sampling.epoch,
+            reduction: sampling.reduction,
+            device: sampling.device,
+        };
+        let mut value = |clean: &Tensor<4>, prompt: PromptId| Ok(self.judged(clean, prompt)?.0);
+        let found = demon(&model, sampling.scheduler, &request, search, &mut value, &mut |_| on_step())?;
+        let values = self.decoded(found.rollout.last_state())?;
+        Ok(Found { values, rollout: found.rollout, seen: found.steps })
+    }
+
+    /// The best of whole chains: the first has the sample's own noise, the others that of samples far behind it.
+    fn by_pictures(
+        &self,
+        (sample, prompt): (SampleId, PromptId),
+        on_step: &mut dyn FnMut(),
+    ) -> ddpo_core::Result<Found> {
+        let samples: Vec<SampleId> = (0..self.plan.candidates as u64).map(|k| SampleId(sample.0 + (k << 32))).collect();
+        let (mut best, mut rewards) = (None::<(f32, Found)>, Vec::new());
+        for samples in samples.chunks(self.batch) {
+            let prompts = vec![prompt; samples.len()];
+            let condition = self.condition(&prompts)?;
+            let chains = Chains { samples, prompts: &prompts, condition: &condition };
+            let rollout = self.sampling.chains(self.model, chains, on_step)?;
+            let (scores, values) = self.judged(rollout.last_state(), prompt)?;
+            for (row, score) in scores.iter().enumerate() {
+                // What has no score is better than nothing.
+                let is_better =
+                    best.as_ref().is_none_or(|(most, _)| *score > *most || most.is_nan() && !score.is_nan());
+                if is_better {
+                    let values = values.clone().narrow(0, row, 1);
+                    best = Some((*score, Found { rollout: rollout.row(row)?, values, seen: Vec::new() }));
+                }
+            }
+            rewards.extend(scores);
+        }
+        let (_, found) = best.ok_or_else(|| ddpo_core::Error::model("a search had no candidate"))?;
+        Ok(Found { seen: vec![DemonStep::of(sample, &rewards)], ..found })
+    }
+
+    fn condition(&self, prompts: &[PromptId]) -> ddpo_core::Result<Condition> {
+        self.prompts.condition(prompts).map_err(ddpo_core::Error::model)
+    }
+
+    fn decoded(&self, latents: &Tensor<4>) -> ddpo_core::Result<Tensor<4>> {
+        self.loaded.decode(latents).map_err(ddpo_core::Error::model)
+    }
+
+    /// What clean latents of a prompt are worth, and their pictures.
+    fn judged(&self, clean: &Tensor<4>, prompt: PromptId) -> ddpo_core::Result<(Vec<f32>, Tensor<4>)> {
+        if self.stop.is_set() {
+            return Err(ddpo_core::Error::model("the search was asked to stop"));
+        }
+        let values = self.decoded(clean)?;
+        let images: Vec<RgbImage> = to_pictures(&values).map_err(ddpo_core::Error::model)?;
+        let prompts = self.prompts.texts(&vec![prompt; images.len()]);
+        let metadata = self.prompts.metadata(&vec![prompt; images.len()]);
+        let batch = RewardBatch::new(&images, &prompts).with_metadata(&metadata);
+        Ok((self.judge.assess(&batch, images.len())?.values, values))
+    }
+}
