@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ddpo::CostEstimate;
 use ddpo::config::RunPlan;
+use ddpo::device::DeviceName;
 use ddpo::prompts::PromptSplit;
 
 use crate::numbers::{about, bytes, counted, grouped};
@@ -19,16 +20,12 @@ const LONG: Duration = Duration::from_hours(72);
 /// Prints the plan and its cost, and warns of a run of days.
 pub fn announce(plan: &RunPlan, prompts: &PromptSplit, path: &Path, cost: &CostEstimate) {
     let config = &plan.config;
-    let device = if cost.pass >= LARGE { " (the only device of this version)" } else { "" };
+    let device = plan.device.resolve();
+    let slow = device == DeviceName::Cpu && cost.pass >= LARGE;
+    let hint = if slow { " (a build for a GPU is faster: docs/guide/devices.md)" } else { "" };
     let rows = [
         ("run", path.display().to_string()),
-        (
-            "model",
-            format!(
-                "{} on {}{device}, {} {}",
-                plan.model, config.run.device, config.train.parameters, config.train.algorithm
-            ),
-        ),
+        ("model", format!("{} on {device}{hint}, {} {}", plan.model, config.train.parameters, config.train.algorithm)),
         ("reward", reward(plan)),
         ("prompts", prompts_in_words(prompts)),
         ("epoch", epoch(plan)),

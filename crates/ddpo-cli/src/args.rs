@@ -10,7 +10,8 @@ use crate::values::{self, at_least_one, or_default, or_run_default};
 
 const MODEL: &str =
     "`emoji` (embedded), a diffusers directory, a one-file checkpoint, or a hub id `org/name[@revision]`";
-const DEVICE: &str = "Where to compute: cpu";
+const DEVICE: &str = "Where to compute: auto, cpu, or a GPU of `ddpo devices`, such as cuda or cuda:1";
+const DTYPE: &str = "What the denoiser is held and computed in: f32; on a GPU also bf16 or f16";
 const STEPS: &str = "Denoising steps";
 const GUIDANCE: &str = "Classifier-free guidance; 1 switches it off";
 
@@ -44,6 +45,8 @@ pub enum Command {
     Pretrain(Pretrain),
     /// Write the page about a run, RUN/report.html, or one page that compares several
     Report(Report),
+    /// List the devices that can compute, by the names that --device takes
+    Devices,
     /// Print the commented configuration: every option, its default and where that is from
     Config(Config),
     /// Print what a shell needs to complete the words of this program
@@ -100,6 +103,9 @@ pub struct Train {
     /// Where to compute
     #[arg(long, value_name = "D", help = or_default(DEVICE, "run.device"), value_parser = values::devices(), hide_possible_values = true)]
     pub device: Option<String>,
+    /// What the denoiser computes in
+    #[arg(long, value_name = "T", help = or_default(DTYPE, "model.dtype"), value_parser = values::dtypes(), hide_possible_values = true)]
+    pub dtype: Option<String>,
     /// Seed of everything
     #[arg(long, value_name = "N", help = or_default("Seed of everything; same seed, same bytes", "run.seed"))]
     pub seed: Option<u64>,
@@ -203,6 +209,9 @@ pub struct Sample {
     /// Where to compute
     #[arg(long, value_name = "D", help = or_run_default(DEVICE, "run.device"), value_parser = values::devices(), hide_possible_values = true)]
     pub device: Option<String>,
+    /// What the denoiser computes in
+    #[arg(long, value_name = "T", help = or_run_default(DTYPE, "model.dtype"), value_parser = values::dtypes(), hide_possible_values = true)]
+    pub dtype: Option<String>,
 }
 
 /// `ddpo evaluate`.
@@ -254,6 +263,9 @@ pub struct Evaluate {
     /// Where to compute
     #[arg(long, value_name = "D", help = or_run_default(DEVICE, "run.device"), value_parser = values::devices(), hide_possible_values = true)]
     pub device: Option<String>,
+    /// What the denoiser computes in
+    #[arg(long, value_name = "T", help = or_run_default(DTYPE, "model.dtype"), value_parser = values::dtypes(), hide_possible_values = true)]
+    pub dtype: Option<String>,
 }
 
 /// `ddpo score`.

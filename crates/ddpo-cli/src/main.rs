@@ -34,6 +34,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Classify(args) => commands::classify::run(args)?,
         Command::Pretrain(args) => commands::pretrain::run(args)?,
         Command::Report(args) => commands::report::run(args)?,
+        Command::Devices => commands::devices::run()?,
         Command::Config(args) => commands::config::run(args)?,
         Command::Completions(args) => commands::completions::run(args),
         Command::Man(args) => commands::man::run(args)?,

@@ -4,12 +4,11 @@ use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use ddpo::LoadedModel;
-use ddpo::device::DeviceName;
 use ddpo::hub::{Hub, HubEvent};
 use ddpo::model::ModelSource;
 use ddpo::rewards::{Repository, RewardPlan};
 use ddpo::train::{EpochRecord, EvalRecord, Event, Progress, Record, RunRecord, Stage, Tracker, UpdateRecord};
+use ddpo::{LoadedModel, OpenOptions};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
 use crate::numbers::{duration, sparkline};
@@ -169,11 +168,12 @@ pub fn line(text: &str) {
 }
 
 /// Opens a model, downloading it with a bar a file if it is on the hub and not yet here.
-pub fn open_model(source: &ModelSource, variant: Option<&str>, device: DeviceName) -> ddpo::Result<LoadedModel> {
+pub fn open_model(source: &ModelSource, options: OpenOptions<'_>) -> ddpo::Result<LoadedModel> {
+    let variant = options.variant;
     let mut download = Download::default();
     let source = source.resolve(&Hub::from_env(), variant, &mut |event| download.show(event))?;
     download.finish();
-    let loaded = LoadedModel::open_variant(&source, variant, device)?;
+    let loaded = LoadedModel::open(&source, options)?;
     if let Some(variant) = variant.filter(|_| !loaded.without_variant().is_empty()) {
         let plain = loaded.without_variant().join(" and ");
         line(&format!("note: there is no variant `{variant}` of {plain}, so the plain weights are read"));

@@ -5,8 +5,10 @@ use std::ffi::OsStr;
 use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command};
 use ddpo::config::{
-    AdapterFormat, Algorithm, PRESETS, PromptKind, PromptSyntax, SchedulerKind, SearchKind, SpacingKind, default_of,
+    AdapterFormat, Algorithm, Dtype, PRESETS, PromptKind, PromptSyntax, SchedulerKind, SearchKind, SpacingKind,
+    default_of,
 };
+use ddpo::device::Backend;
 use ddpo::model::ModelSource;
 use ddpo::rewards::USAGES;
 
@@ -107,7 +109,13 @@ pub fn lora_formats() -> Known {
 
 /// The names after `--device`.
 pub fn devices() -> Known {
-    Known::of(["cpu"])
+    let built = Backend::ALL.into_iter().filter(|backend| backend.is_built()).map(Backend::name);
+    Known::of(["auto", "cpu"].into_iter().chain(built))
+}
+
+/// The names after `--dtype`.
+pub fn dtypes() -> Known {
+    Known::of(Dtype::NAMES.iter().copied())
 }
 
 /// The help of an option that overrides one of the configuration, with the default of that one.

@@ -18,7 +18,10 @@ use crate::{Mask, composed, ops};
 /// If `heads` does not divide the channels, the shapes above do not fit, or `S` is zero.
 pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, mask: Mask) -> Tensor<3> {
     check([&q, &k, &v], q.dims()[0], heads);
-    ops::attention(&q, &k, &v, heads, mask, None).unwrap_or_else(|| composed::attention(q, k, v, heads, mask))
+    ops::attention(&q, &k, &v, heads, mask, None).unwrap_or_else(|| match mask {
+        Mask::None => composed::fused_attention(q, k, v, heads),
+        Mask::Causal => composed::attention(q, k, v, heads, mask),
+    })
 }
 
 /// [`attention`] without a mask, of samples that share keys and values: sample `i` of the queries looks at sample
@@ -39,7 +42,7 @@ pub fn shared_attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, 
     assert!(rows.iter().all(|&row| row < u), "attention: rows {rows:?}, wanted indices below {u}");
     ops::attention(&q, &k, &v, heads, Mask::None, Some(rows)).unwrap_or_else(|| {
         let [k, v] = [k, v].map(|x| composed::samples(x, rows));
-        composed::attention(q, k, v, heads, Mask::None)
+        composed::fused_attention(q, k, v, heads)
     })
 }
 

@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+#[cfg(feature = "gpu")]
+use burn::backend::Cube;
 use burn::{
     backend::{
         Autodiff, Backend, BackendTensor, Dispatch, DispatchKindConversion, DispatchTensor, Flex,
@@ -60,18 +62,26 @@ struct DeferredValue {
     pull_back: PullBack,
 }
 
-/// A backend that Burn is compiled with is named here; under autodiff all of them are the one implementation below.
-#[backend_extension(Flex, Autodiff)]
+/// The backends that Burn is compiled with are named here; under autodiff all of them are the one implementation below.
+#[backend_extension(Cube: cfg(feature = "gpu"), Flex, Autodiff)]
 trait Defer: Backend {
     fn defer(parameters: FloatTensor<Self>, deferred: DeferredValue) -> FloatTensor<Self>;
 }
 
-impl Defer for Flex {
-    fn defer(parameters: FloatTensor<Self>, deferred: DeferredValue) -> FloatTensor<Self> {
-        // `deferred` returns the value itself where nothing is tracked; the macro wants this form all the same.
-        primitive::<Self>(deferred.value).unwrap_or(parameters)
-    }
+/// `deferred` returns the value itself where nothing is tracked; the macro wants this form all the same.
+macro_rules! plain {
+    ($backend:ty) => {
+        impl Defer for $backend {
+            fn defer(parameters: FloatTensor<Self>, deferred: DeferredValue) -> FloatTensor<Self> {
+                primitive::<Self>(deferred.value).unwrap_or(parameters)
+            }
+        }
+    };
 }
+
+plain!(Flex);
+#[cfg(feature = "gpu")]
+plain!(Cube);
 
 impl<B: Backend, C: CheckpointStrategy> Defer for Autodiff<B, C>
 where

@@ -2,7 +2,7 @@
 //!
 //! Every function here works on any Burn device and under autodiff. On the `flex` device with
 //! `f32` values it runs this crate's own kernels (AVX-512, AVX2 or portable, chosen at run time);
-//! everywhere else it is composed of Burn's own operations.
+//! everywhere else it is composed of Burn's own operations, in half precision where a weight or an input is.
 //!
 //! Three laws hold on the CPU path:
 //!
@@ -21,6 +21,7 @@ mod composed;
 mod conv;
 mod cpu;
 mod deferred;
+mod format;
 mod graph;
 mod linear;
 mod norm;
@@ -35,6 +36,7 @@ pub use allocator::KeepingAllocator;
 pub use attention::{attention, distinct, shared_attention};
 pub use conv::conv2d;
 pub use deferred::deferred;
+pub use format::cast;
 pub use linear::linear;
 pub use norm::{group_norm, layer_norm};
 pub use options::{Activation, Conv2dOptions, Mask, Padding};

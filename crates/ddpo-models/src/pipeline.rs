@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ddpo_nn::{
-    Error, Fields, FileDtype, ModelFiles, Result, Specs, TextEncoder, TextEncoderConfig, Tokenizer, Weights,
+    Error, Fields, FileDtype, ModelFiles, Placement, Result, Specs, TextEncoder, TextEncoderConfig, Tokenizer, Weights,
     open_weights, write_atomically, write_json,
 };
 use serde_json::{Value, json};
@@ -65,18 +65,21 @@ impl Pipeline {
     }
 
     /// Reads a diffusers directory with the weights of a `variant`, such as `fp16`, where a component has them; of the others,
-    /// which [`Pipeline::without_variant`] names, and without a variant, the plain weights are read if there are any.
+    /// which [`Pipeline::without_variant`] names, and without a variant, the plain weights are read if there are any. `unet` says
+    /// what its weights are held in; those of the autoencoder and the text encoder are in `f32` on the same device.
     ///
     /// # Errors
     ///
     /// Those of [`Pipeline::load`], or if no component has the variant.
-    pub fn load_variant(files: &ModelFiles, variant: Option<&str>, device: &Device) -> Result<Self> {
+    pub fn load_variant(files: &ModelFiles, variant: Option<&str>, unet: impl Into<Placement>) -> Result<Self> {
+        let unet = unet.into();
+        let device = &unet.device().clone();
         let described = Described::read(files)?;
         let [of_unet, of_vae, of_text] = COMPONENTS;
         Self::without_variant(files, variant)?;
         let open = |(folder, names)| open_weights(files, folder, names, variant);
         let weights = [
-            Weights::load(described.unet.specs(), &open(of_unet)?, device)?,
+            Weights::load(described.unet.specs(), &open(of_unet)?, unet)?,
             Weights::load(described.vae.specs(), &open(of_vae)?, device)?,
             described.text_encoder.load(&open(of_text)?, device)?,
         ];
@@ -98,16 +101,22 @@ impl Pipeline {
     /// # Errors
     ///
     /// Those of [`Pipeline::load`].
-    pub fn load_single_file(checkpoint: &SingleFile, configuration: &ModelFiles, device: &Device) -> Result<Self> {
-        let described = Described::read(configuration)?;
+    pub fn load_single_file(
+        checkpoint: &SingleFile,
+        configuration: &ModelFiles,
+        unet: impl Into<Placement>,
+    ) -> Result<Self> {
+        let (of_unet, described) = (unet.into(), Described::read(configuration)?);
+        let device = of_unet.device().clone();
         let (file, unet, vae) = (checkpoint.tensors(), &described.unet, &described.vae);
-        let load = |specs: &Specs, rename: &dyn Fn(&str) -> String, prefix: &str| {
-            Weights::load_renamed(specs, file, rename, |name| !name.starts_with(prefix), device)
+        let load = |specs: &Specs, rename: &dyn Fn(&str) -> String, prefix: &str, placement: Placement| {
+            Weights::load_renamed(specs, file, rename, |name| !name.starts_with(prefix), placement)
         };
+        let of_vae = checkpoint.vae();
         let weights = [
-            load(unet.specs(), &|name| unet_name(unet.config(), name), UNET)?,
-            load(vae.specs(), &|name| vae_name(vae.config(), checkpoint.vae(), name), checkpoint.vae())?,
-            text_weights(&described.text_encoder, file, device)?,
+            load(unet.specs(), &|name| unet_name(unet.config(), name), UNET, of_unet)?,
+            load(vae.specs(), &|name| vae_name(vae.config(), of_vae, name), of_vae, (&device).into())?,
+            text_weights(&described.text_encoder, file, &device)?,
         ];
         described.join(weights)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Gradients, Tensor};
+use burn::tensor::{DType, Device, Gradients, Tensor};
 use ddpo_kernels::deferred;
 use ddpo_nn::{Context, Result, Specs, Weights, leaf};
 
@@ -177,6 +177,8 @@ fn backward(x: &Tensor<4>, seed: Option<Tensor<4>>, output: Tensor<4>, gradient:
     let Some(seed) = seed.filter(|_| x.is_autodiff()) else {
         return sum.backward();
     };
-    let zero: Tensor<4> = output.sum().mul_scalar(0.0).reshape([1; 4]);
+    // In half precision the sum itself could be infinite.
+    let zero: Tensor<4> = ddpo_kernels::cast(output, DType::F32).sum().mul_scalar(0.0).reshape([1; 4]);
+    let zero = ddpo_kernels::cast(zero, seed.dtype());
     (sum + (x.clone() * (seed + zero)).sum()).backward()
 }

@@ -70,7 +70,8 @@ pub use layers::{
     Resnet, ResnetShape, SelfAttention2d, Transformer, TransformerShape, downsample, upsample_to,
 };
 pub use params::{
-    Init, Layout, LowRankTerm, ParamId, ParamScope, ParamSpec, Specs, TensorPart, Weights, leaf, read_back, vector,
+    Init, Layout, LowRankTerm, ParamId, ParamScope, ParamSpec, Placement, Specs, TensorPart, Weights, leaf, read_back,
+    vector,
 };
 pub use pixels::{CropRounding, Fit, ImageProcessor, resize_bicubic};
 pub use recogniser::{RecogniserConfig, RecogniserNetwork, Seen};

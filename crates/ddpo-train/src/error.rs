@@ -142,6 +142,18 @@ pub enum Error {
         /// The epoch which was not finished, from 1.
         epoch: u64,
     },
+    /// Sampling and training do not compute the same probabilities.
+    #[error(
+        "ratios of the first update are up to {deviation:.0e} away from 1, with a clip range of {clip_range:e}: sampling and training round \
+         differently here, and what is clipped is partly chance; train.gradient-checkpointing, model.dtype = \"f32\" or a wider \
+         train.clip-range helps"
+    )]
+    RatioDrift {
+        /// The largest deviation.
+        deviation: f64,
+        /// The clip range.
+        clip_range: f64,
+    },
     /// The norm of a gradient is NaN or infinite; a trainer says where.
     #[error("gradient norm is {0}, wanted a finite number")]
     NonFiniteNorm(f64),

@@ -73,6 +73,14 @@ pub enum Error {
         /// What works in its place.
         instead: String,
     },
+    /// A device that is compiled in and not on this machine.
+    #[error("there is no device `{name}`: {}", devices_found(*found))]
+    NoDevice {
+        /// Its name.
+        name: String,
+        /// How many of its kind there are.
+        found: usize,
+    },
     /// Prompts that are missing or empty.
     #[error("no prompts: {reason}")]
     NoPrompts {
@@ -366,8 +374,17 @@ impl Error {
                 | Self::UnknownName { .. }
                 | Self::InvalidOption { .. }
                 | Self::NotBuilt { .. }
+                | Self::NoDevice { .. }
                 | Self::PromptCount { .. }
         ) || matches!(self, Self::Rewards(error) if error.is_usage())
+    }
+}
+
+fn devices_found(count: usize) -> String {
+    match count {
+        0 => "none of its kind was found; is its driver installed?".to_owned(),
+        1 => "one of its kind was found, number 0".to_owned(),
+        _ => format!("{count} of its kind were found, numbers 0 to {}", count - 1),
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use ddpo::device::DeviceName;
 use ddpo::hub::{Hub, HubEvent, HubModel, HubSettings};
 use ddpo::model::ModelSource;
-use ddpo::{Error, Layers, LoadedModel, Product, RunPlan};
+use ddpo::{Error, Layers, LoadedModel, OpenOptions, Product, RunPlan};
 use hub_server::{Behaviour, COMMIT, Connection, HubServer};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -278,7 +278,8 @@ fn a_sharded_half_precision_model_is_fetched_whole() {
     let index = r#"{"weight_map": {"conv_in.weight": "diffusion_pytorch_model-00001-of-00001.fp16.safetensors"}}"#;
     std::fs::write(unet.join("diffusion_pytorch_model.safetensors.index.fp16.json"), index).unwrap();
     let snapshot = place.hub().fetch(HubModel { variant: Some("fp16"), ..MODEL }, &mut quiet).unwrap();
-    LoadedModel::open_variant(&ModelSource::Directory(snapshot), Some("fp16"), DeviceName::Cpu).unwrap();
+    let fp16 = OpenOptions { variant: Some("fp16"), ..DeviceName::Cpu.into() };
+    LoadedModel::open(&ModelSource::Directory(snapshot), fp16).unwrap();
 }
 
 /// The server's side of TLS, with the committed certificate.

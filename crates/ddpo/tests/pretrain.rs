@@ -96,7 +96,7 @@ fn run(parent: &Path, data: &Path, name: &str, resume: bool, until: Option<(&str
             stop.stop();
         }
     };
-    pretrain(request, &DeviceName::Cpu.open(), &mut observe).unwrap()
+    pretrain(request, &DeviceName::Cpu.open().unwrap(), &mut observe).unwrap()
 }
 
 /// Every file of a model, and the metrics without what a clock measured.

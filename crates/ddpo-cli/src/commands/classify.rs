@@ -23,7 +23,7 @@ pub fn run(args: &Classify) -> Result<()> {
     let classes = classes(&args.classes);
     let pictures = list_pictures(&args.images)?;
     let images = pictures.iter().map(|picture| read_image(&picture.path)).collect::<ddpo::Result<Vec<_>>>()?;
-    let device = DeviceName::parse(args.device.as_deref().unwrap_or("cpu"))?;
+    let device = DeviceName::parse(args.device.as_deref().unwrap_or("auto"))?;
     let source = ModelSource::parse(&args.model, None)?.with_config(args.model_config.as_deref())?;
     let loaded = LoadedModel::open(&source, device)?;
     let request = ClassifyRequest {

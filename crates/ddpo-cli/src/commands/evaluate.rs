@@ -10,7 +10,7 @@ use ddpo::images::write_text;
 use ddpo::model::ModelSource;
 use ddpo::prompts::{PromptSource, PromptSplit};
 use ddpo::train::StopFlag;
-use ddpo::{LoadedModel, MeasureRequest, Measurement, RunDirectory, RunPlan};
+use ddpo::{LoadedModel, MeasureRequest, Measurement, OpenOptions, RunDirectory, RunPlan};
 use serde_json::{Map, Value, json};
 
 use crate::args::Evaluate;
@@ -20,7 +20,7 @@ use crate::progress::{fetch_networks, line, open_model, stage_bar};
 
 use super::adapters::Stacks;
 use super::labels::Labels;
-use super::sample::{base_config, embeddings, prompt_syntax};
+use super::sample::{base_config, dtype, embeddings, prompt_syntax};
 
 /// Measures the model, and with a run or an adapter also what it has become.
 pub fn run(args: &Evaluate) -> Result<()> {
@@ -36,7 +36,8 @@ pub fn run(args: &Evaluate) -> Result<()> {
     let source = ModelSource::parse(&config.model.path, config.model.revision.as_deref())?
         .with_config(args.model_config.as_deref().or(of_run))?;
     let syntax = prompt_syntax(args.prompt_syntax.as_deref(), &config)?;
-    let loaded = open_model(&source, config.model.variant.as_deref(), device)?
+    let dtype = dtype(args.dtype.as_deref(), &config)?;
+    let loaded = open_model(&source, OpenOptions { variant: config.model.variant.as_deref(), device, dtype })?
         .with_clip_skip(config.sample.clip_skip)?
         .with_embeddings(&embeddings(&args.embedding, &config))?
         .reading(syntax);

@@ -4,6 +4,7 @@ pub mod adapters;
 pub mod classify;
 pub mod completions;
 pub mod config;
+pub mod devices;
 pub mod evaluate;
 pub mod labels;
 pub mod man;

@@ -12,8 +12,9 @@ use crate::progress::line;
 
 /// Trains the autoencoder, then the denoiser, and writes the model.
 pub fn run(args: &Pretrain) -> Result<()> {
-    let device = DeviceName::parse(args.device.as_deref().unwrap_or("cpu"))?;
+    let device = DeviceName::parse(args.device.as_deref().unwrap_or("auto"))?;
     ddpo::device::set_threads(args.threads);
+    let device = device.open()?;
     let config = config(args);
     let run_directory = args.run_dir.clone().unwrap_or_else(|| default_run_directory(args));
     let stop = stop_on_signal("finishing the step and saving")?;
@@ -25,7 +26,7 @@ pub fn run(args: &Pretrain) -> Result<()> {
         resume: args.resume,
         stop: &stop,
     };
-    if pretrain(request, &device.open(), &mut |event| show(event))? {
+    if pretrain(request, &device, &mut |event| show(event))? {
         line(&format!("wrote {}", args.out.display()));
         return Ok(());
     }

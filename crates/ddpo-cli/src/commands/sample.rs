@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use ddpo::config::{Layers, PromptSyntax, RunConfig, SamplerPlan, SchedulerKind, SearchKind, SpacingKind};
+use ddpo::config::{Dtype, Layers, PromptSyntax, RunConfig, SamplerPlan, SchedulerKind, SearchKind, SpacingKind};
 use ddpo::core::search::{Lookahead, Temperature};
 use ddpo::device::DeviceName;
 use ddpo::embedding::EmbeddingSource;
 use ddpo::images::{grid, write_png, write_text};
 use ddpo::model::ModelSource;
 use ddpo::prompts::PromptSource;
-use ddpo::{RunDirectory, SampleRequest, SearchPlan, SearchRecord, metadata};
+use ddpo::{OpenOptions, RunDirectory, SampleRequest, SearchPlan, SearchRecord, metadata};
 use serde_json::{Map, Value};
 
 use crate::args::Sample;
@@ -39,7 +39,9 @@ pub fn run(args: &Sample) -> Result<()> {
     ddpo::device::set_threads(config.run.threads);
     let of_run = config.model.config.as_deref().filter(|_| args.model.is_none());
     let source = ModelSource::parse(model, revision)?.with_config(args.model_config.as_deref().or(of_run))?;
-    let loaded = open_model(&source, args.variant.as_deref().or(config.model.variant.as_deref()), device)?
+    let dtype = dtype(args.dtype.as_deref(), &config)?;
+    let variant = args.variant.as_deref().or(config.model.variant.as_deref());
+    let loaded = open_model(&source, OpenOptions { variant, device, dtype })?
         .with_clip_skip(args.clip_skip.or(config.sample.clip_skip))?
         .with_embeddings(&embeddings(&args.embedding, &config))?
         .reading(prompt_syntax(args.prompt_syntax.as_deref(), &config)?)
@@ -197,6 +199,11 @@ pub fn prompt_syntax(name: Option<&str>, config: &RunConfig) -> Result<PromptSyn
 fn scheduler(args: &Sample, config: &RunConfig) -> Result<SchedulerKind> {
     let Some(name) = &args.scheduler else { return Ok(config.sample.scheduler) };
     chosen("scheduler", name, SchedulerKind::NAMES, SchedulerKind::from_name)
+}
+
+/// The number type that is asked for, else the configuration's.
+pub fn dtype(name: Option<&str>, config: &RunConfig) -> Result<Dtype> {
+    name.map_or(Ok(config.model.dtype), |name| chosen("dtype", name, Dtype::NAMES, Dtype::from_name))
 }
 
 /// Writes the images after those of earlier calls, with their prompts, and a grid of them.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use ddpo::config::{Layers, Preset, RunPlan};
 use ddpo::prompts::PromptSplit;
 use ddpo::report::{Records, Verdict};
-use ddpo::{ComputeRate, CostEstimate, LoadedModel, RunDirectory, Session, TrainOutcome};
+use ddpo::{ComputeRate, CostEstimate, LoadedModel, OpenOptions, RunDirectory, Session, TrainOutcome};
 
 use crate::announcement::announce;
 use crate::args::Train;
@@ -32,7 +32,7 @@ pub fn run(args: &Train) -> Result<ExitCode> {
         RunDirectory::check_new(&path)?;
     }
     ddpo::device::set_threads(plan.config.run.threads);
-    let loaded = open_model(&plan.model, plan.config.model.variant.as_deref(), plan.device)?;
+    let loaded = open_model(&plan.model, OpenOptions::of(&plan))?;
     if args.dry_run {
         return dry_run(&plan, &loaded, &path);
     }
@@ -47,7 +47,7 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     let stop = stop_on_signal("finishing this step and writing a checkpoint")?;
     let session = session.model(loaded).tracker(console).stop(stop).open()?;
     let prompts = session.prompts();
-    announce(&plan, prompts, &path, &CostEstimate::new(&plan, session.model(), ComputeRate::measure())?);
+    announce(&plan, prompts, &path, &CostEstimate::new(&plan, session.model(), ComputeRate::of(session.model())?)?);
     if resumed.is_some() {
         line(&going_on(session.epochs_done(), plan.config.run.epochs as u64));
     }
@@ -85,7 +85,7 @@ fn dry_run(plan: &RunPlan, loaded: &LoadedModel, path: &Path) -> Result<ExitCode
     loaded.check(plan)?;
     loaded.check_files(plan)?;
     plan.rewards().try_for_each(|reward| reward.check_files())?;
-    announce(plan, &prompts, path, &CostEstimate::new(plan, loaded, ComputeRate::measure())?);
+    announce(plan, &prompts, path, &CostEstimate::new(plan, loaded, ComputeRate::of(loaded)?)?);
     announce_networks(plan.rewards())?;
     Ok(ExitCode::SUCCESS)
 }
@@ -144,6 +144,7 @@ fn push_options(layers: &mut Layers, args: &Train) -> Result<()> {
         ("--model-config", "model.config", &args.model_config),
         ("--algorithm", "train.algorithm", &args.algorithm),
         ("--device", "run.device", &args.device),
+        ("--dtype", "model.dtype", &args.dtype),
         ("--lora-format", "lora.format", &args.lora_format),
     ];
     for (option, key, value) in texts {

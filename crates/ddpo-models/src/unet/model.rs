@@ -1,6 +1,6 @@
 //! The UNet as a function of its weights.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use ddpo_kernels::Activation;
 use ddpo_nn::{
     Context, Conv, Error, GroupNorm, KeysValues, Linear, ParamScope, Result, Specs, Transformer, Weights, vector,
@@ -22,7 +22,7 @@ pub struct Unet {
     pub(super) mid: Option<MidBlock>,
     pub(super) up: Vec<UpBlock>,
     pub(super) norm_out: GroupNorm,
-    pub(super) conv_out: Conv,
+    conv_out: Conv,
 }
 
 /// The keys and values that a UNet's attentions take from a text, computed once for all steps of a trajectory.
@@ -150,7 +150,12 @@ impl Unet {
             x = block.forward(weights, x, &time, &mut context, &mut skips);
         }
         let x = self.norm_out.forward(weights, x, Activation::Silu);
-        Ok(self.conv_out.forward(weights, x))
+        Ok(self.leave(weights, x))
+    }
+
+    /// The last convolution. What the network predicts is in `f32`, whatever it computes in.
+    pub(super) fn leave(&self, weights: &Weights, x: Tensor<4>) -> Tensor<4> {
+        ddpo_kernels::cast(self.conv_out.forward(weights, x), DType::F32)
     }
 
     /// The first convolution.

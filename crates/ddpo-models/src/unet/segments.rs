@@ -73,7 +73,7 @@ impl Segment<'_> {
                 layer.forward(weights, x, time, &mut context)
             }
             Self::Upsample(conv) => conv.forward(weights, upsample_to(x, input.size)),
-            Self::Tail => unet.conv_out.forward(weights, unet.norm_out.forward(weights, x, Activation::Silu)),
+            Self::Tail => unet.leave(weights, unet.norm_out.forward(weights, x, Activation::Silu)),
         }
     }
 

@@ -49,7 +49,10 @@ impl Linear {
         let matrix = weights.matrix(self.weight);
         // The terms first: the order in which `x` is used is that in which its gradients are added.
         let terms: Vec<_> = weights.terms(self.weight).iter().map(|term| term.apply(x.clone())).collect();
-        terms.into_iter().fold(ddpo_kernels::linear(x, &matrix, bias.as_ref()), |sum, term| sum + term)
+        terms.into_iter().fold(ddpo_kernels::linear(x, &matrix, bias.as_ref()), |sum, term| {
+            let format = sum.dtype();
+            sum + ddpo_kernels::cast(term, format)
+        })
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Device;
-
-use super::{ParamSpec, Specs, Weights};
+use super::{ParamSpec, Placement, Specs, Weights};
 use crate::{
     error::{Error, Result},
     files::{FileDtype, TensorFile, encode},
@@ -20,8 +18,8 @@ impl Weights {
     /// # Errors
     ///
     /// If a tensor is missing, unknown, damaged or of another shape.
-    pub fn load(specs: &Specs, file: &TensorFile, device: &Device) -> Result<Self> {
-        Self::load_renamed(specs, file, |name| name_in(file, name), |_| false, device)
+    pub fn load(specs: &Specs, file: &TensorFile, placement: impl Into<Placement>) -> Result<Self> {
+        Self::load_renamed(specs, file, |name| name_in(file, name), |_| false, placement)
     }
 
     /// [`Weights::load`] of a file in which a parameter has the name that `rename` makes of it, and which may hold more: the
@@ -35,7 +33,7 @@ impl Weights {
         file: &TensorFile,
         rename: impl Fn(&str) -> String,
         ignored: impl Fn(&str) -> bool,
-        device: &Device,
+        placement: impl Into<Placement>,
     ) -> Result<Self> {
         let names: Vec<String> = specs.iter().map(|spec| rename(&spec.name)).collect();
         file.check_names(&names.iter().map(String::as_str).collect::<Vec<_>>(), ignored)?;
@@ -44,7 +42,7 @@ impl Weights {
         }
         let mut names = names.iter();
         let read = |_: &ParamSpec| names.next().map_or_else(|| Ok(Vec::new()), |name| file.read(name));
-        Self::from_file_order(specs, read, device)
+        Self::from_file_order(specs, read, placement)
     }
 
     /// A safetensors file of all parameters under diffusers' names and shapes.

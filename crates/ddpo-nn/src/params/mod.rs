@@ -9,4 +9,4 @@ mod weights;
 
 pub use parts::TensorPart;
 pub use spec::{Init, Layout, ParamId, ParamScope, ParamSpec, Specs};
-pub use weights::{LowRankTerm, Weights, leaf, read_back, vector};
+pub use weights::{LowRankTerm, Placement, Weights, leaf, read_back, vector};

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{DType, Device, FloatDType, Int, Tensor, TensorData};
 use ddpo_kernels::Weight;
 
 use super::spec::{Layout, ParamId, ParamSpec, Specs};
@@ -17,6 +17,43 @@ pub struct Weights {
     specs: Specs,
     values: Arc<[Value]>,
     terms: Arc<BTreeMap<ParamId, Vec<LowRankTerm>>>,
+}
+
+/// Where constant weights are, and in what format those of products are: linear layers and convolutions. What is added
+/// to them, norms and tables of embeddings are in `f32`.
+#[derive(Clone, Debug)]
+pub struct Placement {
+    device: Device,
+    products: DType,
+}
+
+impl Placement {
+    /// On a device, in a floating-point format.
+    pub fn new(device: &Device, products: FloatDType) -> Self {
+        Self { device: device.clone(), products: products.into() }
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    fn place(&self, spec: &ParamSpec, values: Vec<f32>) -> Tensor<1> {
+        let format = match spec.layout {
+            Layout::Conv | Layout::Linear => self.products,
+            _ => DType::F32,
+        };
+        let shape = [values.len()];
+        let data = TensorData::new(values, shape).convert_dtype(format);
+        Tensor::from_data(data, (&self.device, format))
+    }
+}
+
+impl From<&Device> for Placement {
+    /// In `f32`.
+    fn from(device: &Device) -> Self {
+        Self { device: device.clone(), products: DType::F32 }
+    }
 }
 
 /// One parameter in memory.
@@ -121,10 +158,11 @@ impl Weights {
     pub fn from_file_order(
         specs: &Specs,
         mut read: impl FnMut(&ParamSpec) -> Result<Vec<f32>>,
-        device: &Device,
+        placement: impl Into<Placement>,
     ) -> Result<Self> {
+        let placement = placement.into();
         let mut one = |spec: &ParamSpec| {
-            let value = vector(spec.to_kernel_order(&read(spec)?), device);
+            let value = placement.place(spec, spec.to_kernel_order(&read(spec)?));
             check_length(spec, &value)?;
             let value = frozen_value(spec, value);
             if let (Value::Matrix(weight), Layout::Conv | Layout::Linear) = (&value, spec.layout) {
@@ -219,6 +257,15 @@ impl Weights {
     /// The device of the values, without autodiff.
     pub fn device(&self) -> Device {
         self.values.first().map_or_else(Device::default, |value| value.device().inner())
+    }
+
+    /// The floating-point format of the matrices of products, which is that of the first.
+    pub fn products(&self) -> DType {
+        let matrix = |(spec, value): (&ParamSpec, &Value)| match spec.layout {
+            Layout::Conv | Layout::Linear => Some(value.flat().dtype()),
+            _ => None,
+        };
+        self.specs.iter().zip(self.values.iter()).find_map(matrix).unwrap_or(DType::F32)
     }
 
     /// Whether these weights were made for the model described by `specs`.

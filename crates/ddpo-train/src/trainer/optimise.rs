@@ -39,6 +39,11 @@ pub(super) trait BatchLoss<P, const D: usize>: Sync {
     /// Adds the tensors of these rows to the record of a batch that is not finite.
     fn describe(&self, core: &TrainerCore<P, D>, rows: &[Self::Row], batch: NonFiniteBatch) -> Result<NonFiniteBatch>;
 
+    /// What is wrong with the first update of a run, before which nothing has changed since its samples were drawn.
+    fn drift(&self, _: &Record) -> Option<Error> {
+        None
+    }
+
     /// So many consecutive rows of a pass are never separated.
     fn unit(&self) -> usize {
         1
@@ -103,7 +108,12 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         for passes in steps {
             let end = progress.done + passes.len();
             match self.optimizer_step(loss, passes, &mut progress, observer) {
-                Ok(record) => observer.record(&record),
+                Ok(record) => {
+                    observer.record(&record);
+                    if let Some(drift) = loss.drift(&record).filter(|_| self.counters.updates == 1) {
+                        observer.event(&Event::Warning(&drift));
+                    }
+                }
                 Err(failure) => self.leave_out_step(loss, passes, failure, epoch, observer)?,
             }
             progress.done = end;

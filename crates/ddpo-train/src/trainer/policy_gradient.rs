@@ -11,7 +11,7 @@ use ddpo_core::{
 use super::fork::ForkPolicy;
 use super::optimise::{BatchLoss, Pass, Reading};
 use super::trainer_core::TrainerCore;
-use crate::error::{Location, Result};
+use crate::error::{Error, Location, Result};
 use crate::non_finite::NonFiniteBatch;
 use crate::plan::DdpoPlan;
 use crate::record::{Record, UpdateRecord};
@@ -183,7 +183,40 @@ impl<P: ForkPolicy<D>, const D: usize> BatchLoss<P, D> for PolicyGradientLoss<'_
         })
     }
 
+    fn drift(&self, record: &Record) -> Option<Error> {
+        match record {
+            // Under another guidance than that of the samples the probabilities are others by intention.
+            Record::Update(update) if self.plan.train_guidance == self.plan.sampling.sample_guidance => {
+                drift(update.ratio_max_deviation, self.objective.clip_range())
+            }
+            _ => None,
+        }
+    }
+
     fn unit(&self) -> usize {
         self.objective.needs().unit
+    }
+}
+
+/// A warning where a ratio that ought to be 1 is away from it by a material part of the clip range: then clipping is decided
+/// by rounding.
+fn drift(deviation: f64, clip_range: f64) -> Option<Error> {
+    /// The share of the clip range from where on a deviation matters.
+    const MATERIAL: f64 = 0.1;
+    (deviation > MATERIAL * clip_range).then_some(Error::RatioDrift { deviation, clip_range })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_that_is_away_from_one_before_any_update_is_told_of() {
+        assert!(drift(0.0, 1e-4).is_none() && drift(1e-5, 1e-4).is_none() && drift(1.0, f64::INFINITY).is_none());
+        let message = drift(2e-5, 1e-4).unwrap().to_string();
+        assert!(
+            message.starts_with("ratios of the first update are up to 2e-5 away from 1, with a clip range of 1e-4"),
+            "{message}"
+        );
     }
 }

@@ -25,7 +25,7 @@ struct Score {
 /// Prints the shares by split and by hand, and the commonest errors.
 pub fn measure(model: &str, data: &Path) -> Result<(), Box<dyn Error>> {
     let files = ModelSource::parse(model, None)?.files()?;
-    let judge = Recogniser::of_model(&files, &DeviceName::parse("cpu")?.open())?.ok_or("the model has no judge")?;
+    let judge = Recogniser::of_model(&files, &DeviceName::parse("cpu")?.open()?)?.ok_or("the model has no judge")?;
     for (split, name) in [(Split::Train, "trained"), (Split::HeldOut, "held-out"), (Split::Unseen, "unseen")] {
         let drawings = Drawings::load(data, split)?;
         let single =

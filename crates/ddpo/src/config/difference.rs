@@ -6,13 +6,14 @@ use super::kind::ModelKind;
 use super::run::RunConfig;
 
 /// Options that have a flag of their own on the command line of `ddpo train`.
-const FLAGS: [(&str, &str); 7] = [
+const FLAGS: [(&str, &str); 8] = [
     ("model.path", "--model"),
     ("reward", "--reward"),
     ("train.algorithm", "--algorithm"),
     ("run.epochs", "--epochs"),
     ("run.seed", "--seed"),
     ("run.device", "--device"),
+    ("model.dtype", "--dtype"),
     ("lora.format", "--lora-format"),
 ];
 

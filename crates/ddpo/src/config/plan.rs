@@ -140,11 +140,10 @@ fn check_model(config: &RunConfig) -> Result<()> {
     }
     match config.model.dtype {
         Dtype::F32 => Ok(()),
-        // The kernels of the only device compute in f32 and would widen every weight at every use.
-        other => {
-            let expected = "f32 on the device `cpu`, as half precision is for a GPU that computes in it";
-            Err(invalid("model.dtype", other, expected))
+        half if config.train.parameters == Parameters::Full => {
+            Err(invalid("model.dtype", half, "f32 where train.parameters is \"full\": what is trained is in f32"))
         }
+        _ => Ok(()),
     }
 }
 

@@ -23,8 +23,9 @@ options! {
         seed: u64 = 0, "ours";
         /// Rounds of sample, score, update.
         epochs: usize = 100, "ddpo-pytorch" => emoji 30;
-        /// Where to compute: "cpu".
-        device: String = "cpu".into(), "ours";
+        /// Where to compute: "auto" (a GPU if there is one), "cpu", or a GPU of `ddpo devices`: "cuda", "cuda:1" and so on. The
+        /// numbers depend on it.
+        device: String = "auto".into(), "ours";
         /// Worker threads; 0: one for every core. The numbers do not depend on it.
         threads: usize = 0, "ours";
     }
@@ -44,7 +45,8 @@ options! {
         variant: Option<String> = None, "the plain files, if there are any", "\"fp16\"";
         /// Textual-inversion embeddings, files or folders or hub ids "org/name", ":WORD" behind one for another word than its own.
         embeddings: Vec<String> = Vec::new(), "ours";
-        /// The number type the frozen weights are held in: "f32".
+        /// What the denoiser's frozen weights are held in and its products computed in: "f32"; on a GPU also "bf16" or "f16". What
+        /// is trained, the scheduler, log-probabilities, losses and the optimizer are in f32 in any case.
         dtype: Dtype = Dtype::F32, "ours";
     }
 }

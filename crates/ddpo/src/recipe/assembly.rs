@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 use ddpo_core::advantage::{BatchAdvantage, GroupAdvantage, PerPromptAdvantage};
 use ddpo_core::objective::{DdpoIs, DdpoSf, DivergenceMask, EqualSteps, KlPenalised, NormalisedRatio};
 use ddpo_core::{Advantage, Judge, Objective, RgbImage};
@@ -69,8 +69,7 @@ pub(super) fn lanes(loaded: &LoadedModel, rows: usize, [_, height, width, _]: [u
     let channels = loaded.pipeline().unet.config().blocks.first().map_or(0, |block| block.channels);
     // Guidance doubles the rows.
     let large = rows.saturating_mul(2 * height * width * channels) > LARGE;
-    let on_cpu = *loaded.device() == Device::flex();
-    if large || !on_cpu { 1 } else { crate::device::threads() }
+    if large || !crate::device::is_cpu(loaded.device()) { 1 } else { crate::device::threads() }
 }
 
 /// Pictures of latents.

@@ -48,7 +48,7 @@ pub(super) fn describe(
         machine: MachineRecord {
             platform: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
             processor: processor(),
-            device: config.run.device.clone(),
+            device: plan.device.resolve().to_string(),
             threads: crate::device::threads() as u64,
         },
     }

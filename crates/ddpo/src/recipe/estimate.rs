@@ -2,14 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use burn::tensor::{DType, Tensor};
 use ddpo_models::Cost;
 use ddpo_rewards::PosteriorOptions;
 
 use crate::config::{AlgorithmPlan, Parameters, RewardEntry, RunConfig, RunPlan};
-use crate::error::Result;
+use crate::device::is_cpu;
+use crate::error::{Error, Result};
 
 use super::assembly::run_lanes;
-use super::loaded::LoadedModel;
+use super::loaded::{LoadedModel, values};
 
 /// What forward passes reach of the rate of nothing but multiply-adds, a convolution counted as the direct sum; the shares
 /// of both kinds are measured in `docs/benchmarks.md`.
@@ -77,8 +79,40 @@ pub struct ComputeRate {
 }
 
 impl ComputeRate {
-    /// Times this machine for a fifth of a second.
-    pub fn measure() -> Self {
+    /// Times the device of a model: the processor by multiply-adds of all its threads, a GPU by products of matrices, which
+    /// gives no more than the order of magnitude.
+    ///
+    /// # Errors
+    ///
+    /// Fails when the device does.
+    pub fn of(loaded: &LoadedModel) -> Result<Self> {
+        if is_cpu(loaded.device()) { Ok(Self::of_processor()) } else { Self::of_products(loaded) }
+    }
+
+    fn of_products(loaded: &LoadedModel) -> Result<Self> {
+        const SIDE: usize = 1024;
+        let side = Tensor::<2>::full([SIDE, SIDE], 1e-3, loaded.device());
+        let side = ddpo_kernels::cast(side, loaded.pipeline().unet_weights.products());
+        let seconds = |count: usize| {
+            let start = Instant::now();
+            let product = (0..count).fold(side.clone(), |product, _| product.matmul(side.clone()));
+            values(ddpo_kernels::cast(product.narrow(0, 0, 1), DType::F32))?;
+            Ok::<_, Error>(start.elapsed().as_secs_f64().max(1e-9))
+        };
+        // The first one compiles and tries what the device has.
+        seconds(1)?;
+        let mut count = 1;
+        loop {
+            let taken = seconds(count)?;
+            if taken > 0.05 || count > 1 << 12 {
+                return Ok(Self { flops: 2.0 * (SIDE as f64).powi(3) * count as f64 / taken });
+            }
+            count *= 4;
+        }
+    }
+
+    /// Times the processor for a fifth of a second.
+    fn of_processor() -> Self {
         let mut rounds = 1 << 14;
         while seconds_of(rounds) < 0.02 && rounds < 1 << 30 {
             rounds *= 2;
@@ -385,7 +419,7 @@ mod tests {
 
     #[test]
     fn this_machine_computes() {
-        assert!(ComputeRate::measure().flops > 1e8);
+        assert!(ComputeRate::of_processor().flops > 1e8);
     }
 
     #[test]

@@ -15,7 +15,6 @@ use crate::adapter::AdapterSource;
 use crate::config::{
     AlgorithmPlan, Parameters, PromptSyntax, RunPlan, SamplerPlan, SchedulerKind, SpacingKind, TrainOptions,
 };
-use crate::device::DeviceName;
 use crate::embedding::EmbeddingSource;
 use crate::error::{Error, Result};
 use crate::hub::Hub;
@@ -25,6 +24,7 @@ use crate::single_file;
 use super::adapter_files::parts;
 use super::directory::Product;
 use super::identity::fingerprints;
+use super::opening::OpenOptions;
 use super::stack::products;
 
 /// A model that is open for work. Clones share the weights.
@@ -50,18 +50,12 @@ impl LoadedModel {
     ///
     /// # Errors
     ///
-    /// Fails when it is not there, damaged, or of a kind that is not built.
-    pub fn open(source: &ModelSource, device: DeviceName) -> Result<Self> {
-        Self::open_variant(source, None, device)
-    }
-
-    /// Loads a model with the weights of a `variant`, such as `fp16`, where its components have them.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`LoadedModel::open`], or if no component has the variant.
-    pub fn open_variant(source: &ModelSource, variant: Option<&str>, device: DeviceName) -> Result<Self> {
-        let device = device.open();
+    /// Fails when it is not there, damaged, or of a kind that is not built, if no component has the variant, and if the device
+    /// is not there or does not compute in the number type.
+    pub fn open<'a>(source: &ModelSource, options: impl Into<OpenOptions<'a>>) -> Result<Self> {
+        let options = options.into();
+        let (device, variant) = (options.device.open()?, options.variant);
+        let placement = options.placement(&device)?;
         let source = source.resolve(&Hub::from_env(), variant, &mut |_| {})?;
         let files = source.files()?;
         let mut plain = Vec::new();
@@ -75,13 +69,13 @@ impl LoadedModel {
                 });
             }
             (ModelSource::File { path, .. }, None) => {
-                let pipeline = Pipeline::load_single_file(&single_file::open(path)?, &files, &device)?;
+                let pipeline = Pipeline::load_single_file(&single_file::open(path)?, &files, placement)?;
                 single_file::check_prediction(path, &pipeline)?;
                 pipeline
             }
             _ => {
                 plain = Pipeline::without_variant(&files, variant)?;
-                Pipeline::load_variant(&files, variant, &device)?
+                Pipeline::load_variant(&files, variant, placement)?
             }
         };
         let judge = Recogniser::of_model(&files, &device)?.map(Arc::new);

@@ -19,6 +19,7 @@ use crate::prompts::{PromptSource, PromptSplit};
 use super::directory::{Product, RunDirectory};
 use super::loaded::LoadedModel;
 use super::open::{OpenRun, Trained, open, prepare};
+use super::opening::OpenOptions;
 use super::rewards::Rewards;
 
 /// What a step of a session was.
@@ -196,7 +197,7 @@ impl SessionBuilder {
 
     fn loaded(&mut self) -> Result<LoadedModel> {
         let plan = &self.plan;
-        let open = || LoadedModel::open_variant(&plan.model, plan.config.model.variant.as_deref(), plan.device);
+        let open = || LoadedModel::open(&plan.model, OpenOptions::of(plan));
         self.loaded.take().map_or_else(open, Ok)
     }
 

@@ -9,7 +9,7 @@ use ddpo::nn::{FileDtype, TextEncoder, TextEncoderConfig, Tokenizer, Weights};
 
 /// Writes a diffusers directory of 16x16 images into `parent` and says where it is.
 pub fn tiny_model(parent: &Path) -> PathBuf {
-    let device = DeviceName::Cpu.open();
+    let device = DeviceName::Cpu.open().unwrap();
     let captions = ["a cat", "a dog", "a horse", "two birds"];
     let tokenizer = Tokenizer::train(captions, 600, 8).unwrap();
     let text_encoder = TextEncoder::new(TextEncoderConfig::small(tokenizer.vocabulary_size(), 16, 1, 2, 8)).unwrap();

@@ -1,0 +1,94 @@
+//! Looking for devices.
+
+use burn::tensor::Device;
+#[cfg(feature = "gpu")]
+use burn::{backend::DispatchDevice, tensor::DeviceType};
+
+use super::{Backend, DeviceName};
+
+/// A device that is there.
+#[derive(Clone, Debug)]
+pub struct FoundDevice {
+    /// How it is named.
+    pub name: DeviceName,
+    /// What it calls itself.
+    pub description: String,
+    /// Its memory in bytes, where it is told.
+    pub memory: Option<u64>,
+}
+
+/// The processor, then every GPU, by backend: one that several backends reach is listed under each.
+pub fn list() -> Vec<FoundDevice> {
+    let threads = super::threads();
+    let description = format!("the processor, {threads} {}", if threads == 1 { "thread" } else { "threads" });
+    let cpu = FoundDevice { name: DeviceName::Cpu, description, memory: None };
+    let gpus = Backend::ALL.into_iter().flat_map(|backend| {
+        of(backend).into_iter().enumerate().map(move |(index, device)| {
+            let (description, memory) = described(&device);
+            FoundDevice { name: DeviceName::Gpu(backend, index), description, memory }
+        })
+    });
+    std::iter::once(cpu).chain(gpus).collect()
+}
+
+/// The first GPU that is no software, or the processor.
+pub(super) fn best() -> DeviceName {
+    let first = |backend| {
+        let found = of(backend);
+        let index = found.iter().position(is_hardware)?;
+        Some(DeviceName::Gpu(backend, index))
+    };
+    Backend::ALL.into_iter().find_map(first).unwrap_or(DeviceName::Cpu)
+}
+
+/// The devices of a backend; none if it is not compiled in, or its driver is not there.
+#[cfg(feature = "gpu")]
+pub(super) fn of(backend: Backend) -> Vec<Device> {
+    let kind = match backend {
+        #[cfg(feature = "cuda")]
+        Backend::Cuda => DeviceType::Cuda,
+        #[cfg(feature = "rocm")]
+        Backend::Rocm => DeviceType::Rocm,
+        #[cfg(feature = "metal")]
+        Backend::Metal => DeviceType::Metal,
+        #[cfg(feature = "vulkan")]
+        Backend::Vulkan => DeviceType::Vulkan,
+        #[cfg(feature = "wgpu")]
+        Backend::Wgpu => DeviceType::Wgpu,
+        #[cfg(not(all(feature = "cuda", feature = "rocm", feature = "metal", feature = "vulkan", feature = "wgpu")))]
+        _ => return Vec::new(),
+    };
+    Device::enumerate(kind).into_iter().collect()
+}
+
+/// Whether there is a card behind a device.
+#[cfg(feature = "gpu")]
+fn is_hardware(device: &Device) -> bool {
+    device.identity().is_some_and(|identity| identity.physical.is_some())
+}
+
+/// What a device calls itself, and its memory in bytes.
+#[cfg(feature = "gpu")]
+fn described(device: &Device) -> (String, Option<u64>) {
+    let name = device.identity().map_or_else(|| "without a name".to_owned(), |identity| identity.name);
+    let memory = match device.as_dispatch() {
+        DispatchDevice::Cube(device) => device.client().properties().memory.max_memory(),
+        _ => None,
+    };
+    (name, memory)
+}
+
+#[cfg(not(feature = "gpu"))]
+pub(super) fn of(_: Backend) -> Vec<Device> {
+    Vec::new()
+}
+
+#[cfg(not(feature = "gpu"))]
+fn is_hardware(_: &Device) -> bool {
+    false
+}
+
+#[cfg(not(feature = "gpu"))]
+fn described(_: &Device) -> (String, Option<u64>) {
+    (String::new(), None)
+}
