@@ -94,7 +94,10 @@ fn wrong_commands_are_usage_errors_that_name_the_remedy() {
         &["train", "--algorithm", "rwr", "--set", "rwr.batch-size=100"],
         "error: invalid `rwr.batch-size`: found 100, expected a multiple of 64, the train.batch-size\n",
     );
-    refuse(&["train", "--device", "cuda"], "error: the device `cuda` is not built in this version: build the program with `cargo build --release --features cuda`, or use `cpu`\n");
+    refuse(
+        &["train", "--device", "cuda"],
+        "error: the device `cuda` is not built in this version: build the program with `cargo build --release --features cuda`, or use `cpu`\n",
+    );
     refuse(
         &["score", "--reward", "jpeg", "x.png"],
         "error: unknown reward `jpeg`; known: jpeg-compressibility, jpeg-incompressibility, \

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 #[cfg(feature = "gpu")]
 use burn::{backend::DispatchDevice, tensor::DeviceType};
 
-use super::{Backend, DeviceName};
+use super::name::{Backend, DeviceName};
 
 /// A device that is there.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub struct FoundDevice {
 
 /// The processor, then every GPU, by backend: one that several backends reach is listed under each.
 pub fn list() -> Vec<FoundDevice> {
-    let threads = super::threads();
+    let threads = rayon::current_num_threads();
     let description = format!("the processor, {threads} {}", if threads == 1 { "thread" } else { "threads" });
     let cpu = FoundDevice { name: DeviceName::Cpu, description, memory: None };
     let gpus = Backend::ALL.into_iter().flat_map(|backend| {
