@@ -3,9 +3,9 @@
 use burn::Tensor;
 
 use crate::error::check_count;
-use crate::rows::{read, sum_rows};
+use crate::rows::{mean_rows, read};
 use crate::schedule::moments;
-use crate::{Address, Coefficients, Condition, Denoiser, Epoch, Noise, NoiseSchedule, Result, SampleId, Stream};
+use crate::{Address, Condition, Denoiser, Epoch, Noise, NoiseSchedule, Result, SampleId, Stream};
 
 /// The largest weight of a step in x₀-space: where next to nothing of a sample is left, what a model says of it counts no more.
 const MOST_NOISE_TO_SIGNAL: f64 = 25.0;
@@ -65,8 +65,17 @@ impl DistanceMeasure<'_> {
         check_count("measure a distance", "conditions", condition.batch(), clean.dims()[0])?;
         let mut sums = vec![ModelDistance::default(); samples.len()];
         for draw in 0..self.draws {
-            let levels = self.levels(samples, draw)?;
-            let differences = self.differences(model, reference, clean, condition, samples, draw)?;
+            let timesteps = self.timesteps(samples, draw);
+            let levels = timesteps.iter().map(|&timestep| self.schedule.level(timestep)).collect::<Result<Vec<_>>>()?;
+            let address = Address { stream: Stream::DenoisingNoise, ..at(draw) };
+            let epsilon = self.noise.normal_batch(address, samples, clean.dims(), &clean.device());
+            let noisy = self.schedule.diffuse(clean.clone(), epsilon, &timesteps)?;
+            let predicted = |denoiser: &dyn Denoiser<D>| {
+                let prediction = denoiser.predict(&noisy, &moments(&timesteps), condition)?;
+                Ok::<_, crate::Error>(prediction.split(&noisy, &levels)?.1)
+            };
+            let difference = predicted(model)? - predicted(reference)?;
+            let differences = read(mean_rows(difference.clone() * difference))?;
             for ((sum, difference), level) in sums.iter_mut().zip(differences).zip(levels) {
                 let share = f64::from(difference) / self.draws as f64;
                 let weight = (level.noise / level.signal).powi(2).min(MOST_NOISE_TO_SIGNAL);
@@ -75,33 +84,6 @@ impl DistanceMeasure<'_> {
             }
         }
         Ok(sums)
-    }
-
-    /// The mean squared difference of the predicted noise of each row at one draw.
-    fn differences<const D: usize>(
-        &self,
-        model: &dyn Denoiser<D>,
-        reference: &dyn Denoiser<D>,
-        clean: &Tensor<D>,
-        condition: &Condition,
-        samples: &[SampleId],
-        draw: usize,
-    ) -> Result<Vec<f32>> {
-        let (levels, timesteps) = (self.levels(samples, draw)?, self.timesteps(samples, draw));
-        let address = Address { stream: Stream::DenoisingNoise, ..at(draw) };
-        let epsilon = self.noise.normal_batch(address, samples, clean.dims(), &clean.device());
-        let noisy = self.schedule.diffuse(clean.clone(), epsilon, &timesteps)?;
-        let predicted = |denoiser: &dyn Denoiser<D>| {
-            let prediction = denoiser.predict(&noisy, &moments(&timesteps), condition)?;
-            Ok::<_, crate::Error>(prediction.split(&noisy, &levels)?.1)
-        };
-        let difference = predicted(model)? - predicted(reference)?;
-        let elements: usize = clean.dims()[1..].iter().product();
-        read(sum_rows(difference.clone() * difference).div_scalar(elements as f64))
-    }
-
-    fn levels(&self, samples: &[SampleId], draw: usize) -> Result<Vec<Coefficients>> {
-        self.timesteps(samples, draw).into_iter().map(|timestep| self.schedule.level(timestep)).collect()
     }
 
     /// A timestep of the draw's part for each sample.

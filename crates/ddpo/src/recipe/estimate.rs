@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Tensor};
+use ddpo_core::distance::DistanceMeasure;
 use ddpo_models::Cost;
 use ddpo_rewards::PosteriorOptions;
 
@@ -256,8 +257,8 @@ impl<'a> Work<'a> {
         self.trained_passes * (forward as f64 * operations(&self.unet) + 2.0 * backward)
     }
 
-    /// Operations of all evaluations: of the base model, every so many epochs and of the last state. Each draws its pictures
-    /// and asks the base model what it would have predicted on the way.
+    /// Operations of all evaluations: of the base model, every so many epochs and of the last state. Each draws its pictures,
+    /// asks the base model what it would have predicted on the way, and both about noised copies of the pictures.
     fn evaluations(&self) -> f64 {
         let eval = &self.config.eval;
         if eval.every == 0 {
@@ -265,7 +266,8 @@ impl<'a> Work<'a> {
         }
         let times = 1 + self.config.run.epochs.div_ceil(eval.every);
         let chain = 2.0 * self.config.sample.steps as f64 * self.rows[0] * operations(&self.unet);
-        (times * eval.count) as f64 * (chain + operations(&self.decoder) + self.asking())
+        let distance = (2 * DistanceMeasure::DRAWS) as f64 * operations(&self.unet);
+        (times * eval.count) as f64 * (chain + distance + operations(&self.decoder) + self.asking())
     }
 
     /// Peak memory: weights, the chains of an epoch, and the most that is worked on at once.

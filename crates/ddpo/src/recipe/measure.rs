@@ -1,22 +1,21 @@
 //! Measuring a model on prompts and seeds that training never uses, exactly as a run's own evaluation does.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use ddpo_core::distance::{DistanceMeasure, ModelDistance};
 use ddpo_core::{
     Denoiser, Domain, Epoch, Noise, PromptId, Reduction, RewardBatch, RgbImage, Rollout, SampleId, Sampling,
 };
-use ddpo_rewards::{RewardContext, RewardPlan, mean_pairwise_distance, score_checked};
+use ddpo_rewards::{RewardPlan, mean_pairwise_distance, score_checked};
 use ddpo_train::{BatchSampler, EncodedPrompts, Lanes, OpenModel, StopFlag};
 
 use crate::config::SamplerPlan;
 use crate::error::Result;
 use crate::prompts::PromptList;
-use crate::reward::with_hub;
 
 use super::assembly::lanes;
 use super::loaded::{LoadedModel, to_pictures};
+use super::rewards::context_of;
 use super::sample::stopped_or;
 
 /// What to measure, and how.
@@ -76,9 +75,7 @@ pub fn measure(
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Measurement> {
     let PromptList { texts, metadata } = &request.prompts;
-    let context = with_hub(RewardContext::of(Arc::new(loaded.base()), Vec::new()))
-        .with_prompts(texts.clone(), metadata.clone())
-        .with_recogniser(loaded.judge());
+    let context = context_of(loaded.base(), request.prompts.clone());
     let judges = request.rewards.iter().map(|reward| reward.open(&context)).collect::<Result<Vec<_>, _>>()?;
     let scheduler = loaded.scheduler(&request.sampler)?;
     let (conditions, unconditional) = loaded.encode_guided(texts, &request.negative_prompt)?;

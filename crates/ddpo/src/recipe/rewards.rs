@@ -8,7 +8,7 @@ use ddpo_rewards::{BaseModel, RewardContext};
 
 use crate::config::{RewardTerm, RunPlan};
 use crate::error::Result;
-use crate::prompts::PromptSplit;
+use crate::prompts::{PromptList, PromptSplit};
 use crate::reward::with_hub;
 
 use super::loaded::LoadedModel;
@@ -29,13 +29,19 @@ impl Rewards {
     /// Whatever keeps one of them from working, as far as it can be known before anything is sampled.
     pub fn open(plan: &RunPlan, given: Option<Judge>, loaded: &LoadedModel, split: &PromptSplit) -> Result<Self> {
         let all = split.training.chain(&split.evaluation);
-        let context = with_hub(RewardContext::of(Arc::new(loaded.clone()), Vec::new()))
-            .with_prompts(all.texts, all.metadata)
-            .with_recogniser(loaded.judge());
+        let context = context_of(loaded.clone(), all);
         let optimised = given.map_or_else(|| optimised(&plan.reward, &context), Ok)?;
         let held_out = plan.held_out.iter().map(|reward| reward.open(&context));
         Ok(Self { optimised, held_out: held_out.collect::<Result<_, _>>()? })
     }
+}
+
+/// What rewards of a model's pictures of these prompts are opened with.
+pub(super) fn context_of(base: LoadedModel, prompts: PromptList) -> RewardContext {
+    let judge = base.judge();
+    with_hub(RewardContext::of(Arc::new(base), Vec::new()))
+        .with_prompts(prompts.texts, prompts.metadata)
+        .with_recogniser(judge)
 }
 
 /// The weighted sum of the terms, or the one reward there is.

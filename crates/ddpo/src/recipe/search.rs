@@ -1,23 +1,21 @@
 //! Pictures that were searched for: more computation a picture, and no training.
 
-use std::sync::Arc;
-
 use burn::tensor::Tensor;
 use ddpo_core::search::{Demon, DemonStep, Lookahead, Synthesis, Temperature, demon};
 use ddpo_core::{
-    Chains, Condition, Denoiser, Domain, Epoch, Guided, Judge, Noise, PromptId, Reduction, RewardBatch, RgbImage,
-    Rollout, RolloutRequest, SampleId, Sampling,
+    Chains, Condition, Denoiser, Guided, Judge, PromptId, RewardBatch, RgbImage, Rollout, RolloutRequest, SampleId,
+    Sampling,
 };
-use ddpo_rewards::{RewardContext, RewardPlan};
+use ddpo_rewards::RewardPlan;
 use ddpo_train::{EncodedPrompts, Lanes, StopFlag};
 
 use crate::config::SearchKind;
 use crate::error::{Error, Result};
-use crate::reward::with_hub;
 
 use super::assembly::lanes;
 use super::loaded::{LoadedModel, to_pictures};
-use super::sample::{SampleRequest, Sampled, stopped_or};
+use super::rewards::context_of;
+use super::sample::{Drawing, SampleRequest, Sampled, stopped_or};
 
 /// What is searched for, and how.
 #[derive(Clone, Debug)]
@@ -89,42 +87,24 @@ pub fn search(
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<(Sampled, Vec<SearchRecord>)> {
     plan.check()?;
-    let context = with_hub(RewardContext::of(Arc::new(loaded.base()), Vec::new()))
-        .with_prompts(request.prompts.clone(), Vec::new())
-        .with_recogniser(loaded.judge());
-    let judge = plan.reward.open(&context)?;
-    let scheduler = loaded.scheduler(&request.sampler)?;
-    let (conditions, unconditional) = loaded.encode_guided(&request.prompts, &request.negative_prompt)?;
-    let prompts = EncodedPrompts::new(request.prompts.clone(), conditions, unconditional.clone())?;
-    let shape = loaded.latent_shape(request.size)?;
-    let numbers = 0..request.count as u64;
-    let of_prompt = |prompt| numbers.clone().map(move |number| (SampleId(number), PromptId(prompt)));
-    let chains: Vec<_> = (0..request.prompts.len() as u64).flat_map(of_prompt).collect();
+    let judge = plan.reward.open(&context_of(loaded.base(), request.prompts.clone().into()))?;
+    let drawing = Drawing::new(loaded, request)?;
     let batch = request.batch_size.max(1);
     let search = Search {
         loaded,
         model,
-        sampling: Sampling {
-            scheduler: &*scheduler,
-            guidance: request.guidance,
-            unconditional: &unconditional,
-            shape,
-            noise: Noise::new(request.seed, Domain::Sampling),
-            epoch: Epoch(0),
-            reduction: Reduction::Mean,
-            device: loaded.device(),
-        },
-        prompts: &prompts,
+        sampling: drawing.sampling(),
+        prompts: &drawing.prompts,
         judge: &judge,
         plan,
         batch,
         stop,
     };
-    let texts = prompts.texts(&chains.iter().map(|chain| chain.1).collect::<Vec<_>>());
+    let texts = drawing.texts();
     let (mut rollouts, mut values, mut records) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut done, total) = (0, chains.len() * search.steps());
-    let outcome = Lanes::new(lanes(loaded, plan.candidates.min(batch), shape))?.each(
-        chains,
+    let (mut done, total) = (0, drawing.chains.len() * search.steps());
+    let outcome = Lanes::new(lanes(loaded, plan.candidates.min(batch), drawing.shape))?.each(
+        drawing.chains.clone(),
         |_, chain, on_step| search.find(chain, on_step),
         &mut || {
             done += 1;
@@ -139,16 +119,7 @@ pub fn search(
         },
     );
     outcome.map_err(|error: ddpo_core::Error| stopped_or(stop, error.into()))?;
-    let values = Tensor::cat(values, 0);
-    let sampled = Sampled {
-        prompts: texts,
-        images: to_pictures(&values)?,
-        values,
-        rollout: Rollout::concat(rollouts)?,
-        timesteps: scheduler.timesteps().iter().map(|timestep| timestep.0).collect(),
-        unconditional,
-    };
-    Ok((sampled, records))
+    Ok((drawing.sampled(rollouts, values)?, records))
 }
 
 fn record(image: usize, prompt: &str, seen: &DemonStep, plan: &SearchPlan) -> SearchRecord {
