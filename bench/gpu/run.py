@@ -7,8 +7,8 @@ first (3.8 GB at `sd15`). The check compares chains of both in f32, latent by la
 The times are those of epochs after the first: `batch` images of `steps` steps under guidance 5, decoded, scored by their size
 as JPEG, and one update on all of their steps, LoRA of rank 4, gradients by batches of `batch`. PyTorch does what
 ddpo-pytorch does, with frozen weights in the number type and the LoRA in f32 under autocast, diffusers' fused attention,
-without and with gradient checkpointing. Needs torch, diffusers 0.35.1, transformers 4 or 5 and peft; a machine without
-diffusers can be given its wheel alone (`pip install --no-deps`). Under eight minutes on an H100, all together.
+without and with gradient checkpointing. Needs torch, diffusers 0.35.1, transformers 4 and peft; a machine without
+diffusers can be given its wheel alone (`pip install --no-deps`).
 """
 import argparse
 import io
