@@ -8,8 +8,19 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 10] =
-    ["train", "sample", "evaluate", "score", "classify", "pretrain", "report", "config", "completions", "man"];
+const COMMANDS: [&str; 11] = [
+    "train",
+    "sample",
+    "evaluate",
+    "gradient",
+    "score",
+    "classify",
+    "pretrain",
+    "report",
+    "config",
+    "completions",
+    "man",
+];
 
 /// What the program prints, which must succeed.
 fn printed(args: &[&str]) -> String {

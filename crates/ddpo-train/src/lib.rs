@@ -51,6 +51,6 @@ pub use tensors::NamedTensor;
 pub use time::rfc3339;
 pub use tracker::{Answers, Batches, Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
 pub use trainer::{
-    AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, ForkPolicy, ForwardParts,
-    ForwardTrainer, Parts, RwrParts, RwrTrainer, StopRule,
+    AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, FirstGradient, ForkPolicy,
+    ForwardParts, ForwardTrainer, GradientPart, GradientProbe, Parts, RwrParts, RwrTrainer, StopRule, TimestepRange,
 };

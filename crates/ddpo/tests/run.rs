@@ -5,9 +5,12 @@ mod common;
 use std::path::Path;
 
 use ddpo::config::{Layers, RunPlan, SamplerPlan};
+use ddpo::device::DeviceName;
 use ddpo::prompts::PromptSplit;
-use ddpo::train::{Event, Stage, StopFlag, Tracker};
-use ddpo::{LoadedModel, MeasureRequest, RunDirectory, Session, SessionBuilder, TrainOutcome};
+use ddpo::train::{Broadcast, Event, Stage, StopFlag, Tracker};
+use ddpo::{
+    GradientRequest, LoadedModel, MeasureRequest, RunDirectory, Session, SessionBuilder, TrainOutcome, measure_gradient,
+};
 
 /// A plan of seconds, with sampling and training batches of different sizes.
 fn plan(model: &Path, changes: &[&str]) -> RunPlan {
@@ -404,6 +407,45 @@ fn the_forward_process_resumes_to_the_same_bytes_with_its_old_policy() {
         quiet(&plan(&model, &["train.algorithm=nft", "train.first-timestep=1000"]), &parent.path().join("none"), false);
     let message = error.map(drop).unwrap_err().to_string();
     assert_eq!(message, "invalid `train.first-timestep`: found 1000, expected below 1000, the timesteps of the model");
+}
+
+#[test]
+fn the_gradient_that_is_measured_is_that_of_the_first_update() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let loaded = LoadedModel::open(&plan(&model, &[]).model, DeviceName::Cpu.into()).unwrap();
+    for (algorithm, parts) in [("ddpo-is", 4), ("ddpo-sf", 4), ("rwr", 3), ("nft", 3), ("ram", 3)] {
+        let algorithm = format!("train.algorithm={algorithm}");
+        let plan = plan(&model, &[&algorithm, "run.epochs=1", "eval.every=0", "rwr.batch-size=12"]);
+        let path = parent.path().join(&algorithm);
+        quiet(&plan, &path, false).unwrap();
+        let metrics = metrics(&path);
+        let wanted = metrics.iter().find_map(|line| line["grad_norm"].as_f64()).unwrap();
+        let (request, mut trackers) = (GradientRequest { batches: 2, bands: 3 }, Broadcast::new());
+        let found = measure_gradient(&plan, &loaded, request, &mut trackers, &StopFlag::new()).unwrap();
+        assert!((found.norms[0] / wanted - 1.0).abs() < 1e-4, "{algorithm}: {:?}, {wanted} wanted", found.norms);
+        assert!((found.norms[1] / wanted - 1.0).abs() > 1e-4, "{algorithm}: {:?}", found.norms);
+        assert_eq!(found.parts.len(), parts, "{algorithm}");
+        let squares: f64 = found.norms.iter().map(|norm| norm * norm).sum();
+        assert!((found.whole.norm - (squares / 2.0).sqrt()).abs() < 1e-9 * found.whole.norm);
+    }
+}
+
+#[test]
+fn a_deterministic_sampler_collects_for_the_forward_process() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    for algorithm in ["nft", "rwr"] {
+        let path = parent.path().join(algorithm);
+        let algorithm = format!("train.algorithm={algorithm}");
+        quiet(&plan(&model, &[&algorithm, "sample.eta=0.0", "run.epochs=2"]), &path, false).unwrap();
+        let metrics = metrics(&path);
+        let evals: Vec<_> = metrics.iter().filter(|line| line["kind"] == "eval").collect();
+        assert!(evals.len() == 2 && evals.iter().all(|eval| eval["kl_to_base"].is_null()), "{evals:?}");
+        assert!(evals[1]["x0_distance"].as_f64().unwrap() > 0.0, "{evals:?}");
+        let page = std::fs::read_to_string(ddpo::report::write_report(&path).unwrap()).unwrap();
+        assert!(page.contains("Distance from the base model") && !page.contains("Divergence from the base model"));
+    }
 }
 
 #[test]

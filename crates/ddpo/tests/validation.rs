@@ -52,7 +52,7 @@ const COUNTS: [&str; 23] = [
     "checkpoint.every",
 ];
 
-const NUMBERS: [&str; 24] = [
+const NUMBERS: [&str; 25] = [
     "lora.alpha",
     "sample.eta",
     "sample.guidance",
@@ -75,11 +75,12 @@ const NUMBERS: [&str; 24] = [
     "forward.old-decay",
     "forward.old-ramp",
     "eval.stop-kl",
+    "eval.stop-as-asked",
     "eval.stop-patience",
     "checkpoint.keep",
 ];
 
-const CHOICES: [(&str, &[&str]); 22] = [
+const CHOICES: [(&str, &[&str]); 23] = [
     ("train.algorithm", &["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram"]),
     ("train.parameters", &["lora", "full"]),
     ("train.gradient-checkpointing", &["true", "false"]),
@@ -92,6 +93,7 @@ const CHOICES: [(&str, &[&str]); 22] = [
     ("sample.negative-prompt", &["blurry", "\"\""]),
     ("sample.prompt-syntax", &["plain", "a1111"]),
     ("advantage.kind", &["per-prompt", "batch", "group"]),
+    ("advantage.global-std", &["true", "false"]),
     ("rwr.per-prompt", &["true", "false"]),
     ("forward.timesteps", &["uniform", "linear"]),
     ("forward.space", &["sample", "velocity", "noise"]),

@@ -7,6 +7,6 @@ mod per_prompt;
 mod statistics;
 
 pub use batch::BatchAdvantage;
-pub use contract::{Advantage, AdvantageState};
+pub use contract::{Advantage, AdvantageState, Deviation};
 pub use group::GroupAdvantage;
 pub use per_prompt::PerPromptAdvantage;

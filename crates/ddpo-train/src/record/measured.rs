@@ -151,7 +151,7 @@ pub struct EvalRecord {
     /// Means of what the reward that is being optimised was made of, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "named")]
     pub reward_parts: BTreeMap<String, f64>,
-    /// Exact KL divergence of whole chains from the base model, in nats, a mean over samples.
+    /// Exact KL divergence of whole chains from the base model, in nats, a mean over samples; NaN where the sampler draws nothing.
     #[serde(default = "nan", deserialize_with = "number")]
     pub kl_to_base: f64,
     /// The mean squared difference of the predicted noise from the base model's on noised copies of the samples, which depends on

@@ -183,6 +183,10 @@ impl<P: ForkPolicy<D>, const D: usize> BatchLoss<P, D> for PolicyGradientLoss<'_
         })
     }
 
+    fn timestep(&self, core: &TrainerCore<P, D>, action: Action) -> f64 {
+        core.parts.scheduler.timesteps()[action.step.0].0
+    }
+
     fn drift(&self, record: &Record) -> Option<Error> {
         match record {
             // Under another guidance than that of the samples the probabilities are others by intention.

@@ -6,6 +6,7 @@ mod forward;
 mod non_finite;
 mod overlap;
 mod preference;
+mod probe;
 mod resume;
 mod rwr;
 mod sets;

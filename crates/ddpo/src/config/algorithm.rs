@@ -70,6 +70,17 @@ impl AlgorithmPlan {
     }
 }
 
+impl Algorithm {
+    /// Whether it learns from the likelihood of the steps that drew its samples, and not only from what they ended in.
+    #[must_use]
+    pub fn needs_likelihood(self) -> bool {
+        match self {
+            Self::DdpoIs | Self::DdpoSf => true,
+            Self::Rwr | Self::RwrSparse | Self::Nft | Self::Ram => false,
+        }
+    }
+}
+
 impl PolicyGradientPlan {
     fn new(config: &RunConfig, objective: ObjectivePlan, advantage: AdvantagePlan, samples: usize) -> Result<Self> {
         let (train, batch) = (&config.train, config.train.batch_size);
@@ -115,6 +126,25 @@ mod tests {
         let mut layers = Layers::default();
         changes.iter().for_each(|change| layers.push_assignment(change).unwrap());
         RunPlan::new(layers.resolve().unwrap())
+    }
+
+    #[test]
+    fn a_deterministic_sampler_collects_for_whoever_needs_no_likelihood() {
+        for algorithm in ["rwr", "rwr-sparse", "nft", "ram"].map(|name| format!("train.algorithm={name}")) {
+            plan(&[&algorithm, "sample.eta=0.0"]).unwrap();
+            plan(&[&algorithm, "sample.steps=2", "sample.eta-by-step=[0.0, 0.0]"]).unwrap();
+            let message = plan(&[&algorithm, "sample.eta=0.0", "eval.stop-kl=9.0"]).unwrap_err().to_string();
+            assert!(message.starts_with("invalid `eval.stop-kl`: found 9, expected none"), "{message}");
+        }
+        for algorithm in ["ddpo-is", "ddpo-sf"].map(|name| format!("train.algorithm={name}")) {
+            let message = plan(&[&algorithm, "sample.eta=0.0"]).unwrap_err().to_string();
+            assert!(message.starts_with("invalid `sample.eta`: found 0, expected more than 0"), "{message}");
+            let changes = [&algorithm, "sample.steps=2", "sample.eta-by-step=[0.0, 0.0]"];
+            let message = plan(&changes).unwrap_err().to_string();
+            assert!(message.starts_with("invalid `sample.eta-by-step`: found [0.0, 0.0]"), "{message}");
+            plan(&[&algorithm, "sample.steps=2", "sample.eta-by-step=[0.0, 1.0]"]).unwrap();
+        }
+        assert!(plan(&["sample.eta=1.5"]).unwrap_err().to_string().contains("0 to 1"));
     }
 
     #[test]

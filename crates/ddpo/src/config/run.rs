@@ -97,7 +97,8 @@ options! {
         /// "ddim", "ddpm", "euler-ancestral" or "consistency" (a clean guess and fresh noise at every step). The last step of all but
         /// DDIM draws nothing and is not trained on.
         scheduler: SchedulerKind = SchedulerKind::Ddim, "paper";
-        /// Share of the DDPM noise each DDIM step adds. 1 is what the policy gradient is made for.
+        /// Share of the DDPM noise each DDIM step adds. 1 is what the policy gradient is made for; 0 draws nothing, which "nft", "ram",
+        /// "rwr" and "rwr-sparse" can learn from, too.
         eta: f64 = 1.0, "paper";
         /// The same for each DDIM step by itself, the noisiest first, in place of `eta`. A step of 0 is deterministic: it draws nothing, is
         /// not trained on, and adds nothing to the divergence.
@@ -245,6 +246,9 @@ options! {
         min_count: usize = 16, "ddpo-pytorch";
         /// kind = "group": samples drawn of each prompt; must divide the samples of an epoch.
         group_size: Option<usize> = None, "8 for \"group\"", "8";
+        /// kind = "group" or "per-prompt": divide by the standard deviation of all rewards of the epoch in place of the prompt's own, so
+        /// that a prompt whose samples hardly differ has little to say (Flow-GRPO's global std).
+        global_std: bool = false, "ddpo-pytorch";
     }
 }
 
@@ -265,6 +269,9 @@ options! {
         /// End the run once the divergence from the base model is above so many nats a chain of denoising steps. On `emoji`, runs
         /// within 15,000 kept at least 97 % of their pictures as asked for (docs/paper.md).
         stop_kl: Option<f64> = None, "never", "15000.0";
+        /// End the run once less than this share of what the base model showed as asked for is left, by the judge that is shipped with
+        /// the model; no such evaluation is the best one.
+        stop_as_asked: Option<f64> = None, "never", "0.9";
         /// End the run after so many evaluations without a better reward: the first held-out one, else the optimised.
         stop_patience: Option<usize> = None, "never", "3";
     }

@@ -154,11 +154,11 @@ fn objective(plan: &RunPlan, objective: ObjectivePlan) -> Result<Box<dyn Objecti
 
 pub(super) fn advantage(plan: AdvantagePlan) -> Result<Box<dyn Advantage>> {
     Ok(match plan {
-        AdvantagePlan::PerPrompt { buffer_size, min_count } => {
-            Box::new(PerPromptAdvantage::new(buffer_size, min_count)?)
+        AdvantagePlan::PerPrompt { buffer_size, min_count, deviation } => {
+            Box::new(PerPromptAdvantage::new(buffer_size, min_count)?.divided_by(deviation))
         }
         AdvantagePlan::Batch => Box::new(BatchAdvantage),
-        AdvantagePlan::Group { size } => Box::new(GroupAdvantage::new(size)?),
+        AdvantagePlan::Group { size, deviation } => Box::new(GroupAdvantage::new(size)?.divided_by(deviation)),
     })
 }
 
@@ -195,6 +195,10 @@ fn evaluation(
         schedule: Some(loaded.pipeline().scheduler.schedule()?),
         diversity: Box::new(mean_pairwise_distance),
         as_asked: loaded.judge().map(as_asked),
-        stop: StopRule { kl: eval.stop_kl, patience: eval.stop_patience.map(|patience| patience as u64) },
+        stop: StopRule {
+            kl: eval.stop_kl,
+            patience: eval.stop_patience.map(|patience| patience as u64),
+            as_asked: eval.stop_as_asked,
+        },
     }))
 }
