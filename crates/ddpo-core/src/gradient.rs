@@ -149,7 +149,8 @@ impl GradientSamples {
         let centre = without.iter().sum::<f64>() / count;
         let squares: f64 = without.iter().map(|value| (value - centre).powi(2)).sum();
         let half = students_quantile(batches - 1) * ((count - 1.0) / count * squares).sqrt();
-        Estimate { mean, interval: Some([mean - half, mean + half]) }
+        // No cosine and no share is outside.
+        Estimate { mean, interval: Some([mean - half, mean + half].map(|end| end.clamp(-1.0, 1.0))) }
     }
 }
 
