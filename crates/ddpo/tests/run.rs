@@ -413,7 +413,7 @@ fn the_forward_process_resumes_to_the_same_bytes_with_its_old_policy() {
 fn the_gradient_that_is_measured_is_that_of_the_first_update() {
     let parent = tempfile::tempdir().unwrap();
     let model = common::tiny_model(parent.path());
-    let loaded = LoadedModel::open(&plan(&model, &[]).model, DeviceName::Cpu.into()).unwrap();
+    let loaded = LoadedModel::open(&plan(&model, &[]).model, DeviceName::Cpu).unwrap();
     for (algorithm, parts) in [("ddpo-is", 4), ("ddpo-sf", 4), ("rwr", 3), ("nft", 3), ("ram", 3)] {
         let algorithm = format!("train.algorithm={algorithm}");
         let plan = plan(&model, &[&algorithm, "run.epochs=1", "eval.every=0", "rwr.batch-size=12"]);
