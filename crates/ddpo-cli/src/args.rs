@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use ddpo::pretrain::PretrainConfig;
 
-use crate::values::{self, at_least_one, or_default, or_run_default};
+use crate::values::{self, at_least_one, at_least_two, or_default, or_run_default};
 
 const MODEL: &str =
     "`emoji` (embedded), a diffusers directory, a one-file checkpoint, or a hub id `org/name[@revision]`";
@@ -37,6 +37,8 @@ pub enum Command {
     Sample(Sample),
     /// Measure a model, or what a run has made of it, on prompts and seeds that training never uses
     Evaluate(Evaluate),
+    /// Measure the gradient that a run would follow first, by denoising step, and how much of it is noise
+    Gradient(Gradient),
     /// Say what a reward thinks of images
     Score(Score),
     /// Name what images show, with nothing but a text-to-image model
@@ -266,6 +268,62 @@ pub struct Evaluate {
     /// What the denoiser computes in
     #[arg(long, value_name = "T", help = or_run_default(DTYPE, "model.dtype"), value_parser = values::dtypes(), hide_possible_values = true)]
     pub dtype: Option<String>,
+}
+
+/// `ddpo gradient`.
+#[derive(Args, Debug)]
+pub struct Gradient {
+    /// A configuration file (TOML); see `ddpo config`
+    pub config: Option<PathBuf>,
+    /// Measure at what a run has made, with its configuration under the file and the options
+    #[arg(long, value_name = "RUN", conflicts_with = "preset", value_hint = ValueHint::DirPath)]
+    pub run: Option<PathBuf>,
+    /// A named configuration under the file and the options
+    #[arg(long, value_name = "P", help = values::presets().list("A named configuration under the file and the options"), value_parser = values::presets(), hide_possible_values = true)]
+    pub preset: Option<String>,
+    /// The model
+    #[arg(long, value_name = "M", help = or_default(MODEL, "model.path"), value_parser = values::models(), hide_possible_values = true)]
+    pub model: Option<String>,
+    /// Of a one-file checkpoint: the diffusers directory or the hub id that has its tokenizer and its configurations
+    #[arg(long, value_name = "DIR|ID")]
+    pub model_config: Option<String>,
+    /// The algorithm
+    #[arg(long, value_name = "A", help = or_default(&values::algorithms().list("The algorithm"), "train.algorithm"), value_parser = values::algorithms(), hide_possible_values = true)]
+    pub algorithm: Option<String>,
+    /// The reward
+    #[arg(long, value_name = "R", help = or_default(&values::rewards().list("What images are scored with"), "reward"), value_parser = values::rewards(), hide_possible_values = true)]
+    pub reward: Option<String>,
+    /// What the model is asked to draw
+    #[arg(long, value_name = "P", help = or_default(&prompts_help("A kind of prompts"), "prompts.kind"), value_parser = values::prompts(), hide_possible_values = true)]
+    pub prompts: Option<String>,
+    /// An adapter below the one that would be trained, and how much of it; may be given more than once
+    #[arg(long, value_name = "FILE|RUN[:STRENGTH]")]
+    pub lora: Vec<String>,
+    /// A textual-inversion embedding: a safetensors file, a folder or a hub id, and another word for it than its own; may be given
+    /// more than once
+    #[arg(long, value_name = "FILE[:WORD]")]
+    pub embedding: Vec<String>,
+    /// Independent epochs; the gradients of their first updates are compared
+    #[arg(long, value_name = "B", default_value_t = 8, value_parser = at_least_two)]
+    pub batches: usize,
+    /// Bands of timesteps, for algorithms that do not learn from denoising steps
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
+    pub bands: usize,
+    /// Also write the numbers as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_name = "D", help = or_default(DEVICE, "run.device"), value_parser = values::devices(), hide_possible_values = true)]
+    pub device: Option<String>,
+    /// What the denoiser computes in
+    #[arg(long, value_name = "T", help = or_default(DTYPE, "model.dtype"), value_parser = values::dtypes(), hide_possible_values = true)]
+    pub dtype: Option<String>,
+    /// Seed of the adapter and of the first epoch; the others have the seeds after it
+    #[arg(long, value_name = "N", help = or_default("Seed of the adapter and of the first epoch; the others have the seeds after it", "run.seed"))]
+    pub seed: Option<u64>,
+    /// Set any option of the configuration; may be given more than once
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
 }
 
 /// `ddpo score`.

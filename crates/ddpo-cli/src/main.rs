@@ -30,6 +30,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Train(args) => return commands::train::run(args),
         Command::Sample(args) => commands::sample::run(args)?,
         Command::Evaluate(args) => commands::evaluate::run(args)?,
+        Command::Gradient(args) => commands::gradient::run(args)?,
         Command::Score(args) => commands::score::run(args)?,
         Command::Classify(args) => commands::classify::run(args)?,
         Command::Pretrain(args) => commands::pretrain::run(args)?,

@@ -18,13 +18,20 @@ pub fn lines(records: &Records) -> Vec<String> {
         "reward {whose}: {:.3}{unit} before, {:.3}{unit} after epoch {}",
         base.reward_mean, last.reward_mean, last.epoch
     );
-    let divergence = format!(
-        "divergence from the base model after epoch {}: {} a chain of {} (0: nothing has changed; docs/guide/reading-a-report.md)",
-        last.epoch,
-        nats(last.kl_to_base),
-        records.run.as_ref().map_or_else(|| "denoising steps".into(), |run| format!("{} steps", run.chain.steps)),
-    );
-    vec![reward, divergence]
+    let moved = match last.kl_to_base.is_finite() {
+        true => format!(
+            "divergence from the base model after epoch {}: {} a chain of {} (0: nothing has changed; docs/guide/reading-a-report.md)",
+            last.epoch,
+            nats(last.kl_to_base),
+            records.run.as_ref().map_or_else(|| "denoising steps".into(), |run| format!("{} steps", run.chain.steps)),
+        ),
+        false => format!(
+            "distance from the base model after epoch {}: {:.4} of the picture (0: nothing has changed); chains that draw nothing have no divergence",
+            last.epoch,
+            last.x0_distance.unwrap_or(f64::NAN),
+        ),
+    };
+    vec![reward, moved]
 }
 
 /// ` kB`, or nothing for a pure number.
@@ -49,8 +56,11 @@ pub fn evaluation(record: &EvalRecord, run: Option<&RunRecord>) -> String {
         record.held_out.iter().map(|(name, value)| format!("  {name} {value:.3}{}", unit_of(name))).collect();
     let improved =
         record.improved.map(|share| format!("  better on {:.0} % of prompts", 100.0 * share)).unwrap_or_default();
-    let divergence =
-        if record.epoch == 0 { String::new() } else { format!("  divergence {} a chain", nats(record.kl_to_base)) };
+    let divergence = match record.x0_distance {
+        _ if record.epoch == 0 => String::new(),
+        _ if record.kl_to_base.is_finite() => format!("  divergence {} a chain", nats(record.kl_to_base)),
+        distance => distance.map(|distance| format!("  distance {distance:.4}")).unwrap_or_default(),
+    };
     let as_asked = record.as_asked.map(|share| format!("  {:.0} % as asked", 100.0 * share)).unwrap_or_default();
     format!(
         "{prompts}, {when}: reward {:.3}{}{others}{as_asked}{improved}{divergence}  diversity {:.3}",

@@ -21,6 +21,14 @@ pub fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A whole number of at least 2.
+pub fn at_least_two(text: &str) -> Result<usize, String> {
+    match at_least_one(text) {
+        Ok(1) => Err("at least 2 are wanted".to_owned()),
+        other => other,
+    }
+}
+
 /// Any text, of which some are known: a shell offers these. What is none of them is for the library to judge, which knows
 /// files, hub ids and programs besides, and names what is near.
 #[derive(Clone)]
@@ -140,6 +148,7 @@ mod tests {
     fn a_number_of_things_is_at_least_one() {
         assert_eq!(at_least_one("1"), Ok(1));
         assert_eq!(at_least_one("0"), Err("at least 1 is wanted".to_owned()));
+        assert_eq!((at_least_two("2"), at_least_two("1")), (Ok(2), Err("at least 2 are wanted".to_owned())));
         assert_eq!(at_least_one("-1"), Err("a whole number of at least 1 is wanted".to_owned()));
     }
 

@@ -8,8 +8,19 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 10] =
-    ["train", "sample", "evaluate", "score", "classify", "pretrain", "report", "config", "completions", "man"];
+const COMMANDS: [&str; 11] = [
+    "train",
+    "sample",
+    "evaluate",
+    "gradient",
+    "score",
+    "classify",
+    "pretrain",
+    "report",
+    "config",
+    "completions",
+    "man",
+];
 
 /// What the program prints, which must succeed.
 fn printed(args: &[&str]) -> String {
@@ -42,7 +53,7 @@ fn shells_complete_commands_options_and_their_values() {
     let script = printed(&["completions", "bash"]);
     for values in [
         "jpeg-compressibility jpeg-incompressibility",
-        "ddpo-is ddpo-sf rwr rwr-sparse nft ram pso d3po diffusion-dpo",
+        "ddpo-is ddpo-sf rwr rwr-sparse nft ram",
         "ddim ddpm euler-ancestral",
         "diffusers kohya",
         "quick sd",

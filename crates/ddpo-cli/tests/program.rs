@@ -249,6 +249,15 @@ fn a_run_from_start_to_report() {
     let mean = json["base"]["rewards"]["jpeg-compressibility"]["mean"].as_f64().unwrap();
     assert!((mean - base["reward_mean"].as_f64().unwrap()).abs() < 1e-9);
 
+    // The gradient at the run's product, with its configuration: a part a step.
+    let text = check_done(&at(&["gradient", "--run", "run", "--batches", "3", "--json", "g.json"]));
+    assert!(text.contains("noise to signal") && text.lines().count() == 1 + 1 + 3 + 1, "{text}");
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(directory.path().join("g.json")).unwrap()).unwrap();
+    assert_eq!((json["whole"]["batches"].as_u64(), json["parts"].as_array().unwrap().len()), (Some(3), 3));
+    assert!(json["adapter"].as_str().unwrap().ends_with("pytorch_lora_weights.safetensors"), "{json}");
+    assert!(json["whole"]["norm"].as_f64().unwrap() > 0.0 && json["norms"].as_array().unwrap().len() == 3);
+
     // Whatever a sample is nearest to shows a cat.
     let pictures = "{\"file_name\":\"0000-a-cat.png\",\"text\":\"a cat\",\"labels\":[\"a cat\"]}\n\
         {\"file_name\":\"0001-a-cat.png\",\"text\":\"a cat\",\"labels\":[\"a cat\", \"a dog\"]}\n";

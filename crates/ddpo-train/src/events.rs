@@ -51,6 +51,13 @@ pub enum Halt {
         /// The divergence, in nats a chain.
         kl: f64,
     },
+    /// Fewer pictures than allowed show what they were asked for.
+    NotAsAsked {
+        /// The base model's share.
+        base: f64,
+        /// The policy's.
+        share: f64,
+    },
     /// The watched reward has not become better for long.
     NoGain {
         /// Evaluations since the best one.
@@ -62,6 +69,14 @@ impl fmt::Display for Halt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Divergence { kl } => write!(f, "the divergence from the base model is {kl:.3} nats"),
+            Self::NotAsAsked { base, share } => {
+                write!(
+                    f,
+                    "{:.0} % of the pictures are as asked for, of the base model's {:.0} %",
+                    100.0 * share,
+                    100.0 * base
+                )
+            }
             Self::NoGain { evaluations } => {
                 write!(f, "the last {evaluations} evaluations were no better than the best")
             }

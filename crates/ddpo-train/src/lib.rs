@@ -38,13 +38,11 @@ pub use lanes::{Lanes, OnStep};
 pub use non_finite::{BatchMembers, NonFiniteBatch};
 pub use observer::Observer;
 pub use optimizer::{AdamW, AdamWConfig, GradientSum, Update, gradients_of};
-pub use plan::{
-    DdpoPlan, ForwardPlan, NonFinitePolicy, OldPolicy, PreferencePlan, RwrPlan, SamplePlan, TimestepDensity,
-};
+pub use plan::{DdpoPlan, ForwardPlan, NonFinitePolicy, OldPolicy, RwrPlan, SamplePlan, TimestepDensity};
 pub use prompts::EncodedPrompts;
 pub use record::{
     ChainRecord, CorrectionRecord, EpochRecord, EvalRecord, METRICS, MachineRecord, MetricName, ModelRecord,
-    PairsRecord, PreferenceRecord, PromptsRecord, Record, RegressionRecord, RewardRecord, RunRecord, UpdateRecord,
+    PromptsRecord, Record, RegressionRecord, RewardRecord, RunRecord, UpdateRecord,
 };
 pub use run::{Checkpoints, Learner, Outcome, Position, Run, Work};
 pub use sampler::{BatchSampler, OpenModel};
@@ -53,6 +51,6 @@ pub use tensors::NamedTensor;
 pub use time::rfc3339;
 pub use tracker::{Answers, Batches, Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
 pub use trainer::{
-    AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, ForkPolicy, ForwardParts,
-    ForwardTrainer, Parts, PicturePairs, PreferenceParts, PreferenceTrainer, RwrParts, RwrTrainer, StopRule,
+    AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, FirstGradient, ForkPolicy,
+    ForwardParts, ForwardTrainer, GradientPart, GradientProbe, Parts, RwrParts, RwrTrainer, StopRule, TimestepRange,
 };

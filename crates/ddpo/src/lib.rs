@@ -68,9 +68,10 @@ pub use ddpo_rewards::{RewardContext, RewardFactory, RewardPlan, RewardRegistry}
 pub use ddpo_train as train;
 pub use error::{Error, Result};
 pub use recipe::{
-    ClassifyRequest, ComputeRate, CostEstimate, LoadedModel, MeasureRequest, Measurement, OpenOptions, Product,
-    RunDirectory, SampleRequest, Sampled, SearchPlan, SearchRecord, Session, SessionBuilder, Step, TrainOutcome,
-    check_reward, classify, measure, sample, score, search,
+    ClassifyRequest, ComputeRate, CostEstimate, GradientMeasurement, GradientRequest, LoadedModel, MeasureRequest,
+    Measurement, OpenOptions, PartMeasurement, Product, RunDirectory, SampleRequest, Sampled, SearchPlan, SearchRecord,
+    Session, SessionBuilder, Step, TrainOutcome, check_reward, classify, measure, measure_gradient, sample, score,
+    search,
 };
 
 /// The programs of the guide, compiled.

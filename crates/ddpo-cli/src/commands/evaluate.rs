@@ -168,7 +168,11 @@ fn print_table(request: &MeasureRequest, base: &Measurement, tuned: Option<&Meas
         line(&format!("{:24} base {base}{after}", "as asked"));
     }
     if let Some(tuned) = tuned {
-        line(&format!("{:24} {:.4} nats", "divergence from base", tuned.kl_to_base));
+        let divergence = match tuned.kl_to_base.is_finite() {
+            true => format!("{:.4} nats", tuned.kl_to_base),
+            false => "none, as the sampler draws nothing".to_owned(),
+        };
+        line(&format!("{:24} {divergence}", "divergence from base"));
         let ModelDistance { epsilon, x0 } = tuned.distance;
         line(&format!("{:24} {epsilon:.6} of the noise, {x0:.6} of the picture", "distance from base"));
     }

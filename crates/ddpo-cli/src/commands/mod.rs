@@ -6,6 +6,7 @@ pub mod completions;
 pub mod config;
 pub mod devices;
 pub mod evaluate;
+pub mod gradient;
 pub mod labels;
 pub mod man;
 pub mod pretrain;

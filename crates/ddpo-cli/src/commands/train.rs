@@ -121,7 +121,7 @@ fn free_directory(args: &Train, plan: &RunPlan) -> PathBuf {
 }
 
 /// Everything the command says, in order of precedence.
-fn layers(args: &Train, resumed: Option<&Path>) -> Result<Layers> {
+pub(super) fn layers(args: &Train, resumed: Option<&Path>) -> Result<Layers> {
     let mut layers = Layers::default();
     if let Some(name) = &args.preset {
         layers.push_preset(Preset::find(name)?)?;

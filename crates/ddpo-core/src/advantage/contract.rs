@@ -7,6 +7,17 @@ use crate::{PromptId, Result};
 /// Empty for estimators without a memory. It belongs in a checkpoint.
 pub type AdvantageState = Vec<(PromptId, Vec<f32>)>;
 
+/// Whose standard deviation the distance of a reward from its peers' mean is divided by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deviation {
+    /// That of the peers themselves: every prompt counts as much as any other, however little its samples differ.
+    #[default]
+    Peers,
+    /// That of all rewards of the epoch, as in Flow-GRPO (Liu et al., arXiv 2505.05470), whose code calls it the global std: a
+    /// prompt whose samples are all alike, and differ by chance, has little to say.
+    Epoch,
+}
+
 /// Normalises rewards, so that learning rates do not depend on their scale and some samples are always worse than others.
 ///
 /// ```

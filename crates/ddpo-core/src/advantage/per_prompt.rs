@@ -1,6 +1,6 @@
 //! Advantages over the latest rewards of the same prompt.
 
-use super::contract::{Advantage, AdvantageState, check};
+use super::contract::{Advantage, AdvantageState, Deviation, check};
 use super::statistics::RewardStatistics;
 use crate::latest::LatestRewards;
 use crate::{PromptId, Result};
@@ -9,10 +9,12 @@ use crate::{PromptId, Result};
 const EPSILON: f64 = 1e-6;
 
 /// `(r − mean) / (std + 1e-6)` over the latest `buffer_size` rewards of the prompt, these included; over the batch as long as
-/// the prompt has fewer than `min_count` (Black et al., arXiv 2305.13301, appendix D.3).
+/// the prompt has fewer than `min_count` (Black et al., arXiv 2305.13301, appendix D.3). The std may be that of
+/// [all of the epoch](Deviation::Epoch).
 #[derive(Clone, Debug)]
 pub struct PerPromptAdvantage {
     memory: LatestRewards,
+    deviation: Deviation,
 }
 
 impl PerPromptAdvantage {
@@ -21,12 +23,22 @@ impl PerPromptAdvantage {
     /// # Errors
     /// [`Error::Parameter`](crate::Error::Parameter) if the buffer is empty, or can never hold `min_count` rewards.
     pub fn new(buffer_size: usize, min_count: usize) -> Result<Self> {
-        Ok(Self { memory: LatestRewards::new(buffer_size, min_count)? })
+        Ok(Self { memory: LatestRewards::new(buffer_size, min_count)?, deviation: Deviation::Peers })
+    }
+
+    /// The same tracker with this deviation.
+    #[must_use]
+    pub fn divided_by(self, deviation: Deviation) -> Self {
+        Self { deviation, ..self }
     }
 
     /// The moments that rewards of a prompt are measured against.
     fn moments(&self, prompt: PromptId, batch: RewardStatistics) -> RewardStatistics {
-        self.memory.of(prompt).map_or(batch, |latest| RewardStatistics::of(latest.iter()))
+        let own = self.memory.of(prompt).map_or(batch, |latest| RewardStatistics::of(latest.iter()));
+        match self.deviation {
+            Deviation::Peers => own,
+            Deviation::Epoch => own.with_std_of(batch),
+        }
     }
 }
 
@@ -72,6 +84,15 @@ mod tests {
         // [1, 3]: mean 2, standard deviation 1. Without the reward itself there would be one entry, and the batch decides.
         let advantages = tracker.advantages(&ids(&[0]), &[3.0]).unwrap();
         assert!((advantages[0] - 1.0).abs() < 2e-6);
+    }
+
+    #[test]
+    fn the_epochs_deviation_is_that_of_this_epochs_rewards_and_not_of_the_remembered_ones() {
+        let mut tracker = PerPromptAdvantage::new(4, 2).unwrap().divided_by(Deviation::Epoch);
+        tracker.advantages(&ids(&[0, 1]), &[0.0, 100.0]).unwrap();
+        // Prompt 0 remembers [0, 4], whose mean is 2; this epoch's [4, 8] have the deviation 2. Prompt 1 remembers [100, 8].
+        let advantages = tracker.advantages(&ids(&[0, 1]), &[4.0, 8.0]).unwrap();
+        assert!((advantages[0] - 1.0).abs() < 2e-6 && (advantages[1] + 23.0).abs() < 5e-5, "{advantages:?}");
     }
 
     #[test]

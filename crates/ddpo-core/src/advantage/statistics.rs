@@ -16,6 +16,11 @@ impl RewardStatistics {
         Self { mean, std: variance.sqrt() }
     }
 
+    /// The same mean, with the standard deviation of `others`.
+    pub(super) fn with_std_of(self, others: Self) -> Self {
+        Self { std: others.std, ..self }
+    }
+
     /// `(value − mean) / (std + epsilon)`.
     pub(super) fn normalise(self, value: f32, epsilon: f64) -> f32 {
         ((f64::from(value) - self.mean) / (self.std + epsilon)) as f32

@@ -78,7 +78,8 @@ impl<const D: usize> Sampling<'_, D> {
 
     /// The same with the divergence of each chain under `model` from what it would be under `reference`, in nats:
     /// `Σ_t KL(π(·|x_t) ‖ π_ref(·|x_t))` along its states, summed in f64, whose expectation over chains is the divergence of
-    /// whole chains. The model's predictions are those that drew the chains, so that it is asked no second time.
+    /// whole chains. The model's predictions are those that drew the chains, so that it is asked no second time. Chains of which no
+    /// step draws anything have no divergence: theirs is NaN.
     ///
     /// # Errors
     /// Those of [`chains`](Self::chains) and [`propose`].
@@ -123,7 +124,8 @@ impl<const D: usize> Sampling<'_, D> {
         reference: &dyn Denoiser<D>,
         on_step: &mut dyn FnMut(),
     ) -> Result<Vec<f64>> {
-        let mut total = vec![0.0; rollout.len()];
+        let none = if rollout.steps().is_empty() { f64::NAN } else { 0.0 };
+        let mut total = vec![none; rollout.len()];
         for &StepIndex(i) in rollout.steps() {
             let (steps, state) = (vec![StepIndex(i); rollout.len()], &rollout.states()[i]);
             let ours = transition(self.scheduler, &steps, state, &predictions[i])?;

@@ -49,7 +49,6 @@ impl Smoothed {
             warnings: said.warnings.clone(),
             values,
             optimised: None,
-            terms: Vec::new(),
         }
     }
 }

@@ -88,6 +88,15 @@ impl GradientSum {
         Ok(squares.sqrt() / self.weight)
     }
 
+    /// The summed gradients, in the parameters' order, read back: the numbers of one after those of the other.
+    ///
+    /// # Errors
+    /// [`Error::Device`] where they cannot be read.
+    pub(crate) fn values(&self) -> Result<Vec<f32>> {
+        let read = |sum: &Tensor<1>| sum.clone().try_into_vec_as::<f32>().map_err(Error::device);
+        Ok(self.sums.iter().map(read).collect::<Result<Vec<_>>>()?.concat())
+    }
+
     /// The summed gradients, in the parameters' order, and their weight.
     pub(super) fn into_parts(self) -> (Vec<Tensor<1>>, f64) {
         (self.sums, self.weight)

@@ -64,7 +64,7 @@ impl<P, const D: usize> CorrectionLoss<'_, P, D> {
     }
 
     /// The timestep of a noising: one in each of as many parts of equal probability as a sample has noisings.
-    fn timestep(&self, noise: Noise, noising: Noising) -> usize {
+    fn timestep_of(&self, noise: Noise, noising: Noising) -> usize {
         let address = self.address(Stream::DenoisingTimestep, noising.row, noising.number);
         let part = (noising.number % self.plan.noisings as u64) as f64;
         let within = noise.at(address).uniforms(1).first().copied().unwrap_or_default();
@@ -97,7 +97,7 @@ impl<P: ForkPolicy<D>, const D: usize> CorrectionLoss<'_, P, D> {
         let states = NoisedStates {
             clean: &clean,
             epsilon: &self.epsilon(noise, rows, &clean),
-            timesteps: &rows.iter().map(|&noising| self.timestep(noise, noising)).collect::<Vec<_>>(),
+            timesteps: &rows.iter().map(|&noising| self.timestep_of(noise, noising)).collect::<Vec<_>>(),
             condition: &parts.prompts.condition(&prompts)?,
             advantages: &self.advantages_of(rows),
         };
@@ -134,13 +134,17 @@ impl<P: ForkPolicy<D>, const D: usize> BatchLoss<P, D> for CorrectionLoss<'_, P,
         })
     }
 
+    fn timestep(&self, core: &TrainerCore<P, D>, noising: Noising) -> f64 {
+        self.timestep_of(core.noise(), noising) as f64
+    }
+
     fn location(&self, core: &TrainerCore<P, D>, noising: Noising) -> Location {
         let prompt = core.parts.prompts.texts(&self.set.prompts[noising.row..=noising.row]).pop();
         Location { sample: Some(noising.row), prompt, ..Location::default() }
     }
 
     fn describe(&self, core: &TrainerCore<P, D>, rows: &[Noising], record: NonFiniteBatch) -> Result<NonFiniteBatch> {
-        let timesteps: Vec<f32> = rows.iter().map(|&noising| self.timestep(core.noise(), noising) as f32).collect();
+        let timesteps: Vec<f32> = rows.iter().map(|&noising| self.timestep_of(core.noise(), noising) as f32).collect();
         let record = record.with("clean", &self.set.states_of(rows)).with_values("timestep", &timesteps);
         Ok(record.with_values("advantage", &self.advantages_of(rows)))
     }
@@ -195,7 +199,7 @@ mod tests {
         let draw = |row, number| {
             let noising = Noising { row, number };
             let epsilon: Vec<f32> = loss.epsilon(noise, &[noising], &states).into_data().try_into_vec().unwrap();
-            (loss.timestep(noise, noising), epsilon)
+            (loss.timestep_of(noise, noising), epsilon)
         };
         for number in 0..10 {
             assert_eq!(draw(4, number), draw(7, number));

@@ -54,7 +54,7 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     }
 
     /// How much better than its peers each chain was.
-    fn advantages(&mut self, scored: ScoredRollout<D>) -> Result<TrainingSet<D>> {
+    pub(super) fn advantages(&mut self, scored: ScoredRollout<D>) -> Result<TrainingSet<D>> {
         let mut advantages = self.advantage.advantages(scored.prompts(), scored.rewards())?;
         self.core.leave_out_samples(&mut advantages);
         Ok(scored.into_training_set(advantages)?)

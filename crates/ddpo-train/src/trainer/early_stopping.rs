@@ -11,6 +11,21 @@ pub struct StopRule {
     pub kl: Option<f64>,
     /// So many evaluations in a row without a better watched reward.
     pub patience: Option<u64>,
+    /// The least share of pictures that show what they were asked for, over the base model's.
+    pub as_asked: Option<f64>,
+}
+
+/// What an evaluation has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Findings {
+    /// The epochs done.
+    pub epoch: u64,
+    /// The mean of the watched reward.
+    pub value: f64,
+    /// The divergence from the base model, in nats a chain.
+    pub kl: f64,
+    /// The share of pictures that show what they were asked for, where somebody can tell.
+    pub as_asked: Option<f64>,
 }
 
 /// What the evaluations so far have said. It belongs in a checkpoint.
@@ -18,6 +33,8 @@ pub struct StopRule {
 pub(super) struct EarlyStopping {
     /// The base model's reward of each evaluation sample; empty before the first evaluation.
     base: Vec<f32>,
+    /// The share of the base model's pictures that are as asked for; 0 where nobody can tell.
+    base_as_asked: f64,
     best: Option<Best>,
     /// Evaluations since the best one.
     stale: u64,
@@ -49,21 +66,29 @@ impl EarlyStopping {
         Some((0..seen).filter(|&prompt| gain(prompt) > 0.0).count() as f64 / seen as f64)
     }
 
-    /// Takes note of an evaluation after `epoch` with this watched reward and divergence, and says why to stop, if so.
-    pub fn judge(&mut self, rule: StopRule, epoch: u64, value: f64, kl: f64) -> Option<Halt> {
-        if self.best.is_none_or(|best| value > best.value) {
+    /// Takes note of an evaluation, the first one being of the base model, and says why to stop, if so.
+    pub fn judge(&mut self, rule: StopRule, found: Findings) -> Option<Halt> {
+        let Findings { epoch, value, kl, as_asked } = found;
+        if self.best.is_none() {
+            self.base_as_asked = as_asked.unwrap_or_default();
+        }
+        let base = self.base_as_asked;
+        let astray = as_asked.filter(|share| rule.as_asked.is_some_and(|least| *share < least * base));
+        if astray.is_none() && self.best.is_none_or(|best| value > best.value) {
             (self.best, self.stale) = (Some(Best { epoch, value }), 0);
         } else {
             self.stale += 1;
         }
         let diverged = rule.kl.is_some_and(|limit| kl > limit);
         let hopeless = rule.patience.is_some_and(|patience| self.stale >= patience);
-        self.halted = diverged || hopeless;
-        match (diverged, hopeless) {
-            (true, _) => Some(Halt::Divergence { kl }),
-            (_, true) => Some(Halt::NoGain { evaluations: self.stale }),
+        let halt = match (diverged, astray, hopeless) {
+            (true, ..) => Some(Halt::Divergence { kl }),
+            (_, Some(share), _) => Some(Halt::NotAsAsked { base, share }),
+            (_, _, true) => Some(Halt::NoGain { evaluations: self.stale }),
             _ => None,
-        }
+        };
+        self.halted = halt.is_some();
+        halt
     }
 
     /// Whether the state after `epoch` is the best that was evaluated.
@@ -76,7 +101,7 @@ impl EarlyStopping {
         self.halted
     }
 
-    /// Adds this to a snapshot. The best value goes in as its bits: a manifest has whole numbers only.
+    /// Adds this to a snapshot. What is no whole number goes in as its bits: a manifest has no others.
     pub fn write(&self, snapshot: &mut Snapshot) {
         let best = self.best.map_or([0, 0], |best| [best.epoch + 1, best.value.to_bits()]);
         let numbers = [
@@ -84,6 +109,7 @@ impl EarlyStopping {
             ("best-value-bits", best[1]),
             ("evaluations-since-best", self.stale),
             ("halted", self.halted.into()),
+            ("base-as-asked-bits", self.base_as_asked.to_bits()),
         ];
         snapshot.counters.extend(numbers.map(|(name, number)| (name.to_owned(), number)));
         if !self.base.is_empty() {
@@ -98,6 +124,7 @@ impl EarlyStopping {
         let base = snapshot.tensors.iter().find(|tensor| tensor.name == BASE);
         Self {
             base: base.map(|tensor| tensor.values.clone()).unwrap_or_default(),
+            base_as_asked: f64::from_bits(snapshot.counter("base-as-asked-bits")),
             best: best.map(|epoch| Best { epoch, value }),
             stale: snapshot.counter("evaluations-since-best"),
             halted: snapshot.counter("halted") != 0,
@@ -121,20 +148,40 @@ mod tests {
 
     #[test]
     fn patience_counts_evaluations_since_the_best() {
-        let rule = StopRule { kl: None, patience: Some(2) };
+        let rule = StopRule { patience: Some(2), ..StopRule::default() };
         let mut early_stopping = EarlyStopping::default();
-        let halts =
-            [1.0, 3.0, 2.0, 3.5, 3.5, 3.0].map(|value| early_stopping.judge(rule, value as u64, value, 0.0).is_some());
+        let found = |value: f64| Findings { epoch: value as u64, value, ..Findings::default() };
+        let halts = [1.0, 3.0, 2.0, 3.5, 3.5, 3.0].map(|value| early_stopping.judge(rule, found(value)).is_some());
         assert_eq!(halts, [false, false, false, false, false, true]);
         assert!(early_stopping.is_halted() && early_stopping.is_best(3) && !early_stopping.is_best(2));
     }
 
     #[test]
     fn a_divergence_above_the_limit_stops() {
-        let rule = StopRule { kl: Some(5.0), patience: None };
+        let rule = StopRule { kl: Some(5.0), ..StopRule::default() };
         let mut early_stopping = EarlyStopping::default();
-        assert_eq!(early_stopping.judge(rule, 0, 1.0, 5.0), None);
-        assert_eq!(early_stopping.judge(rule, 1, 2.0, 5.1), Some(Halt::Divergence { kl: 5.1 }));
+        let found = |epoch: u64, kl| Findings { epoch, value: epoch as f64, kl, as_asked: None };
+        assert_eq!(early_stopping.judge(rule, found(0, 5.0)), None);
+        assert_eq!(early_stopping.judge(rule, found(1, 5.1)), Some(Halt::Divergence { kl: 5.1 }));
+        assert_eq!(early_stopping.judge(rule, found(2, f64::NAN)), None, "no divergence is none above the limit");
+    }
+
+    #[test]
+    fn fewer_pictures_as_asked_for_stop_and_are_not_the_best() {
+        let rule = StopRule { as_asked: Some(0.9), ..StopRule::default() };
+        let mut early_stopping = EarlyStopping::default();
+        let found = |epoch: u64, share: f64| Findings { epoch, value: epoch as f64, kl: 0.0, as_asked: Some(share) };
+        assert_eq!(early_stopping.judge(rule, found(0, 0.5)), None);
+        assert_eq!(early_stopping.judge(rule, found(1, 0.451)), None);
+        let mut snapshot = Snapshot::default();
+        early_stopping.write(&mut snapshot);
+        let mut early_stopping = EarlyStopping::read(&snapshot);
+        let halt = early_stopping.judge(rule, found(2, 0.449));
+        assert_eq!(halt, Some(Halt::NotAsAsked { base: 0.5, share: 0.449 }));
+        assert!(early_stopping.is_halted() && early_stopping.is_best(1) && !early_stopping.is_best(2));
+        // Without a rule, or without a judge, the best reward is the best.
+        let judged = |rule, share| EarlyStopping::default().judge(rule, Findings { as_asked: share, ..found(3, 0.0) });
+        assert_eq!((judged(StopRule::default(), Some(0.0)), judged(rule, None)), (None, None));
     }
 
     #[test]
@@ -142,7 +189,8 @@ mod tests {
         let mut early_stopping = EarlyStopping::default();
         assert_eq!(EarlyStopping::read(&Snapshot::default()), early_stopping);
         early_stopping.improved(&[1.0, -2.5], 2);
-        early_stopping.judge(StopRule { kl: Some(0.5), patience: None }, 0, -0.1, 1.0);
+        let found = Findings { epoch: 0, value: -0.1, kl: 1.0, as_asked: Some(0.75) };
+        early_stopping.judge(StopRule { kl: Some(0.5), ..StopRule::default() }, found);
         let mut snapshot = Snapshot::default();
         early_stopping.write(&mut snapshot);
         assert_eq!(EarlyStopping::read(&snapshot), early_stopping);

@@ -6,6 +6,7 @@ use std::time::Instant;
 use ddpo_core::distance::{DistanceMeasure, ModelDistance};
 use ddpo_core::{Domain, Epoch, Judge, Noise, PromptId, RgbImage, Rollout, SampleId};
 
+use super::early_stopping::Findings;
 use super::evaluation::{Evaluation, share_as_asked};
 use super::evidence::Evidence;
 use super::fork::ForkPolicy;
@@ -70,7 +71,8 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
             eval_seconds: start.elapsed().as_secs_f64(),
         };
         let watched = evaluation.watched(&record);
-        let halt = self.early_stopping.judge(evaluation.stop, epoch, watched, record.kl_to_base);
+        let found = Findings { epoch, value: watched, kl: record.kl_to_base, as_asked: record.as_asked };
+        let halt = self.early_stopping.judge(evaluation.stop, found);
         let samples = Samples { epoch, images: &sampled.images, prompts: &prompts, rewards: &rewards };
         observer.event(&Event::Samples(samples));
         observer.record(&Record::Eval(record));

@@ -61,7 +61,7 @@ impl<P: ForkPolicy<D>, const D: usize> ForwardTrainer<P, D> {
     }
 
     /// What the chains ended in, and how much better than its peers each was.
-    fn advantages(&mut self, scored: &ScoredRollout<D>) -> Result<CorrectionSet<D>> {
+    pub(super) fn advantages(&mut self, scored: &ScoredRollout<D>) -> Result<CorrectionSet<D>> {
         let mut advantages = self.advantage.advantages(scored.prompts(), scored.rewards())?;
         self.core.leave_out_samples(&mut advantages);
         let most = self.plan.advantage_clip as f32;

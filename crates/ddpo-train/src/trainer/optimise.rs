@@ -39,6 +39,9 @@ pub(super) trait BatchLoss<P, const D: usize>: Sync {
     /// Adds the tensors of these rows to the record of a batch that is not finite.
     fn describe(&self, core: &TrainerCore<P, D>, rows: &[Self::Row], batch: NonFiniteBatch) -> Result<NonFiniteBatch>;
 
+    /// The timestep that a row asks the model about.
+    fn timestep(&self, core: &TrainerCore<P, D>, row: Self::Row) -> f64;
+
     /// What is wrong with the first update of a run, before which nothing has changed since its samples were drawn.
     fn drift(&self, _: &Record) -> Option<Error> {
         None
@@ -71,8 +74,8 @@ pub(super) struct Reading {
 }
 
 /// Why an optimizer step did not happen.
-struct StepFailure {
-    error: Error,
+pub(super) struct StepFailure {
+    pub error: Error,
     /// The pass whose loss is not finite, where that is why.
     pass: Option<usize>,
 }
@@ -130,17 +133,29 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         observer: &mut Observer<'_>,
     ) -> Result<Record, StepFailure> {
         let epoch = Epoch(progress.epoch);
+        let (gradients, readings) = self.finite_loss_gradient(loss, passes, progress, observer)?;
+        let (step, grad_norm) = self.step(gradients, epoch)?;
+        Ok(loss.record(epoch, step, grad_norm, &readings))
+    }
+
+    /// The mean gradient over all passes, of losses that are finite.
+    pub(super) fn finite_loss_gradient<L: BatchLoss<P, D>>(
+        &self,
+        loss: &L,
+        passes: &[Vec<L::Row>],
+        progress: &mut Progress,
+        observer: &mut Observer<'_>,
+    ) -> Result<(GradientSum, Vec<Reading>), StepFailure> {
         let (gradients, readings) = self.mean_gradient(loss, passes, progress, observer)?;
         if let Some(pass) = readings.iter().position(|reading| !reading.loss.is_finite()) {
             let reading = &readings[pass];
             let row = reading.per_row.iter().position(|value| !value.is_finite());
             let location = row.map(|row| loss.location(self, passes[pass][row])).unwrap_or_default();
             let location = Location { update: Some(self.counters.updates + 1), ..location };
-            let error = Error::NonFinite { what: "the loss", value: reading.loss, epoch: epoch.0, location };
+            let error = Error::NonFinite { what: "the loss", value: reading.loss, epoch: progress.epoch, location };
             return Err(StepFailure { error, pass: Some(pass) });
         }
-        let (step, grad_norm) = self.step(gradients, epoch)?;
-        Ok(loss.record(epoch, step, grad_norm, &readings))
+        Ok((gradients, readings))
     }
 
     /// The gradients of all passes, summed in their order, and what they measured.

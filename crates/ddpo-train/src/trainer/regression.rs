@@ -60,6 +60,13 @@ impl<const D: usize> RegressionLoss<'_, D> {
         (0..size).zip(rows).map(|(place, row)| RegressionRow { update, place, row }).collect()
     }
 
+    /// A row's own timestep, uniform over all of the model's.
+    fn timestep_of(&self, noise: Noise, row: RegressionRow) -> usize {
+        let stream = Stream::DenoisingTimestep;
+        let address = Address { stream, epoch: self.round, sample: SampleId(row.place), step: row.update };
+        noise.at(address).index(self.schedule.train_steps())
+    }
+
     /// The denoising error of each row at a timestep and with a noise of its own, through the guided policy; `[B]`.
     fn errors<P: ForkPolicy<D>>(
         &self,
@@ -70,14 +77,10 @@ impl<const D: usize> RegressionLoss<'_, D> {
         let (parts, noise) = (&core.parts, core.noise());
         let guided = Guided::new(policy, parts.prompts.unconditional().clone(), self.plan.train_guidance)?;
         let update = rows.first().map_or(0, |row| row.update);
-        let address = |stream| Address { stream, epoch: self.round, sample: SampleId(0), step: update };
+        let address = Address { stream: Stream::DenoisingNoise, epoch: self.round, sample: SampleId(0), step: update };
         let samples: Vec<SampleId> = rows.iter().map(|row| SampleId(row.place)).collect();
-        let timestep = |&sample: &SampleId| {
-            let address = Address { sample, ..address(Stream::DenoisingTimestep) };
-            noise.at(address).index(self.schedule.train_steps())
-        };
-        let timesteps: Vec<usize> = samples.iter().map(timestep).collect();
-        let epsilon = noise.normal_batch(address(Stream::DenoisingNoise), &samples, parts.shape, &parts.device);
+        let timesteps: Vec<usize> = rows.iter().map(|&row| self.timestep_of(noise, row)).collect();
+        let epsilon = noise.normal_batch(address, &samples, parts.shape, &parts.device);
         let prompts: Vec<PromptId> = rows.iter().map(|row| self.set.prompts[row.row]).collect();
         let condition = parts.prompts.condition(&prompts)?;
         Ok(denoising_error(&guided, self.schedule, &self.set.states_of(rows), &epsilon, &timesteps, &condition)?)
@@ -105,6 +108,10 @@ impl<P: ForkPolicy<D>, const D: usize> BatchLoss<P, D> for RegressionLoss<'_, D>
             effective_samples: self.set.effective_samples(),
             grad_norm,
         })
+    }
+
+    fn timestep(&self, core: &TrainerCore<P, D>, row: RegressionRow) -> f64 {
+        self.timestep_of(core.noise(), row) as f64
     }
 
     fn location(&self, core: &TrainerCore<P, D>, row: RegressionRow) -> Location {

@@ -52,7 +52,7 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
     }
 
     /// The pictures that have a weight, as clean states; none where every weight is 0.
-    fn weigh(&mut self, scored: &ScoredRollout<D>, images: &[RgbImage]) -> Result<Option<RegressionSet<D>>> {
+    pub(super) fn weigh(&mut self, scored: &ScoredRollout<D>, images: &[RgbImage]) -> Result<Option<RegressionSet<D>>> {
         let mut weights = self.weighting.weights(scored.prompts(), scored.rewards())?;
         self.core.leave_out_samples(&mut weights);
         let rows: Vec<usize> = (0..weights.len()).filter(|&row| weights[row] > 0.0).collect();

@@ -120,7 +120,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
 }
 
 /// Says where a gradient that is not finite was.
-fn locate(error: Error, epoch: Epoch, update: u64) -> Error {
+pub(super) fn locate(error: Error, epoch: Epoch, update: u64) -> Error {
     match error {
         Error::NonFiniteNorm(value) => {
             let location = Location { update: Some(update), ..Location::default() };

@@ -251,11 +251,11 @@ fn halting(stop: StopRule) -> DdpoTrainer<ddpo_testing::ToyPolicy, 4> {
 #[test]
 fn an_evaluation_can_end_the_run() {
     // The base model is at 0 nats and the first update moves away from it.
-    let mut trainer = halting(StopRule { kl: Some(0.0), patience: None });
+    let mut trainer = halting(StopRule { kl: Some(0.0), ..StopRule::default() });
     assert_eq!(evals(&run(&mut trainer, 9)).len(), 2);
     assert_eq!(trainer.epochs_done(), 1);
     // No evaluation at all may pass without a gain: the run ends at its first loss.
-    let evals = evals(&run(&mut halting(StopRule { kl: None, patience: Some(1) }), 200));
+    let evals = evals(&run(&mut halting(StopRule { patience: Some(1), ..StopRule::default() }), 200));
     let rewards: Vec<f64> = evals.iter().map(|eval| eval.reward_mean).collect();
     let (last, rising) = rewards.split_last().unwrap();
     assert!(rising.windows(2).all(|pair| pair[1] > pair[0]) && *last <= rising[rising.len() - 1], "{rewards:?}");

@@ -4,7 +4,8 @@ use crate::common::{
     Signed, bits, forward_parts, forward_plan, forward_trainer, gaussian_forward_parts, listening, timeless,
 };
 use ddpo_core::correction::{CorrectedTarget, ErrorWeight};
-use ddpo_testing::MeanBrightness;
+use ddpo_core::scheduler::{Ddim, DdimConfig};
+use ddpo_testing::{MeanBrightness, stable_diffusion_schedule};
 use ddpo_train::{
     CorrectionRecord, EvalRecord, ForkPolicy, ForwardPlan, ForwardTrainer, OldPolicy, Record, Run, StopFlag,
     TimestepDensity,
@@ -198,4 +199,17 @@ fn impossible_plans_are_refused_by_name() {
     let plan = ForwardPlan { first_timestep: 1000, ..forward_plan() };
     let error = ForwardTrainer::new(plan, forward_parts(brightness())).err().unwrap().to_string();
     assert_eq!(error, "first timestep is 1000, wanted below 1000, the timesteps of the model");
+}
+
+#[test]
+fn a_sampler_that_draws_nothing_collects_and_its_evaluations_have_no_divergence() {
+    let mut parts = forward_parts(brightness());
+    let ddim = DdimConfig { steps: 5, eta: 0.0, ..DdimConfig::default() };
+    parts.shared.scheduler = Box::new(Ddim::new(&stable_diffusion_schedule(), ddim).unwrap());
+    let mut trainer = ForwardTrainer::new(forward_plan(), parts).unwrap();
+    let records = run(&mut trainer, 2);
+    assert!(corrections(&records).iter().all(|step| step.grad_norm > 0.0));
+    let evals = evals(&records);
+    assert!(evals.iter().all(|eval| eval.kl_to_base.is_nan() && eval.diversity > 0.0), "{evals:?}");
+    assert_eq!((evals[0].x0_distance, evals[2].x0_distance > Some(0.0)), (Some(0.0), true));
 }

@@ -3,10 +3,10 @@
 mod common;
 mod ddpo;
 mod forward;
-mod given_pairs;
 mod non_finite;
 mod overlap;
 mod preference;
+mod probe;
 mod resume;
 mod rwr;
 mod sets;

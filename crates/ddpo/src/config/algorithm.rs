@@ -1,7 +1,5 @@
 //! What a checked configuration says of the algorithm: one variant a trainer.
 
-use ddpo_core::objective::Pairwise;
-
 use crate::error::Result;
 
 use super::advantage::AdvantagePlan;
@@ -9,7 +7,6 @@ use super::batches::accumulation;
 use super::check::invalid;
 use super::choices::{Algorithm, StepWeights, TrustRegion};
 use super::forward::{self, ForwardProcessPlan};
-use super::pairs::{self, GivenPairsPlan};
 use super::regression::{self, RegressionPlan};
 use super::run::{RunConfig, TrainOptions};
 
@@ -23,8 +20,6 @@ pub enum AlgorithmPlan {
     Regression(RegressionPlan),
     /// Regression on corrected targets.
     Forward(ForwardProcessPlan),
-    /// Preference between given pictures.
-    Preference(GivenPairsPlan),
 }
 
 /// The numbers of DDPO that follow from a configuration.
@@ -43,14 +38,12 @@ pub struct PolicyGradientPlan {
 }
 
 /// What a policy gradient minimises.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectivePlan {
     /// DDPO-IS: importance sampling, within a trust region.
     ImportanceSampling(TrustRegion),
     /// DDPO-SF: the score function.
     ScoreFunction,
-    /// Preference within pairs.
-    Pairwise(Pairwise),
 }
 
 impl AlgorithmPlan {
@@ -62,11 +55,8 @@ impl AlgorithmPlan {
         check_steps(&config.train)?;
         regression::check_ranges(&config.rwr)?;
         forward::check_ranges(&config.forward)?;
-        pairs::check_ranges(&config.pairs)?;
-        pairs::check_path(config)?;
         let policy_gradient =
             |objective| PolicyGradientPlan::new(config, objective, advantage, samples).map(Self::PolicyGradient);
-        let pairwise = |setting| policy_gradient(ObjectivePlan::Pairwise(pairs::objective(config, setting)));
         let regression = |weights| RegressionPlan::new(config, weights).map(Self::Regression);
         let forward = |setting| ForwardProcessPlan::new(config, setting, advantage, samples).map(Self::Forward);
         match config.train.algorithm {
@@ -76,9 +66,17 @@ impl AlgorithmPlan {
             Algorithm::RwrSparse => regression(regression::sparse(config)?),
             Algorithm::Nft => forward(forward::NFT),
             Algorithm::Ram => forward(forward::RAM),
-            Algorithm::Pso => pairwise(pairs::PSO),
-            Algorithm::D3po => pairwise(pairs::D3PO),
-            Algorithm::DiffusionDpo => GivenPairsPlan::new(config, samples).map(Self::Preference),
+        }
+    }
+}
+
+impl Algorithm {
+    /// Whether it learns from the likelihood of the steps that drew its samples, and not only from what they ended in.
+    #[must_use]
+    pub fn needs_likelihood(self) -> bool {
+        match self {
+            Self::DdpoIs | Self::DdpoSf => true,
+            Self::Rwr | Self::RwrSparse | Self::Nft | Self::Ram => false,
         }
     }
 }
@@ -86,20 +84,9 @@ impl AlgorithmPlan {
 impl PolicyGradientPlan {
     fn new(config: &RunConfig, objective: ObjectivePlan, advantage: AdvantagePlan, samples: usize) -> Result<Self> {
         let (train, batch) = (&config.train, config.train.batch_size);
-        if let ObjectivePlan::Pairwise(_) = objective
-            && !batch.is_multiple_of(2)
-        {
-            let expected = format_args!("an even number with `{}`, whose pairs stay together", train.algorithm);
-            return Err(invalid("train.batch-size", batch, expected));
-        }
         let accumulation = accumulation(train, samples, objective == ObjectivePlan::ScoreFunction)?;
         let updates_per_epoch = samples / (batch * accumulation) * train.inner_epochs;
         Ok(Self { objective, advantage, batch, accumulation, updates_per_epoch })
-    }
-
-    /// Passes forward of the base model, for each one of the policy.
-    pub fn frozen_passes(&self, train: &TrainOptions) -> usize {
-        usize::from(train.kl_weight > 0.0 || matches!(self.objective, ObjectivePlan::Pairwise(_)))
     }
 }
 
@@ -110,14 +97,14 @@ fn check_steps(train: &TrainOptions) -> Result<()> {
         return Err(invalid(
             "train.trust-region",
             region,
-            format_args!("\"clip\" with `{algorithm}`, which has no trust region"),
+            format_args!("\"clip\" with `{algorithm}`, which has no ratio"),
         ));
     }
     if weights == StepWeights::Likelihood {
         return Ok(());
     }
     if !matches!(algorithm, Algorithm::DdpoIs | Algorithm::DdpoSf) {
-        let expected = format_args!("\"likelihood\" with `{algorithm}`: only `ddpo-is` and `ddpo-sf` weigh steps");
+        let expected = format_args!("\"likelihood\" with `{algorithm}`, which has no steps");
         return Err(invalid("train.step-weights", weights, expected));
     }
     match region {
@@ -142,6 +129,25 @@ mod tests {
     }
 
     #[test]
+    fn a_deterministic_sampler_collects_for_whoever_needs_no_likelihood() {
+        for algorithm in ["rwr", "rwr-sparse", "nft", "ram"].map(|name| format!("train.algorithm={name}")) {
+            plan(&[&algorithm, "sample.eta=0.0"]).unwrap();
+            plan(&[&algorithm, "sample.steps=2", "sample.eta-by-step=[0.0, 0.0]"]).unwrap();
+            let message = plan(&[&algorithm, "sample.eta=0.0", "eval.stop-kl=9.0"]).unwrap_err().to_string();
+            assert!(message.starts_with("invalid `eval.stop-kl`: found 9, expected none"), "{message}");
+        }
+        for algorithm in ["ddpo-is", "ddpo-sf"].map(|name| format!("train.algorithm={name}")) {
+            let message = plan(&[&algorithm, "sample.eta=0.0"]).unwrap_err().to_string();
+            assert!(message.starts_with("invalid `sample.eta`: found 0, expected more than 0"), "{message}");
+            let changes = [&algorithm, "sample.steps=2", "sample.eta-by-step=[0.0, 0.0]"];
+            let message = plan(&changes).unwrap_err().to_string();
+            assert!(message.starts_with("invalid `sample.eta-by-step`: found [0.0, 0.0]"), "{message}");
+            plan(&[&algorithm, "sample.steps=2", "sample.eta-by-step=[0.0, 1.0]"]).unwrap();
+        }
+        assert!(plan(&["sample.eta=1.5"]).unwrap_err().to_string().contains("0 to 1"));
+    }
+
+    #[test]
     fn trust_regions_and_step_weights_go_with_ratios_and_steps() {
         for accepted in [
             &["train.trust-region=kl-mask", "train.step-weights=equal"][..],
@@ -152,8 +158,6 @@ mod tests {
         }
         for (refused, wanted) in [
             (["train.algorithm=ddpo-sf", "train.trust-region=kl-mask"], "invalid `train.trust-region`: found kl-mask"),
-            (["train.algorithm=pso", "train.trust-region=kl-mask"], "invalid `train.trust-region`: found kl-mask"),
-            (["train.algorithm=d3po", "train.step-weights=equal"], "invalid `train.step-weights`: found equal"),
             (["train.algorithm=nft", "train.trust-region=kl-mask"], "invalid `train.trust-region`: found kl-mask"),
             (["train.algorithm=rwr", "train.step-weights=equal"], "invalid `train.step-weights`: found equal"),
             (

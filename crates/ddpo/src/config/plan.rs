@@ -10,9 +10,9 @@ use crate::model::ModelSource;
 use crate::prompts::PromptSource;
 
 use super::advantage::AdvantagePlan;
-use super::algorithm::{AlgorithmPlan, ObjectivePlan};
+use super::algorithm::AlgorithmPlan;
 use super::check::{at_least_one, at_most, invalid, positive, within};
-use super::choices::{Dtype, EvalPrompts, PairJudge, Parameters, PromptKind, SchedulerKind};
+use super::choices::{Dtype, EvalPrompts, Parameters, PromptKind, SchedulerKind};
 use super::rewards::RewardTerm;
 use super::run::{EvalOptions, PromptOptions, RunConfig, SampleOptions, TrainOptions};
 
@@ -69,6 +69,7 @@ impl RunPlan {
         check_train(&config.train)?;
         check_timestep_fraction(&config)?;
         check_eval(&config.eval)?;
+        check_deterministic(&config)?;
         let samples_per_epoch = samples_per_epoch(&config.sample)?;
         let advantage = AdvantagePlan::new(&config, samples_per_epoch)?;
         Ok(Self {
@@ -77,10 +78,7 @@ impl RunPlan {
             device: DeviceName::parse(&config.run.device)?,
             reward: config.reward.terms(registry)?,
             held_out: config.eval.held_out.held_out(registry)?,
-            prompts: match &config.pairs.path {
-                Some(path) => PromptSource::Pairs(path.into()),
-                None => prompt_source(&config.prompts)?,
-            },
+            prompts: prompt_source(&config.prompts)?,
             eval_prompts: eval_source(&config.eval.prompts)?,
             frozen: frozen(&config)?,
             algorithm: AlgorithmPlan::new(&config, advantage, samples_per_epoch)?,
@@ -107,23 +105,12 @@ impl RunPlan {
         }
     }
 
-    /// Of how many consecutive samples a term of the reward is drawn that they are compared by; `None` for the sum.
-    pub fn samples_per_term(&self) -> Option<usize> {
-        match &self.algorithm {
-            AlgorithmPlan::PolicyGradient(plan) if matches!(plan.objective, ObjectivePlan::Pairwise(_)) => {
-                (self.config.pairs.judge == PairJudge::OneTerm).then_some(2)
-            }
-            _ => None,
-        }
-    }
-
     /// Images whose gradients make one update.
     pub fn images_per_update(&self) -> usize {
         match &self.algorithm {
             AlgorithmPlan::PolicyGradient(plan) => plan.batch * plan.accumulation,
             AlgorithmPlan::Regression(plan) => plan.batch * plan.passes,
             AlgorithmPlan::Forward(plan) => plan.batch * plan.accumulation,
-            AlgorithmPlan::Preference(plan) => plan.batch * plan.accumulation,
         }
     }
 
@@ -133,7 +120,6 @@ impl RunPlan {
             AlgorithmPlan::PolicyGradient(plan) => plan.updates_per_epoch,
             AlgorithmPlan::Regression(plan) => plan.updates_per_round,
             AlgorithmPlan::Forward(plan) => plan.updates_per_epoch,
-            AlgorithmPlan::Preference(plan) => plan.updates_per_epoch,
         }
     }
 }
@@ -167,10 +153,7 @@ fn check_sample(sample: &SampleOptions) -> Result<()> {
     at_least_one("sample.batch-size", sample.batch_size)?;
     at_least_one("sample.batches-per-epoch", sample.batches_per_epoch)?;
     within("sample.guidance", sample.guidance, 0.0, 1000.0)?;
-    if !(sample.eta > 0.0 && sample.eta <= 1.0) {
-        // At 0 every step is deterministic, and a deterministic step has no density to differentiate.
-        return Err(invalid("sample.eta", sample.eta, "more than 0 and at most 1"));
-    }
+    within("sample.eta", sample.eta, 0.0, 1.0)?;
     if let Some(etas) = &sample.eta_by_step {
         let found = format!("{etas:?}");
         if sample.scheduler != SchedulerKind::Ddim || sample.eta != 1.0 {
@@ -180,11 +163,8 @@ fn check_sample(sample: &SampleOptions) -> Result<()> {
                 "none beside another scheduler than \"ddim\" or beside sample.eta",
             ));
         }
-        if etas.len() != sample.steps
-            || etas.iter().any(|eta| !(0.0..=1.0).contains(eta))
-            || etas.iter().all(|eta| *eta == 0.0)
-        {
-            let expected = format_args!("{} numbers from 0 to 1, one a step, not all of them 0", sample.steps);
+        if etas.len() != sample.steps || etas.iter().any(|eta| !(0.0..=1.0).contains(eta)) {
+            let expected = format_args!("{} numbers from 0 to 1, one a step", sample.steps);
             return Err(invalid("sample.eta-by-step", found, expected));
         }
     }
@@ -196,6 +176,31 @@ fn check_sample(sample: &SampleOptions) -> Result<()> {
         size.map_or(Ok(()), |size| at_least_one(key, size).and_then(|()| at_most(key, size, 1 << 14)))?;
     }
     Ok(())
+}
+
+/// A sampler that draws nothing may collect for whoever looks only at what chains end in. A step without noise has no density to
+/// differentiate, and chains of such have no divergence.
+fn check_deterministic(config: &RunConfig) -> Result<()> {
+    let (sample, algorithm) = (&config.sample, config.train.algorithm);
+    if !sample.sampler().is_deterministic() {
+        return Ok(());
+    }
+    if algorithm.needs_likelihood() {
+        let (key, found) = match &sample.eta_by_step {
+            Some(etas) => ("sample.eta-by-step", format!("{etas:?}")),
+            None => ("sample.eta", sample.eta.to_string()),
+        };
+        let expected =
+            format_args!("more than 0 at one step at least with `{algorithm}`, which needs steps with a likelihood");
+        return Err(invalid(key, found, expected));
+    }
+    match config.eval.stop_kl {
+        Some(limit) => {
+            let expected = "none where sample.eta is 0: chains that draw nothing have no divergence";
+            Err(invalid("eval.stop-kl", limit, expected))
+        }
+        None => Ok(()),
+    }
 }
 
 /// Whatever a run costs grows with it, and sums over an epoch are in memory at once.
@@ -232,6 +237,9 @@ fn check_train(train: &TrainOptions) -> Result<()> {
 fn check_eval(eval: &EvalOptions) -> Result<()> {
     if let Some(limit) = eval.stop_kl {
         within("eval.stop-kl", limit, 0.0, f64::MAX)?;
+    }
+    if let Some(share) = eval.stop_as_asked {
+        within("eval.stop-as-asked", share, 0.0, 1.0)?;
     }
     if let Some(patience) = eval.stop_patience {
         at_least_one("eval.stop-patience", patience)?;

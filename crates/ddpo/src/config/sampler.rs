@@ -18,6 +18,18 @@ pub struct SamplerPlan {
     pub eta_by_step: Option<Vec<f64>>,
 }
 
+impl SamplerPlan {
+    /// Whether every step is deterministic: chains have no likelihood then, and no divergence from those of another model.
+    #[must_use]
+    pub fn is_deterministic(&self) -> bool {
+        let silent = match &self.eta_by_step {
+            Some(etas) => etas.iter().all(|eta| *eta == 0.0),
+            None => self.eta == 0.0,
+        };
+        silent && self.scheduler == SchedulerKind::Ddim
+    }
+}
+
 impl SampleOptions {
     /// The sampler of these options.
     #[must_use]

@@ -265,11 +265,15 @@ impl LoadedModel {
         let sample = &plan.config.sample;
         self.latent_shape([sample.height, sample.width])?;
         let scheduler = self.scheduler(&sample.sampler())?;
+        if let (Some(share), None) = (plan.config.eval.stop_as_asked, &self.judge) {
+            let expected = "none for a model that comes without a judge (the folder judge/)".to_owned();
+            return Err(Error::InvalidOption { key: "eval.stop-as-asked", found: share.to_string(), expected });
+        }
         match &plan.algorithm {
             AlgorithmPlan::PolicyGradient(_) => check_trained_steps(&*scheduler, &plan.config.train),
             // Its timesteps are drawn from all that the model was trained with.
             AlgorithmPlan::Regression(_) => Ok(()),
-            AlgorithmPlan::Forward(_) | AlgorithmPlan::Preference(_) => {
+            AlgorithmPlan::Forward(_) => {
                 check_first_timestep(self.pipeline.scheduler.schedule()?.train_steps(), &plan.config.train)
             }
         }

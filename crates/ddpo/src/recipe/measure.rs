@@ -50,7 +50,8 @@ pub struct Measurement {
     pub prompts: Vec<String>,
     /// The value of each image, by reward.
     pub rewards: BTreeMap<String, Vec<f32>>,
-    /// Mean divergence of whole chains from the base model, in nats; 0 for the base model.
+    /// Mean divergence of whole chains from the base model, in nats; 0 for the base model, NaN for another one where the sampler
+    /// draws nothing.
     pub kl_to_base: f64,
     /// Distance of the model from the base model on the images, whatever the sampler; 0 for the base model.
     pub distance: ModelDistance,
