@@ -53,7 +53,7 @@ fn shells_complete_commands_options_and_their_values() {
     let script = printed(&["completions", "bash"]);
     for values in [
         "jpeg-compressibility jpeg-incompressibility",
-        "ddpo-is ddpo-sf rwr rwr-sparse nft ram",
+        "ddpo-is ddpo-sf rwr rwr-sparse nft ram pso d3po diffusion-dpo",
         "ddim ddpm euler-ancestral",
         "diffusers kohya",
         "quick sd",

@@ -22,6 +22,7 @@ pub mod distance;
 pub mod gradient;
 pub mod metrics;
 pub mod objective;
+pub mod preference;
 pub mod schedule;
 pub mod scheduler;
 pub mod search;

@@ -12,6 +12,12 @@ pub const LOSS: &str = "train/loss";
 pub const GRAD_NORM: &str = "train/grad_norm";
 /// Exact KL divergence from the base model, a mean over the (sample, step) pairs of an update; recorded where it is penalised.
 pub const KL_TO_BASE: &str = "train/kl_to_base";
+/// The share of an update's pairs of which neither sample is better.
+pub const PAIR_TIES: &str = "train/pair_ties";
+/// Of the others, the share whose better sample the policy prefers by more than the base model does.
+pub const PAIR_ACCURACY: &str = "train/pair_accuracy";
+/// The share of an update's rows that are clipped on the side they ought to come back from.
+pub const PAIR_STRANDED: &str = "train/pair_stranded";
 /// The unweighted denoising error of a regression update.
 pub const DENOISING_ERROR: &str = "train/denoising_error";
 /// The squared distance of the predicted noise from the old policy's, in a regression on corrected targets.

@@ -60,6 +60,8 @@ pub enum Stream {
     DenoisingNoise,
     /// The noise of a search's candidates at a step.
     Search,
+    /// Which term of a reward decides, where one is drawn.
+    RewardTerm,
     /// Anything else.
     Other(u16),
 }
@@ -200,6 +202,7 @@ impl Stream {
             Self::DenoisingTimestep => 6,
             Self::DenoisingNoise => 7,
             Self::Search => 8,
+            Self::RewardTerm => 9,
             Self::Other(tag) => (1 << 16) | u32::from(tag),
         }
     }

@@ -1,10 +1,11 @@
-//! The losses of regressions and the gradient of DDPO-SF against PyTorch; the values are made by
+//! The losses of regressions and of preference, and the gradient of DDPO-SF, against PyTorch; the values are made by
 //! `fixtures/make_losses.py`.
 
 use burn::Tensor;
 use burn::tensor::{Device, TensorData};
 use ddpo_core::correction::{CorrectedTarget, ErrorSpace, ErrorWeight, Models, NoisedStates};
-use ddpo_core::objective::DdpoSf;
+use ddpo_core::objective::{DdpoSf, PairClip, Pairwise, ReferenceTerms};
+use ddpo_core::preference::DiffusionDpo;
 use ddpo_core::scheduler::{Ddim, DdimConfig};
 use ddpo_core::weighting::SoftmaxWeights;
 use ddpo_core::{
@@ -149,4 +150,73 @@ fn the_score_function_gradient_is_pytorchs() {
     let loss = DdpoSf { advantage_clip: f64::from(f32::MAX) }.loss(&terms).unwrap().value;
     assert_close(&read(loss.clone()), &[case["loss"].as_f64().unwrap()], GRADIENT);
     model.check_gradients(loss, &case["gradients"]);
+}
+
+/// The step of each row of a case, its states before and after.
+fn chains(case: &Value) -> (Vec<StepIndex>, Tensor<2>, Tensor<2>) {
+    let steps = integers(&case["steps"]).into_iter().map(StepIndex).collect();
+    (steps, tensor(&case["sample"], [6, 4]), tensor(&case["next"], [6, 4]))
+}
+
+#[test]
+fn preference_within_pairs_of_chains_is_pytorchs_inside_and_outside_of_the_clip() {
+    let golden = golden();
+    let case = &golden["pairwise"];
+    let config = DdimConfig { steps: 20, ..DdimConfig::default() };
+    let scheduler = Ddim::new(&stable_diffusion_schedule(), config).unwrap();
+    let (steps, sample, next) = chains(case);
+    let number = |name: &str| case[name].as_f64().unwrap();
+    let objective = Pairwise { beta: number("beta"), clip_range: number("clip_range"), clip: PairClip::TwoSided };
+    for wanted in case["cases"].as_array().unwrap() {
+        let (model, base) = (Linear::new(&golden), Linear::new(&case["reference"]));
+        let log_prob = |model: &Linear| {
+            let model = guided(model, &golden);
+            let proposal = propose(&model, &scheduler, &steps, &sample, &condition(&golden)).unwrap();
+            proposal.log_prob(&next, Reduction::Mean).unwrap()
+        };
+        let (new, reference) = (log_prob(&model), log_prob(&base).inner());
+        assert_close(&read(new.clone()), &numbers(&case["log_probs"]), GRADIENT);
+        assert_close(&read(reference.clone()), &numbers(&case["reference_log_probs"]), GRADIENT);
+        let (old, advantage) = (new.clone().inner(), tensor(&wanted["advantages"], [6]));
+        let terms = LogProbTerms {
+            reference: Some(ReferenceTerms { log_prob: &reference, kl: &old }),
+            unit: 2,
+            ..LogProbTerms::new(&new, &old, &advantage)
+        };
+        let loss = objective.loss(&terms).unwrap().value;
+        assert_close(&read(loss.clone()), &[wanted["loss"].as_f64().unwrap()], GRADIENT);
+        model.check_gradients(loss, &wanted["gradients"]);
+    }
+}
+
+#[test]
+fn preference_between_given_pictures_is_pytorchs() {
+    let golden = golden();
+    let case = &golden["diffusion_dpo"];
+    for wanted in case["cases"].as_array().unwrap() {
+        let (model, base) = (Linear::new(&golden), Linear::new(&case["reference"]));
+        let errors = |model: &Linear| {
+            denoising_error(
+                &guided(model, &golden),
+                &stable_diffusion_schedule(),
+                &tensor(&case["clean"], [6, 4]),
+                &tensor(&case["noise"], [6, 4]),
+                &integers(&case["timesteps"]),
+                &condition(&golden),
+            )
+            .unwrap()
+        };
+        let (policy, reference) = (errors(&model), errors(&base).inner());
+        assert_close(&read(policy.clone()), &numbers(&case["errors"]), GRADIENT);
+        assert_close(&read(reference.clone()), &numbers(&case["reference_errors"]), GRADIENT);
+        let number = |name: &str| wanted[name].as_f64().unwrap();
+        let objective = DiffusionDpo {
+            beta: number("beta"),
+            loser_weight: number("loser_weight"),
+            loser_denoising: number("loser_denoising"),
+        };
+        let losses = objective.loss(&policy, &reference).unwrap().loss;
+        assert_close(&read(losses.clone()), &numbers(&wanted["losses"]), GRADIENT);
+        model.check_gradients(losses.mean(), &wanted["gradients"]);
+    }
 }

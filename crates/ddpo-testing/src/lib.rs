@@ -5,7 +5,6 @@
 mod gaussian;
 mod gaussian_policy;
 mod http_server;
-mod objective;
 mod reward;
 mod schedulers;
 mod tolerance;
@@ -14,7 +13,6 @@ mod toy_policy;
 pub use gaussian::GaussianDenoiser;
 pub use gaussian_policy::GaussianPolicy;
 pub use http_server::{HttpReply, HttpRequest, HttpServer};
-pub use objective::PairwisePreference;
 pub use reward::{MeanBrightness, ScriptedReward};
 pub use schedulers::{NamedScheduler, schedulers, stable_diffusion_schedule};
 pub use tolerance::{Tolerance, assert_bit_equal, assert_close};

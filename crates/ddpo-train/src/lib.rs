@@ -38,11 +38,13 @@ pub use lanes::{Lanes, OnStep};
 pub use non_finite::{BatchMembers, NonFiniteBatch};
 pub use observer::Observer;
 pub use optimizer::{AdamW, AdamWConfig, GradientSum, Update, gradients_of};
-pub use plan::{DdpoPlan, ForwardPlan, NonFinitePolicy, OldPolicy, RwrPlan, SamplePlan, TimestepDensity};
+pub use plan::{
+    DdpoPlan, ForwardPlan, NonFinitePolicy, OldPolicy, PreferencePlan, RwrPlan, SamplePlan, TimestepDensity,
+};
 pub use prompts::EncodedPrompts;
 pub use record::{
     ChainRecord, CorrectionRecord, EpochRecord, EvalRecord, METRICS, MachineRecord, MetricName, ModelRecord,
-    PromptsRecord, Record, RegressionRecord, RewardRecord, RunRecord, UpdateRecord,
+    PairsRecord, PreferenceRecord, PromptsRecord, Record, RegressionRecord, RewardRecord, RunRecord, UpdateRecord,
 };
 pub use run::{Checkpoints, Learner, Outcome, Position, Run, Work};
 pub use sampler::{BatchSampler, OpenModel};
@@ -52,5 +54,6 @@ pub use time::rfc3339;
 pub use tracker::{Answers, Batches, Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
 pub use trainer::{
     AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, FirstGradient, ForkPolicy,
-    ForwardParts, ForwardTrainer, GradientPart, GradientProbe, Parts, RwrParts, RwrTrainer, StopRule, TimestepRange,
+    ForwardParts, ForwardTrainer, GradientPart, GradientProbe, Parts, PicturePairs, PreferenceParts, PreferenceTrainer,
+    RwrParts, RwrTrainer, StopRule, TimestepRange,
 };

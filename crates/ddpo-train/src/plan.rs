@@ -1,6 +1,7 @@
 //! The numbers of a run, checked.
 
 use ddpo_core::correction::CorrectedTarget;
+use ddpo_core::preference::DiffusionDpo;
 use ddpo_core::{Epoch, Reduction};
 
 use crate::error::{Error, Result};
@@ -51,6 +52,9 @@ pub struct SamplePlan {
     pub batches_per_epoch: usize,
     /// Consecutive samples which share a prompt.
     pub samples_per_prompt: usize,
+    /// Of a reward that is a sum: each so many consecutive samples are compared by one of its terms, drawn for them; `None`: by the
+    /// sum.
+    pub samples_per_term: Option<usize>,
     /// The weight of classifier-free guidance in sampling; 1 is none.
     pub sample_guidance: f64,
     /// How log-probabilities add up over the elements of a state.
@@ -109,6 +113,29 @@ pub struct ForwardPlan {
     pub adamw: AdamWConfig,
 }
 
+/// The numbers of a run on given pairs. Together with the parts they determine every byte of the result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PreferencePlan {
+    /// How samples of evaluations are made, and where all randomness comes from.
+    pub sampling: SamplePlan,
+    /// Pairs of an epoch.
+    pub pairs_per_epoch: usize,
+    /// Pairs of one forward and backward pass.
+    pub train_batch: usize,
+    /// Passes of an optimizer step.
+    pub accumulation: usize,
+    /// The timesteps that are drawn from, all alike.
+    pub timesteps: Vec<usize>,
+    /// What is minimised.
+    pub objective: DiffusionDpo,
+    /// The weight of guidance in training; 1 trains the conditional prediction.
+    pub train_guidance: f64,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The optimizer's numbers.
+    pub adamw: AdamWConfig,
+}
+
 /// How the timesteps of noisings are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimestepDensity {
@@ -140,6 +167,48 @@ impl OldPolicy {
     /// How much of the old policy is kept after an epoch.
     pub fn decay(&self, epoch: Epoch) -> f64 {
         (self.ramp * epoch.0 as f64).min(self.most)
+    }
+}
+
+impl Default for PreferencePlan {
+    /// Diffusion-DPO's loss at all timesteps of Stable Diffusion, otherwise as the others.
+    fn default() -> Self {
+        Self {
+            sampling: SamplePlan::default(),
+            pairs_per_epoch: 128,
+            train_batch: 2,
+            accumulation: 16,
+            timesteps: (0..1000).collect(),
+            objective: DiffusionDpo::default(),
+            train_guidance: 1.0,
+            learning_rate: 3e-4,
+            adamw: AdamWConfig::default(),
+        }
+    }
+}
+
+impl PreferencePlan {
+    /// The optimizer steps of an epoch of a plan that is valid.
+    pub fn updates_per_epoch(&self) -> usize {
+        self.pairs_per_epoch / (self.train_batch * self.accumulation)
+    }
+
+    /// Checks that the numbers fit each other.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] naming the number, its value and what it must satisfy; those of [`DiffusionDpo::validate`].
+    pub fn validate(&self) -> Result<()> {
+        check_positive(&[
+            ("pairs per epoch", self.pairs_per_epoch),
+            ("pairs of a training batch", self.train_batch),
+            ("accumulation", self.accumulation),
+            ("timesteps", self.timesteps.len()),
+        ])?;
+        self.sampling.validate()?;
+        let update = self.train_batch * self.accumulation;
+        check_divides("pairs per epoch", self.pairs_per_epoch, "the pairs of an update", update)?;
+        self.objective.validate()?;
+        check_learning_rate(self.learning_rate)
     }
 }
 
@@ -226,6 +295,7 @@ impl SamplePlan {
             ("sampling batch size", self.sample_batch),
             ("batches per epoch", self.batches_per_epoch),
             ("samples per prompt", self.samples_per_prompt),
+            ("samples per term", self.samples_per_term.unwrap_or(1)),
         ])?;
         let samples = self.samples_per_epoch();
         check_divides("samples per epoch", samples, "the samples of a prompt", self.samples_per_prompt)
@@ -240,6 +310,7 @@ impl Default for SamplePlan {
             sample_batch: 8,
             batches_per_epoch: 32,
             samples_per_prompt: 1,
+            samples_per_term: None,
             sample_guidance: 5.0,
             reduction: Reduction::Mean,
             non_finite: NonFinitePolicy::Fail,

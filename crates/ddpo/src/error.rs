@@ -316,6 +316,16 @@ pub enum Error {
         /// What the parser says.
         source: serde_json::Error,
     },
+    /// A line of a file of pairs whose pictures cannot be used.
+    #[error("cannot use {}, line {line}", path.display())]
+    Pair {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with a picture.
+        source: Box<Error>,
+    },
     /// A data set that cannot be trained on.
     #[error("cannot use the data set: {reason}")]
     Data {

@@ -414,7 +414,7 @@ fn the_gradient_that_is_measured_is_that_of_the_first_update() {
     let parent = tempfile::tempdir().unwrap();
     let model = common::tiny_model(parent.path());
     let loaded = LoadedModel::open(&plan(&model, &[]).model, DeviceName::Cpu).unwrap();
-    for (algorithm, parts) in [("ddpo-is", 4), ("ddpo-sf", 4), ("rwr", 3), ("nft", 3), ("ram", 3)] {
+    for (algorithm, parts) in [("ddpo-is", 4), ("ddpo-sf", 4), ("pso", 4), ("rwr", 3), ("nft", 3), ("ram", 3)] {
         let algorithm = format!("train.algorithm={algorithm}");
         let plan = plan(&model, &[&algorithm, "run.epochs=1", "eval.every=0", "rwr.batch-size=12"]);
         let path = parent.path().join(&algorithm);
@@ -446,6 +446,101 @@ fn a_deterministic_sampler_collects_for_the_forward_process() {
         let page = std::fs::read_to_string(ddpo::report::write_report(&path).unwrap()).unwrap();
         assert!(page.contains("Distance from the base model") && !page.contains("Divergence from the base model"));
     }
+}
+
+#[test]
+fn pairs_resume_to_the_same_bytes_from_a_ratio_of_exactly_1() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let shares = ["pair_ties", "pair_accuracy", "pair_stranded"];
+    for (algorithm, scheduler) in [("pso", "consistency"), ("d3po", "ddim")] {
+        let (whole, parts) = (parent.path().join(algorithm), parent.path().join(format!("{algorithm}-parts")));
+        let changes = |epochs| {
+            [
+                format!("train.algorithm={algorithm}"),
+                format!("run.epochs={epochs}"),
+                format!("sample.scheduler={scheduler}"),
+            ]
+            .into_iter()
+            .chain(["sample.steps=3", "advantage.group-size=4", "sample.guidance=1.0"].map(String::from))
+            .collect::<Vec<_>>()
+        };
+        let plan = |epochs| plan(&model, &changes(epochs).iter().map(String::as_str).collect::<Vec<_>>());
+        quiet(&plan(4), &whole, false).unwrap();
+        quiet(&plan(2), &parts, false).unwrap();
+        quiet(&plan(4), &parts, true).unwrap();
+        check_same(&whole, &parts);
+        let metrics = metrics(&whole);
+        let steps: Vec<_> = metrics.iter().filter(|line| line["kind"] == "update").collect();
+        assert_eq!(steps.len(), 4 * plan(4).updates_per_epoch(), "{algorithm}");
+        // Before anything was learnt the policy is what drew the samples, and the base model.
+        let (first, ties) = (steps[0], steps[0]["pair_ties"].as_f64().unwrap());
+        assert!(first["ratio_max_deviation"] == 0.0 && first["pair_accuracy"] == 0.0, "{first}");
+        assert!((first["loss"].as_f64().unwrap() - (1.0 - ties) * 2f64.ln()).abs() < 1e-6, "{first}");
+        assert!(steps.iter().all(|step| shares.iter().all(|share| step.get(share).is_some())), "{first}");
+        assert!(steps[1..].iter().any(|step| step["pair_accuracy"].as_f64() > Some(0.0)), "{steps:?}");
+        assert!(whole.join("best").join(RunDirectory::LORA).is_file());
+    }
+}
+
+/// A file of pairs beside pictures of one colour each; a line is a prompt and the greys of the preferred picture and the other.
+fn write_pairs(folder: &Path, lines: &[(&str, u8, u8)]) -> std::path::PathBuf {
+    let name = |grey: u8| format!("{grey}.png");
+    let line = |&(prompt, win, lose): &(&str, u8, u8)| {
+        for grey in [win, lose] {
+            // Another size than the model's, which they are brought to.
+            let picture = ddpo::RgbImage::new(20, 20, vec![grey; 20 * 20 * 3]).unwrap();
+            ddpo::images::write_png(&folder.join(name(grey)), &picture).unwrap();
+        }
+        format!("{}\n", serde_json::json!({ "prompt": prompt, "win": name(win), "lose": name(lose) }))
+    };
+    let path = folder.join("pairs.jsonl");
+    std::fs::write(&path, lines.iter().map(line).collect::<String>()).unwrap();
+    path
+}
+
+#[test]
+fn given_pairs_resume_to_the_same_bytes_and_no_other_pairs_do() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let lines = [("a cat", 200, 50), ("a dog", 180, 60), ("a cat", 220, 40), ("a fish", 90, 10), ("a dog", 150, 149)];
+    let file = write_pairs(parent.path(), &lines);
+    for timesteps in ["all", "sampler"] {
+        let (whole, parts) = (parent.path().join(timesteps), parent.path().join(format!("{timesteps}-parts")));
+        let changes = |epochs| {
+            let path = format!("pairs.path={}", file.display());
+            [path, format!("run.epochs={epochs}"), format!("pairs.timesteps={timesteps}")]
+                .into_iter()
+                .chain(["train.algorithm=diffusion-dpo", "pairs.beta=50.0"].map(String::from))
+                .collect::<Vec<_>>()
+        };
+        let plan = |epochs| plan(&model, &changes(epochs).iter().map(String::as_str).collect::<Vec<_>>());
+        quiet(&plan(4), &whole, false).unwrap();
+        quiet(&plan(2), &parts, false).unwrap();
+        quiet(&plan(4), &parts, true).unwrap();
+        check_same(&whole, &parts);
+        let metrics = metrics(&whole);
+        let steps: Vec<_> = metrics.iter().filter(|line| line["kind"] == "preference").collect();
+        // Twelve pictures an epoch in batches of six.
+        assert_eq!(steps.len(), 4 * 2, "{timesteps}");
+        assert!((steps[0]["loss"].as_f64().unwrap() - 2f64.ln()).abs() < 1e-6 && steps[0]["pair_accuracy"] == 0.0);
+        assert!(steps[1..].iter().any(|step| step["loss"] != steps[0]["loss"]), "{steps:?}");
+        let epochs: Vec<_> = metrics.iter().filter(|line| line["kind"] == "epoch").collect();
+        assert!(epochs.iter().all(|epoch| epoch["reward_mean"].is_null() && epoch["reward_queries"] == 0));
+        assert!(whole.join("best").join(RunDirectory::LORA).is_file());
+        let page = std::fs::read_to_string(ddpo::report::write_report(&whole).unwrap()).unwrap();
+        assert!(page.contains("8 updates") && page.contains("Loss of the pairs"));
+    }
+    let changes = [format!("pairs.path={}", file.display()), "run.epochs=6".into(), "pairs.beta=50.0".into()];
+    let changes: Vec<&str> = changes.iter().map(String::as_str).chain(["train.algorithm=diffusion-dpo"]).collect();
+    // The same file with other pictures is another run.
+    write_pairs(parent.path(), &[("a cat", 200, 50), ("a dog", 180, 60), ("a cat", 220, 41)]);
+    let message = quiet(&plan(&model, &changes), &parent.path().join("all"), true).map(drop).unwrap_err().to_string();
+    assert!(message.contains("pairs"), "{message}");
+    // A picture that is no picture is named by its line, before there is a directory.
+    std::fs::write(parent.path().join("60.png"), "none").unwrap();
+    let error = quiet(&plan(&model, &changes), &parent.path().join("none"), false).map(drop).unwrap_err();
+    assert!(error.to_string().ends_with("pairs.jsonl, line 2") && !parent.path().join("none").exists(), "{error}");
 }
 
 #[test]

@@ -52,7 +52,7 @@ const COUNTS: [&str; 23] = [
     "checkpoint.every",
 ];
 
-const NUMBERS: [&str; 25] = [
+const NUMBERS: [&str; 29] = [
     "lora.alpha",
     "sample.eta",
     "sample.guidance",
@@ -74,14 +74,18 @@ const NUMBERS: [&str; 25] = [
     "forward.cap",
     "forward.old-decay",
     "forward.old-ramp",
+    "pairs.beta",
+    "pairs.clip-range",
+    "pairs.loser-weight",
+    "pairs.loser-denoising",
     "eval.stop-kl",
     "eval.stop-as-asked",
     "eval.stop-patience",
     "checkpoint.keep",
 ];
 
-const CHOICES: [(&str, &[&str]); 23] = [
-    ("train.algorithm", &["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram"]),
+const CHOICES: [(&str, &[&str]); 27] = [
+    ("train.algorithm", &["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram", "pso", "d3po", "diffusion-dpo"]),
     ("train.parameters", &["lora", "full"]),
     ("train.gradient-checkpointing", &["true", "false"]),
     ("train.guidance", &["true", "false"]),
@@ -94,6 +98,10 @@ const CHOICES: [(&str, &[&str]); 23] = [
     ("sample.prompt-syntax", &["plain", "a1111"]),
     ("advantage.kind", &["per-prompt", "batch", "group"]),
     ("advantage.global-std", &["true", "false"]),
+    ("pairs.clip", &["two-sided", "one-sided"]),
+    ("pairs.path", &["pairs.jsonl", "\"\""]),
+    ("pairs.timesteps", &["all", "sampler"]),
+    ("pairs.judge", &["sum", "one-term"]),
     ("rwr.per-prompt", &["true", "false"]),
     ("forward.timesteps", &["uniform", "linear"]),
     ("forward.space", &["sample", "velocity", "noise"]),

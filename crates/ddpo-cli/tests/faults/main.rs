@@ -24,10 +24,23 @@ use std::time::{Duration, Instant};
 static PLACE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     let directory = tempfile::tempdir().unwrap();
     common::tiny_model(directory.path());
+    write_pairs(directory.path());
     directory
 });
 
-const ALGORITHMS: [&str; 6] = ["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram"];
+const ALGORITHMS: [&str; 9] = ["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram", "pso", "d3po", "diffusion-dpo"];
+
+/// Three pairs of pictures, the brighter one preferred, and the file that says so.
+fn write_pairs(folder: &Path) {
+    let line = |number: u8| {
+        for (name, grey) in [("win", 150 + number), ("lose", 50 + number)] {
+            let picture = ddpo::RgbImage::new(8, 8, vec![grey; 8 * 8 * 3]).unwrap();
+            ddpo::images::write_png(&folder.join(format!("{name}-{number}.png")), &picture).unwrap();
+        }
+        format!("{{\"prompt\": \"a cat\", \"win\": \"win-{number}.png\", \"lose\": \"lose-{number}.png\"}}\n")
+    };
+    std::fs::write(folder.join("pairs.jsonl"), (0..3).map(line).collect::<String>()).unwrap();
+}
 
 /// Three epochs with everything a run writes, an evaluation and a checkpoint after each. What decides a byte is said here, and
 /// is nobody's default.
@@ -51,11 +64,21 @@ fn train(algorithm: &str, run: &Path) -> Command {
         "forward.noisings=2",
         "forward.old-decay=0.7",
         "forward.old-ramp=0.3",
+        "pairs.clip-range=0.1",
         "eval.every=1",
         "eval.count=2",
         "checkpoint.every=1",
         "track.csv=true",
     ] {
+        command.args(["--set", setting]);
+    }
+    let own: &[&str] = match algorithm {
+        "pso" => &["pairs.beta=20.0", "sample.scheduler=consistency"],
+        "d3po" => &["pairs.beta=2.0", "pairs.clip=one-sided"],
+        "diffusion-dpo" => &["pairs.beta=50.0", "pairs.path=pairs.jsonl"],
+        _ => &[],
+    };
+    for setting in own {
         command.args(["--set", setting]);
     }
     // The score function's update is of all an epoch's batches.

@@ -3,10 +3,12 @@
 mod batch;
 mod contract;
 mod group;
+mod pair;
 mod per_prompt;
 mod statistics;
 
 pub use batch::BatchAdvantage;
 pub use contract::{Advantage, AdvantageState, Deviation};
 pub use group::GroupAdvantage;
+pub use pair::PairAdvantage;
 pub use per_prompt::PerPromptAdvantage;

@@ -71,6 +71,19 @@ pub struct Loss {
     pub kl_to_base: Option<Tensor<1>>,
     /// The share of actions `[1]` that were clipped or left out, of objectives that do not clip `exp(ℓ − ℓ_old)`; not tracked.
     pub clipped: Option<Tensor<1>>,
+    /// What the pairs were like, of objectives that compare two samples.
+    pub pairs: Option<PairCounts>,
+}
+
+/// The pairs of a minibatch, counted on its device; `[1]` each, not tracked.
+#[derive(Clone, Debug)]
+pub struct PairCounts {
+    /// Pairs of which neither sample is better: nothing is learnt from them.
+    pub tied: Tensor<1>,
+    /// Pairs whose better sample the policy prefers to the other by more than the reference does.
+    pub ranked: Tensor<1>,
+    /// Samples whose ratio is clipped on the side that it ought to come back from, so that no gradient pulls it.
+    pub stranded: Tensor<1>,
 }
 
 /// A surrogate whose gradient improves the policy. A pure function.
@@ -124,7 +137,7 @@ impl<O: Objective + ?Sized> Objective for Box<O> {
 impl Loss {
     /// A loss without a penalty.
     pub fn new(value: Tensor<1>) -> Self {
-        Self { value, kl_to_base: None, clipped: None }
+        Self { value, kl_to_base: None, clipped: None, pairs: None }
     }
 }
 

@@ -8,8 +8,9 @@ mod divergence_mask;
 mod equal_steps;
 mod kl_penalised;
 mod normalised_ratio;
+mod pairwise;
 
-pub use contract::{LogProbTerms, Loss, Needs, Objective, ReferenceTerms, StepTerms};
+pub use contract::{LogProbTerms, Loss, Needs, Objective, PairCounts, ReferenceTerms, StepTerms};
 pub use ddpo_is::DdpoIs;
 pub use ddpo_sf::DdpoSf;
 pub use diagnostics::Diagnostics;
@@ -17,3 +18,4 @@ pub use divergence_mask::DivergenceMask;
 pub use equal_steps::EqualSteps;
 pub use kl_penalised::KlPenalised;
 pub use normalised_ratio::NormalisedRatio;
+pub use pairwise::{PairClip, Pairwise};

@@ -14,6 +14,8 @@ pub struct Assessment {
     pub left_out: Vec<usize>,
     /// What the values were made of, by name: a number for each image, NaN for none.
     pub parts: BTreeMap<String, Vec<f32>>,
+    /// Of a sum, what each of its terms adds to [`optimised`](Self::optimised), in their order: a number for each image.
+    pub terms: Vec<Vec<f32>>,
     /// What the reward says in words of some of the images, by their rows: for people.
     pub remarks: Vec<(usize, String)>,
     /// What went wrong on the way and did not end it, a line each: for people.
@@ -45,6 +47,8 @@ impl Assessment {
         for (name, values) in &self.parts {
             place(all.parts.entry(name.clone()).or_default(), values, rows, count);
         }
+        all.terms.resize(all.terms.len().max(self.terms.len()), Vec::new());
+        all.terms.iter_mut().zip(&self.terms).for_each(|(all, values)| place(all, values, rows, count));
         all.left_out.extend(self.left_out.iter().filter_map(|&row| rows.get(row)));
         all.remarks.extend(self.remarks.iter().filter_map(|(row, text)| Some((*rows.get(*row)?, text.clone()))));
         all.warnings.extend(self.warnings.iter().cloned());

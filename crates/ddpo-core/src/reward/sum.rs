@@ -53,6 +53,7 @@ pub(super) fn combine(terms: Vec<(&str, Scale, Assessment)>, prompts: &[String])
         let (values, learnt) = scale.values(&said, prompts);
         add(&mut reported, &values);
         add(&mut optimised, &learnt);
+        all.terms.push(learnt);
         take_parts(&mut all.parts, name, &said);
         all.left_out.extend(said.left_out);
         all.remarks.extend(said.remarks);

@@ -49,6 +49,7 @@ impl Smoothed {
             warnings: said.warnings.clone(),
             values,
             optimised: None,
+            terms: Vec::new(),
         }
     }
 }

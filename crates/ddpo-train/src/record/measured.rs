@@ -90,6 +90,44 @@ pub struct UpdateRecord {
     /// Exact KL divergence of the steps from the base model's, a mean over the rows; where it is penalised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kl_to_base: Option<f64>,
+    /// What the pairs were like, of algorithms that compare two samples.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<PairsRecord>,
+}
+
+/// What the pairs of one optimizer step were like.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct PairsRecord {
+    /// The share of pairs of which neither sample is better.
+    #[serde(deserialize_with = "number")]
+    pub pair_ties: f64,
+    /// Of the others, the share whose better sample the policy prefers by more than the base model does; NaN where there are none.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub pair_accuracy: f64,
+    /// The share of rows that are clipped on the side they ought to come back from, where nothing pulls them.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub pair_stranded: f64,
+}
+
+/// What one optimizer step on given pairs saw, before it changed anything.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct PreferenceRecord {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// The optimizer step since the run began, from 1.
+    pub step: u64,
+    /// The loss, a mean over the step's pairs.
+    #[serde(deserialize_with = "number")]
+    pub loss: f64,
+    /// The denoising error, a mean over both pictures of the step's pairs.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub denoising_error: f64,
+    /// The share of pairs whose preferred picture the policy prefers by more than the base model does.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub pair_accuracy: f64,
+    /// The gradient's global L2 norm before clipping.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub grad_norm: f64,
 }
 
 /// What one optimizer step of a weighted regression saw, before it changed anything.

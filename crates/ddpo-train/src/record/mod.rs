@@ -7,7 +7,9 @@ mod names;
 mod number;
 mod run;
 
-pub use measured::{CorrectionRecord, EpochRecord, EvalRecord, RegressionRecord, UpdateRecord};
+pub use measured::{
+    CorrectionRecord, EpochRecord, EvalRecord, PairsRecord, PreferenceRecord, RegressionRecord, UpdateRecord,
+};
 pub use names::{METRICS, MetricName};
 pub use run::{ChainRecord, MachineRecord, ModelRecord, PromptsRecord, RewardRecord, RunRecord};
 
@@ -31,6 +33,8 @@ pub enum Record {
     Regression(RegressionRecord),
     /// One optimizer step of a regression on corrected targets.
     Correction(CorrectionRecord),
+    /// One optimizer step on given pairs.
+    Preference(PreferenceRecord),
     /// An evaluation.
     Eval(EvalRecord),
 }
@@ -43,7 +47,7 @@ struct Line {
 
 impl Record {
     /// The kinds of lines there are.
-    const KINDS: [&str; 6] = ["run", "epoch", "update", "regression", "correction", "eval"];
+    const KINDS: [&str; 7] = ["run", "epoch", "update", "regression", "correction", "preference", "eval"];
 
     /// Reads a line. `None` for a kind that a later version may have added; fields of a later version are passed over, and a
     /// number that is missing or was not finite is NaN, or 0 where it counts.
@@ -63,6 +67,7 @@ impl Record {
             Self::Update(_) => "update",
             Self::Regression(_) => "regression",
             Self::Correction(_) => "correction",
+            Self::Preference(_) => "preference",
             Self::Eval(_) => "eval",
         }
     }
@@ -75,6 +80,7 @@ impl Record {
             Self::Update(r) => r.epoch,
             Self::Regression(r) => r.epoch,
             Self::Correction(r) => r.epoch,
+            Self::Preference(r) => r.epoch,
             Self::Eval(r) => r.epoch,
         }
     }
@@ -85,6 +91,7 @@ impl Record {
             Self::Update(r) => r.step,
             Self::Regression(r) => r.step,
             Self::Correction(r) => r.step,
+            Self::Preference(r) => r.step,
             other => other.epoch(),
         }
     }

@@ -36,6 +36,9 @@ pub const METRICS: &[MetricName] = &[
     metric("update", "ratio_max_deviation", metrics::RATIO_MAX_DEVIATION),
     metric("update", "grad_norm", metrics::GRAD_NORM),
     metric("update", "kl_to_base", metrics::KL_TO_BASE),
+    metric("update", "pair_ties", metrics::PAIR_TIES),
+    metric("update", "pair_accuracy", metrics::PAIR_ACCURACY),
+    metric("update", "pair_stranded", metrics::PAIR_STRANDED),
     metric("regression", "loss", metrics::LOSS),
     metric("regression", "denoising_error", metrics::DENOISING_ERROR),
     metric("regression", "effective_samples", metrics::EFFECTIVE_SAMPLES),
@@ -45,6 +48,10 @@ pub const METRICS: &[MetricName] = &[
     metric("correction", "distance_to_old", metrics::DISTANCE_TO_OLD),
     metric("correction", "distance_to_base", metrics::DISTANCE_TO_BASE),
     metric("correction", "grad_norm", metrics::GRAD_NORM),
+    metric("preference", "loss", metrics::LOSS),
+    metric("preference", "denoising_error", metrics::DENOISING_ERROR),
+    metric("preference", "pair_accuracy", metrics::PAIR_ACCURACY),
+    metric("preference", "grad_norm", metrics::GRAD_NORM),
     metric("eval", "reward_mean", metrics::EVAL_REWARD_MEAN),
     metric("eval", "kl_to_base", metrics::EVAL_KL_TO_BASE),
     metric("eval", "epsilon_distance", metrics::EVAL_EPSILON_DISTANCE),
@@ -63,7 +70,7 @@ mod tests {
 
     /// One of each kind, with every field that may be left out.
     fn records() -> Vec<Record> {
-        let update = UpdateRecord { kl_to_base: Some(0.0), ..Default::default() };
+        let update = UpdateRecord { kl_to_base: Some(0.0), pairs: Some(PairsRecord::default()), ..Default::default() };
         let eval = EvalRecord {
             as_asked: Some(1.0),
             epsilon_distance: Some(0.5),
@@ -77,6 +84,7 @@ mod tests {
             Record::Update(update),
             Record::Regression(RegressionRecord::default()),
             Record::Correction(CorrectionRecord { distance_to_base: Some(0.0), ..Default::default() }),
+            Record::Preference(PreferenceRecord::default()),
             Record::Eval(eval),
         ]
     }

@@ -1,7 +1,7 @@
 //! What runs are made of.
 
 use burn::tensor::{Device, Tensor};
-use ddpo_core::{Advantage, Judge, NoiseSchedule, Objective, RgbImage, Scheduler, Weighting};
+use ddpo_core::{Advantage, Judge, NoiseSchedule, Objective, PromptId, RgbImage, Scheduler, Weighting};
 
 use super::evaluation::Evaluation;
 use crate::prompts::EncodedPrompts;
@@ -77,6 +77,24 @@ pub struct ForwardParts<P, const D: usize> {
     pub schedule: NoiseSchedule,
     /// From rewards to advantages.
     pub advantage: Box<dyn Advantage>,
+}
+
+/// Pairs of pictures of one prompt each, as clean states.
+pub struct PicturePairs<const D: usize> {
+    /// `[2 N, ..]`, in pairs: first the preferred picture, then the other. Without autodiff.
+    pub states: Tensor<D>,
+    /// The prompt of each pair, N of them.
+    pub prompts: Vec<PromptId>,
+}
+
+/// What a run on given pairs is made of.
+pub struct PreferenceParts<P, const D: usize> {
+    /// What every run is made of.
+    pub shared: Parts<P, D>,
+    /// The noise levels the model was trained with.
+    pub schedule: NoiseSchedule,
+    /// What is learnt from.
+    pub pairs: PicturePairs<D>,
 }
 
 /// What a run of reward-weighted regression is made of.

@@ -1,7 +1,7 @@
 //! The loss of a policy gradient: an objective on the log-probabilities of actions.
 
 use burn::tensor::{Tensor, TensorData};
-use ddpo_core::objective::{Diagnostics, Loss, ReferenceTerms, StepTerms};
+use ddpo_core::objective::{Diagnostics, Loss, PairCounts, ReferenceTerms, StepTerms};
 use ddpo_core::scheduler::trained_steps;
 use ddpo_core::{
     Action, Denoiser, Epoch, Guided, LogProbTerms, Minibatch, Noise, Objective, Scheduler, StepIndex, TrainingSet,
@@ -14,7 +14,7 @@ use super::trainer_core::TrainerCore;
 use crate::error::{Error, Location, Result};
 use crate::non_finite::NonFiniteBatch;
 use crate::plan::DdpoPlan;
-use crate::record::{Record, UpdateRecord};
+use crate::record::{PairsRecord, Record, UpdateRecord};
 
 /// An objective on a training set.
 pub(super) struct PolicyGradientLoss<'a, const D: usize> {
@@ -132,10 +132,12 @@ impl<P: ForkPolicy<D>, const D: usize> BatchLoss<P, D> for PolicyGradientLoss<'_
         });
         let (old, advantage) = (&batch.old_log_prob, &batch.advantage);
         let terms = LogProbTerms { new: &new, old, advantage, reference, steps, unit: needs.unit };
-        let Loss { value, kl_to_base, clipped } = self.objective.loss(&terms)?;
+        let Loss { value, kl_to_base, clipped, pairs } = self.objective.loss(&terms)?;
         // What is absent is not a number, so that every reading has the same places.
         let or_nan = |value: Option<Tensor<1>>| value.unwrap_or_else(|| Tensor::full([1], f32::NAN, &old.device()));
-        Pass::backward(policy, actions.len(), value, &new, [old.clone(), or_nan(kl_to_base), or_nan(clipped)])
+        let pairs =
+            or_nan(pairs.map(|PairCounts { tied, ranked, stranded }| Tensor::cat(vec![tied, ranked, stranded], 0)));
+        Pass::backward(policy, actions.len(), value, &new, [old.clone(), or_nan(kl_to_base), or_nan(clipped), pairs])
     }
 
     fn record(&self, epoch: Epoch, step: u64, grad_norm: f64, passes: &[Reading]) -> Record {
@@ -159,6 +161,7 @@ impl<P: ForkPolicy<D>, const D: usize> BatchLoss<P, D> for PolicyGradientLoss<'_
             approx_kl: record.approx_kl / rows,
             clip_fraction: record.clip_fraction / rows,
             kl_to_base: kl_to_base.map(|kl| kl / rows),
+            pairs: pair_shares(passes),
             ..record
         })
     }
@@ -200,6 +203,20 @@ impl<P: ForkPolicy<D>, const D: usize> BatchLoss<P, D> for PolicyGradientLoss<'_
     fn unit(&self) -> usize {
         self.objective.needs().unit
     }
+}
+
+/// What the pairs of an optimizer step were like, of objectives that compare pairs.
+fn pair_shares(passes: &[Reading]) -> Option<PairsRecord> {
+    let mut counts = [0.0; 3];
+    for pass in passes {
+        let &[tied, ranked, stranded] = pass.others.get(3)?.as_slice() else { return None };
+        counts.iter_mut().zip([tied, ranked, stranded]).for_each(|(sum, count)| *sum += f64::from(count));
+    }
+    let rows: f64 = passes.iter().map(|pass| pass.rows).sum();
+    let [tied, ranked, stranded] = counts;
+    let decided = rows / 2.0 - tied;
+    let accuracy = if decided > 0.0 { ranked / decided } else { f64::NAN };
+    Some(PairsRecord { pair_ties: 2.0 * tied / rows, pair_accuracy: accuracy, pair_stranded: stranded / rows })
 }
 
 /// A warning where a ratio that ought to be 1 is away from it by a material part of the clip range: then clipping is decided

@@ -9,6 +9,8 @@ use super::fork::ForkPolicy;
 use super::forward::ForwardTrainer;
 use super::optimise::BatchLoss;
 use super::policy_gradient::PolicyGradientLoss;
+use super::preference::PreferenceTrainer;
+use super::preference_loss::PairLoss;
 use super::regression::RegressionLoss;
 use super::rwr::RwrTrainer;
 use super::trainer_core::{Counters, LeftOut, TrainerCore, locate};
@@ -157,6 +159,21 @@ impl<P: ForkPolicy<D>, const D: usize> ForwardTrainer<P, D> {
         // Before the first update the policy is still the one that drew the samples.
         let loss = CorrectionLoss { plan: &self.plan, schedule: &self.schedule, set, epoch, drawn_by: None };
         self.core.first_gradient(&loss, &loss.steps(self.core.noise()), ranges, &record, observer)
+    }
+}
+
+impl<P: ForkPolicy<D>, const D: usize> GradientProbe for PreferenceTrainer<P, D> {
+    /// No reward is asked for: `reward_mean` is NaN.
+    fn first_gradient(&mut self, seed: u64, bands: usize, observer: &mut Observer<'_>) -> Result<FirstGradient> {
+        let before = self.core.begin_probe(seed);
+        let record = EpochRecord { reward_mean: f64::NAN, ..EpochRecord::default() };
+        let (first, last) = self.plan.timesteps.iter().fold((usize::MAX, 0), |(a, b), &t| (a.min(t), b.max(t)));
+        let ranges = TimestepRange::bands(first, last + 1, bands);
+        let epoch = self.core.next_epoch();
+        let loss = PairLoss { plan: &self.plan, schedule: &self.schedule, pairs: &self.pairs, epoch };
+        let gradient = self.core.first_gradient(&loss, &loss.steps(self.core.noise()), ranges, &record, observer);
+        self.core.end_probe(before);
+        gradient
     }
 }
 

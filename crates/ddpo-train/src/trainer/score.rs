@@ -1,6 +1,6 @@
 //! Scoring: an epoch's pictures and what a reward thinks of them, one while the other.
 
-use ddpo_core::{Epoch, RgbImage, ScoredRollout};
+use ddpo_core::{Address, Epoch, RgbImage, SampleId, ScoredRollout, Stream};
 
 use super::evidence::Evidence;
 use super::fork::ForkPolicy;
@@ -42,7 +42,21 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         tell(judge.name(), &said, epoch.0, Stage::Sampling, &texts, observer);
         let scores = Scores::new(said, &evidence, epoch.0, &texts)?;
         self.describe(&scores, record);
-        self.left_out.samples = scores.left_out;
-        Ok((rollout.score(scores.optimised)?, images))
+        let Scores { optimised, terms, left_out, .. } = scores;
+        self.left_out.samples = left_out;
+        let rewards = self.decisive(optimised, &terms, epoch);
+        Ok((rollout.score(rewards)?, images))
+    }
+
+    /// What samples are compared by: what training maximises, or one term of it, which is drawn once for all samples that are
+    /// compared with each other.
+    fn decisive(&self, optimised: Vec<f32>, terms: &[Vec<f32>], epoch: Epoch) -> Vec<f32> {
+        let Some(size) = self.plan.samples_per_term.filter(|_| !terms.is_empty()) else { return optimised };
+        let term = |row: usize| {
+            let sample = SampleId((row / size) as u64);
+            let address = Address { stream: Stream::RewardTerm, epoch, sample, step: 0 };
+            self.noise().at(address).index(terms.len())
+        };
+        (0..optimised.len()).map(|row| terms[term(row)][row]).collect()
     }
 }

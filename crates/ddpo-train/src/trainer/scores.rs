@@ -16,6 +16,8 @@ pub(super) struct Scores {
     pub reported: Vec<f32>,
     /// What training maximises.
     pub optimised: Vec<f32>,
+    /// Of a sum, what its terms add to that.
+    pub terms: Vec<Vec<f32>>,
     /// The pictures without a reward of their own: theirs is the mean of the others of their prompt, or of all.
     pub left_out: Vec<usize>,
     /// The mean of each part of the reward, over the pictures that have one.
@@ -41,8 +43,9 @@ impl Scores {
             }
         };
         let (reported, optimised) = (filled(&said.values)?, filled(said.optimised())?);
+        let terms = said.terms.iter().map(|values| filled(values)).collect::<Result<_>>()?;
         let parts = said.parts.iter().map(|(name, values)| (name.clone(), finite_mean(values))).collect();
-        Ok(Self { reported, optimised, left_out, parts })
+        Ok(Self { reported, optimised, terms, left_out, parts })
     }
 }
 

@@ -3,6 +3,7 @@
 mod common;
 mod ddpo;
 mod forward;
+mod given_pairs;
 mod non_finite;
 mod overlap;
 mod preference;

@@ -5,14 +5,15 @@ use std::path::Path;
 use crate::common::{
     Trainer, bits, forward_plan, forward_trainer, listening, parts, plan, rwr_plan, rwr_trainer, timeless, trainer,
 };
-use ddpo_core::advantage::PerPromptAdvantage;
-use ddpo_core::objective::DdpoIs;
+use ddpo_core::advantage::{PairAdvantage, PerPromptAdvantage};
+use ddpo_core::objective::{DdpoIs, Pairwise};
 use ddpo_core::weighting::{SoftmaxWeights, SparseWeights};
 use ddpo_core::{Grouping, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{
-    Broadcast, CheckpointStore, Checkpoints, DdpoParts, DdpoTrainer, Evaluation, Event, ForwardPlan, ForwardTrainer,
-    Identity, JsonLines, Learner, OldPolicy, Outcome, Record, Result, Run, RwrTrainer, StopFlag, Tracker,
+    Broadcast, CheckpointStore, Checkpoints, DdpoParts, DdpoPlan, DdpoTrainer, Evaluation, Event, ForwardPlan,
+    ForwardTrainer, Identity, JsonLines, Learner, OldPolicy, Outcome, Record, Result, Run, RwrTrainer, SamplePlan,
+    StopFlag, Tracker,
 };
 
 const EPOCHS: u64 = 4;
@@ -182,6 +183,25 @@ fn two_rounds_of_regression_and_two_more_are_four() {
         assert_eq!(metrics(parts.path()), metrics(whole.path()));
         assert!(state(parts.path()) == state(whole.path()));
     }
+}
+
+#[test]
+fn two_epochs_of_preference_and_two_more_are_four() {
+    let sampling = SamplePlan { samples_per_prompt: 2, ..plan().sampling };
+    let plan = DdpoPlan { sampling, ..plan() };
+    let fresh = || {
+        let (shared, objective) = (parts(Box::new(MeanBrightness)), Box::new(Pairwise::default()));
+        DdpoTrainer::new(plan.clone(), DdpoParts { shared, objective, advantage: Box::new(PairAdvantage) }).unwrap()
+    };
+    let (whole, parts) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (_, wanted) = run_with(fresh(), whole.path(), EPOCHS, 1, None);
+    run_with(fresh(), parts.path(), 2, 1, None);
+    let (outcome, _) = run_with(fresh(), parts.path(), EPOCHS, 1, Some(30));
+    assert!(matches!(outcome, Outcome::Interrupted { .. }), "{outcome:?}");
+    let (_, found) = run_with(fresh(), parts.path(), EPOCHS, 1, None);
+    assert_eq!(found, wanted);
+    assert_eq!(metrics(parts.path()), metrics(whole.path()));
+    assert!(state(parts.path()) == state(whole.path()));
 }
 
 /// With an old policy that is behind, which is part of the state, and with none.

@@ -5,7 +5,7 @@ use ddpo_core::advantage::Deviation;
 use crate::error::Result;
 
 use super::check::{at_least_one, invalid};
-use super::choices::AdvantageKind;
+use super::choices::{AdvantageKind, Algorithm};
 use super::run::RunConfig;
 
 /// How rewards become advantages.
@@ -29,6 +29,11 @@ pub enum AdvantagePlan {
         /// Whose standard deviation is divided by.
         deviation: Deviation,
     },
+    /// Which of each two samples of one prompt is better.
+    Pairs {
+        /// Samples a prompt, an even number.
+        size: usize,
+    },
 }
 
 impl AdvantagePlan {
@@ -36,6 +41,16 @@ impl AdvantagePlan {
     pub(super) fn new(config: &RunConfig, samples: usize) -> Result<Self> {
         let options = &config.advantage;
         let deviation = if options.global_std { Deviation::Epoch } else { Deviation::Peers };
+        if matches!(config.train.algorithm, Algorithm::Pso | Algorithm::D3po) {
+            let size = options.group_size.unwrap_or(2);
+            let fits = size > 0 && size.is_multiple_of(2) && samples.is_multiple_of(size);
+            let expected = format_args!("an even number and a divisor of {samples}, the samples of an epoch");
+            return if fits { Ok(Self::Pairs { size }) } else { Err(invalid("advantage.group-size", size, expected)) };
+        }
+        if config.train.algorithm == Algorithm::DiffusionDpo {
+            // Nothing is sampled that could be compared.
+            return Ok(Self::Batch);
+        }
         match options.kind {
             AdvantageKind::Batch if options.global_std => {
                 let expected = "false with kind = \"batch\", which has no other deviation than that of the epoch";
@@ -70,7 +85,7 @@ impl AdvantagePlan {
     /// Consecutive samples that share a prompt.
     pub fn samples_per_prompt(self) -> usize {
         match self {
-            Self::Group { size, .. } => size,
+            Self::Group { size, .. } | Self::Pairs { size } => size,
             Self::PerPrompt { .. } | Self::Batch => 1,
         }
     }

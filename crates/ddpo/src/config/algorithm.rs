@@ -1,5 +1,7 @@
 //! What a checked configuration says of the algorithm: one variant a trainer.
 
+use ddpo_core::objective::Pairwise;
+
 use crate::error::Result;
 
 use super::advantage::AdvantagePlan;
@@ -7,6 +9,7 @@ use super::batches::accumulation;
 use super::check::invalid;
 use super::choices::{Algorithm, StepWeights, TrustRegion};
 use super::forward::{self, ForwardProcessPlan};
+use super::pairs::{self, GivenPairsPlan};
 use super::regression::{self, RegressionPlan};
 use super::run::{RunConfig, TrainOptions};
 
@@ -20,6 +23,8 @@ pub enum AlgorithmPlan {
     Regression(RegressionPlan),
     /// Regression on corrected targets.
     Forward(ForwardProcessPlan),
+    /// Preference between given pictures.
+    Preference(GivenPairsPlan),
 }
 
 /// The numbers of DDPO that follow from a configuration.
@@ -38,12 +43,14 @@ pub struct PolicyGradientPlan {
 }
 
 /// What a policy gradient minimises.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum ObjectivePlan {
     /// DDPO-IS: importance sampling, within a trust region.
     ImportanceSampling(TrustRegion),
     /// DDPO-SF: the score function.
     ScoreFunction,
+    /// Preference within pairs.
+    Pairwise(Pairwise),
 }
 
 impl AlgorithmPlan {
@@ -55,8 +62,11 @@ impl AlgorithmPlan {
         check_steps(&config.train)?;
         regression::check_ranges(&config.rwr)?;
         forward::check_ranges(&config.forward)?;
+        pairs::check_ranges(&config.pairs)?;
+        pairs::check_path(config)?;
         let policy_gradient =
             |objective| PolicyGradientPlan::new(config, objective, advantage, samples).map(Self::PolicyGradient);
+        let pairwise = |setting| policy_gradient(ObjectivePlan::Pairwise(pairs::objective(config, setting)));
         let regression = |weights| RegressionPlan::new(config, weights).map(Self::Regression);
         let forward = |setting| ForwardProcessPlan::new(config, setting, advantage, samples).map(Self::Forward);
         match config.train.algorithm {
@@ -66,6 +76,9 @@ impl AlgorithmPlan {
             Algorithm::RwrSparse => regression(regression::sparse(config)?),
             Algorithm::Nft => forward(forward::NFT),
             Algorithm::Ram => forward(forward::RAM),
+            Algorithm::Pso => pairwise(pairs::PSO),
+            Algorithm::D3po => pairwise(pairs::D3PO),
+            Algorithm::DiffusionDpo => GivenPairsPlan::new(config, samples).map(Self::Preference),
         }
     }
 }
@@ -75,8 +88,8 @@ impl Algorithm {
     #[must_use]
     pub fn needs_likelihood(self) -> bool {
         match self {
-            Self::DdpoIs | Self::DdpoSf => true,
-            Self::Rwr | Self::RwrSparse | Self::Nft | Self::Ram => false,
+            Self::DdpoIs | Self::DdpoSf | Self::Pso | Self::D3po => true,
+            Self::Rwr | Self::RwrSparse | Self::Nft | Self::Ram | Self::DiffusionDpo => false,
         }
     }
 }
@@ -84,9 +97,20 @@ impl Algorithm {
 impl PolicyGradientPlan {
     fn new(config: &RunConfig, objective: ObjectivePlan, advantage: AdvantagePlan, samples: usize) -> Result<Self> {
         let (train, batch) = (&config.train, config.train.batch_size);
+        if let ObjectivePlan::Pairwise(_) = objective
+            && !batch.is_multiple_of(2)
+        {
+            let expected = format_args!("an even number with `{}`, whose pairs stay together", train.algorithm);
+            return Err(invalid("train.batch-size", batch, expected));
+        }
         let accumulation = accumulation(train, samples, objective == ObjectivePlan::ScoreFunction)?;
         let updates_per_epoch = samples / (batch * accumulation) * train.inner_epochs;
         Ok(Self { objective, advantage, batch, accumulation, updates_per_epoch })
+    }
+
+    /// Passes forward of the base model, for each one of the policy.
+    pub fn frozen_passes(&self, train: &TrainOptions) -> usize {
+        usize::from(train.kl_weight > 0.0 || matches!(self.objective, ObjectivePlan::Pairwise(_)))
     }
 }
 
@@ -97,14 +121,14 @@ fn check_steps(train: &TrainOptions) -> Result<()> {
         return Err(invalid(
             "train.trust-region",
             region,
-            format_args!("\"clip\" with `{algorithm}`, which has no ratio"),
+            format_args!("\"clip\" with `{algorithm}`, which has no trust region"),
         ));
     }
     if weights == StepWeights::Likelihood {
         return Ok(());
     }
     if !matches!(algorithm, Algorithm::DdpoIs | Algorithm::DdpoSf) {
-        let expected = format_args!("\"likelihood\" with `{algorithm}`, which has no steps");
+        let expected = format_args!("\"likelihood\" with `{algorithm}`: only `ddpo-is` and `ddpo-sf` weigh steps");
         return Err(invalid("train.step-weights", weights, expected));
     }
     match region {
@@ -158,6 +182,8 @@ mod tests {
         }
         for (refused, wanted) in [
             (["train.algorithm=ddpo-sf", "train.trust-region=kl-mask"], "invalid `train.trust-region`: found kl-mask"),
+            (["train.algorithm=pso", "train.trust-region=kl-mask"], "invalid `train.trust-region`: found kl-mask"),
+            (["train.algorithm=d3po", "train.step-weights=equal"], "invalid `train.step-weights`: found equal"),
             (["train.algorithm=nft", "train.trust-region=kl-mask"], "invalid `train.trust-region`: found kl-mask"),
             (["train.algorithm=rwr", "train.step-weights=equal"], "invalid `train.step-weights`: found equal"),
             (

@@ -56,6 +56,42 @@ choices! {
         Nft = "nft",
         /// The same from the base model on.
         Ram = "ram",
+        /// Preference within pairs of samples, for few steps.
+        Pso = "pso",
+        /// The same for any sampler.
+        D3po = "d3po",
+        /// Preference between given pictures.
+        DiffusionDpo = "diffusion-dpo",
+    }
+}
+
+choices! {
+    /// On which sides the ratios of a pair are clipped.
+    PairClipChoice {
+        /// On both.
+        TwoSided = "two-sided",
+        /// Where it has gone as far as it should.
+        OneSided = "one-sided",
+    }
+}
+
+choices! {
+    /// The timesteps at which given pictures are mixed with noise.
+    PairTimesteps {
+        /// All that the model was trained with.
+        All = "all",
+        /// Those that the sampler visits.
+        Sampler = "sampler",
+    }
+}
+
+choices! {
+    /// What a pair is compared by, where the reward is a sum.
+    PairJudge {
+        /// The sum.
+        Sum = "sum",
+        /// One term, drawn for the pair.
+        OneTerm = "one-term",
     }
 }
 

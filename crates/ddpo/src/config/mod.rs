@@ -12,6 +12,7 @@ mod kind;
 mod layers;
 mod model_defaults;
 mod options;
+mod pairs;
 mod plan;
 mod presets;
 mod reference;
@@ -24,22 +25,24 @@ mod unknown;
 pub use advantage::AdvantagePlan;
 pub use algorithm::{AlgorithmPlan, ObjectivePlan, PolicyGradientPlan};
 pub use choices::{
-    AdapterFormat, AdvantageKind, Algorithm, Dtype, ErrorSpace, EvalPrompts, NonFinitePolicy, Parameters, PromptKind,
-    PromptSyntax, Reduction, SchedulerKind, SearchKind, SpacingKind, StepWeights, TimestepChoice, TrustRegion,
+    AdapterFormat, AdvantageKind, Algorithm, Dtype, ErrorSpace, EvalPrompts, NonFinitePolicy, PairClipChoice,
+    PairJudge, PairTimesteps, Parameters, PromptKind, PromptSyntax, Reduction, SchedulerKind, SearchKind, SpacingKind,
+    StepWeights, TimestepChoice, TrustRegion,
 };
 pub use difference::{Difference, command, differences};
 pub use document::document;
 pub use forward::ForwardProcessPlan;
 pub use kind::ModelKind;
 pub use layers::Layers;
+pub use pairs::GivenPairsPlan;
 pub use plan::RunPlan;
 pub use presets::{PRESETS, Preset};
 pub use reference::{default_of, reference};
 pub use regression::{RegressionPlan, WeightPlan};
 pub use rewards::{RewardEntry, RewardList, RewardTerm};
 pub use run::{
-    AdvantageOptions, CheckpointOptions, EvalOptions, ForwardOptions, LoraOptions, ModelOptions, PromptOptions,
-    RunConfig, RunOptions, RwrOptions, SampleOptions, TrackOptions, TrainOptions,
+    AdvantageOptions, CheckpointOptions, EvalOptions, ForwardOptions, LoraOptions, ModelOptions, PairOptions,
+    PromptOptions, RunConfig, RunOptions, RwrOptions, SampleOptions, TrackOptions, TrainOptions,
 };
 pub use sampler::SamplerPlan;
 

@@ -35,7 +35,15 @@ impl ModelKind {
         if config.train.parameters == Parameters::Full && !is_written("learning-rate") {
             config.train.learning_rate = FULL_LEARNING_RATE;
         }
-        let updates_by_size = matches!(config.train.algorithm, Algorithm::DdpoIs | Algorithm::Nft | Algorithm::Ram);
+        let updates_by_size = match config.train.algorithm {
+            Algorithm::DdpoIs
+            | Algorithm::Nft
+            | Algorithm::Ram
+            | Algorithm::Pso
+            | Algorithm::D3po
+            | Algorithm::DiffusionDpo => true,
+            Algorithm::DdpoSf | Algorithm::Rwr | Algorithm::RwrSparse => false,
+        };
         if updates_by_size && !is_written("accumulation") {
             config.train.accumulation = accumulation(config);
         }

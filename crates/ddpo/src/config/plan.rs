@@ -10,9 +10,9 @@ use crate::model::ModelSource;
 use crate::prompts::PromptSource;
 
 use super::advantage::AdvantagePlan;
-use super::algorithm::AlgorithmPlan;
+use super::algorithm::{AlgorithmPlan, ObjectivePlan};
 use super::check::{at_least_one, at_most, invalid, positive, within};
-use super::choices::{Dtype, EvalPrompts, Parameters, PromptKind, SchedulerKind};
+use super::choices::{Dtype, EvalPrompts, PairJudge, Parameters, PromptKind, SchedulerKind};
 use super::rewards::RewardTerm;
 use super::run::{EvalOptions, PromptOptions, RunConfig, SampleOptions, TrainOptions};
 
@@ -78,7 +78,10 @@ impl RunPlan {
             device: DeviceName::parse(&config.run.device)?,
             reward: config.reward.terms(registry)?,
             held_out: config.eval.held_out.held_out(registry)?,
-            prompts: prompt_source(&config.prompts)?,
+            prompts: match &config.pairs.path {
+                Some(path) => PromptSource::Pairs(path.into()),
+                None => prompt_source(&config.prompts)?,
+            },
             eval_prompts: eval_source(&config.eval.prompts)?,
             frozen: frozen(&config)?,
             algorithm: AlgorithmPlan::new(&config, advantage, samples_per_epoch)?,
@@ -105,12 +108,23 @@ impl RunPlan {
         }
     }
 
+    /// Of how many consecutive samples a term of the reward is drawn that they are compared by; `None` for the sum.
+    pub fn samples_per_term(&self) -> Option<usize> {
+        match &self.algorithm {
+            AlgorithmPlan::PolicyGradient(plan) if matches!(plan.objective, ObjectivePlan::Pairwise(_)) => {
+                (self.config.pairs.judge == PairJudge::OneTerm).then_some(2)
+            }
+            _ => None,
+        }
+    }
+
     /// Images whose gradients make one update.
     pub fn images_per_update(&self) -> usize {
         match &self.algorithm {
             AlgorithmPlan::PolicyGradient(plan) => plan.batch * plan.accumulation,
             AlgorithmPlan::Regression(plan) => plan.batch * plan.passes,
             AlgorithmPlan::Forward(plan) => plan.batch * plan.accumulation,
+            AlgorithmPlan::Preference(plan) => plan.batch * plan.accumulation,
         }
     }
 
@@ -120,6 +134,7 @@ impl RunPlan {
             AlgorithmPlan::PolicyGradient(plan) => plan.updates_per_epoch,
             AlgorithmPlan::Regression(plan) => plan.updates_per_round,
             AlgorithmPlan::Forward(plan) => plan.updates_per_epoch,
+            AlgorithmPlan::Preference(plan) => plan.updates_per_epoch,
         }
     }
 }

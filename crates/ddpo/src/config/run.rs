@@ -9,8 +9,9 @@ use crate::error::Result;
 use crate::model::ModelSource;
 
 use super::choices::{
-    AdapterFormat, AdvantageKind, Algorithm, Dtype, ErrorSpace, EvalPrompts, NonFinitePolicy, Parameters, PromptKind,
-    PromptSyntax, Reduction, SchedulerKind, SpacingKind, StepWeights, TimestepChoice, TrustRegion,
+    AdapterFormat, AdvantageKind, Algorithm, Dtype, ErrorSpace, EvalPrompts, NonFinitePolicy, PairClipChoice,
+    PairJudge, PairTimesteps, Parameters, PromptKind, PromptSyntax, Reduction, SchedulerKind, SpacingKind, StepWeights,
+    TimestepChoice, TrustRegion,
 };
 use super::kind::ModelKind;
 use super::options::{Section, options};
@@ -131,7 +132,8 @@ options! {
     /// How the model is updated.
     TrainOptions = "train" {
         /// "ddpo-is" (importance sampling with clipping), "ddpo-sf" (score function, one update an epoch), or, with the
-        /// section "rwr", "rwr" and "rwr-sparse", with the section "forward", "nft" and "ram".
+        /// section "rwr", "rwr" and "rwr-sparse", with the section "forward", "nft" and "ram", with the section "pairs", "pso", "d3po" and
+        /// "diffusion-dpo".
         algorithm: Algorithm = Algorithm::DdpoIs, "paper";
         /// What is trained: "lora" or "full".
         parameters: Parameters = Parameters::Lora, "ddpo-pytorch";
@@ -145,7 +147,7 @@ options! {
             "for \"ddpo-sf\" all of an epoch's; else 1 for `emoji`, as many as make 64 images for other models: paper", "1";
         /// Passes over an epoch's samples.
         inner_epochs: usize = 1, "paper";
-        /// The least timestep that is trained on ("ddpo-is", "ddpo-sf", "nft", "ram"). What a picture shows is decided at the first
+        /// The least timestep that is trained on (all but the regressions). What a picture shows is decided at the first
         /// steps, and the noise of the gradient is made by the last ones.
         first_timestep: usize = 0, "paper: all of them";
         /// Share of each sample's steps that is trained on, chosen at random.
@@ -177,7 +179,7 @@ options! {
         /// Apply the sampling guidance in training too. Without it, training decays (paper, appendix E). The forward process has an
         /// option of its own.
         guidance: bool = true, "paper";
-        /// Weight of the divergence from the base model in the loss ("ddpo-is", "ddpo-sf"; DPOK's term).
+        /// Weight of the divergence from the base model in the loss ("ddpo-is", "ddpo-sf", "pso", "d3po"; DPOK's term).
         kl_weight: f64 = 0.0, "paper";
         /// How a log-probability adds up over pixels: "mean" or "sum". The clip range belongs to "mean".
         log_prob_reduction: Reduction = Reduction::Mean, "ddpo-pytorch";
@@ -236,6 +238,32 @@ options! {
 }
 
 options! {
+    /// Preference within pairs of pictures of one prompt: the model learns to prefer the better one by more than the base model does. Its own
+    /// samples, which a reward compares (algorithm = "pso" or "d3po"), or given ones (algorithm = "diffusion-dpo").
+    PairOptions = "pairs" {
+        /// What a preference is worth against the distance from the base model, in units of log-probabilities as log-prob-reduction says.
+        /// For "diffusion-dpo", of denoising errors.
+        beta: Option<f64> = None, "50 for \"pso\", 0.1 for \"d3po\", 5000 for \"diffusion-dpo\": their code", "50.0";
+        /// "pso", "d3po": ratios to the base model are clipped to 1 minus and plus this.
+        clip_range: f64 = 0.1, "PSO's and D3PO's code";
+        /// "two-sided", or "one-sided": only where a ratio has gone as far as it should, as PPO does, so that a winner which has become
+        /// less likely is pulled back.
+        clip: PairClipChoice = PairClipChoice::TwoSided, "PSO";
+        /// Where the reward is a sum: "sum", or "one-term", drawn once for each pair.
+        judge: PairJudge = PairJudge::Sum, "ours";
+        /// "diffusion-dpo": the pairs, JSON Lines with an object {"prompt": "a cat", "win": "a.png", "lose": "b.png"} a line, whose paths count
+        /// from the file's folder. An epoch takes sample.batch-size times sample.batches-per-epoch pictures of it.
+        path: Option<String> = None, "none", "\"pairs.jsonl\"";
+        /// "diffusion-dpo": the timesteps at which pictures are mixed with noise: "all", or "sampler" for those that sampling visits.
+        timesteps: PairTimesteps = PairTimesteps::All, "Diffusion-DPO";
+        /// "diffusion-dpo": how much the other picture's error counts beside that of the preferred one.
+        loser_weight: f64 = 1.0, "Diffusion-DPO; PSO's code for given pairs: 0.1";
+        /// "diffusion-dpo": weight of the other picture's denoising error itself.
+        loser_denoising: f64 = 0.0, "Diffusion-DPO; PSO's code for given pairs: 0.5";
+    }
+}
+
+options! {
     /// How rewards become advantages.
     AdvantageOptions = "advantage" {
         /// "per-prompt" (running statistics of each prompt), "batch", or "group" (an equal number of samples a prompt).
@@ -244,8 +272,8 @@ options! {
         buffer_size: usize = 16, "ddpo-pytorch";
         /// kind = "per-prompt": with fewer rewards than this, the batch's statistics are used.
         min_count: usize = 16, "ddpo-pytorch";
-        /// kind = "group": samples drawn of each prompt; must divide the samples of an epoch.
-        group_size: Option<usize> = None, "8 for \"group\"", "8";
+        /// kind = "group", and "pso" and "d3po" whatever the kind: samples drawn of each prompt; must divide the samples of an epoch.
+        group_size: Option<usize> = None, "8 for \"group\", 2 for \"pso\" and \"d3po\"", "8";
         /// kind = "group" or "per-prompt": divide by the standard deviation of all rewards of the epoch in place of the prompt's own, so
         /// that a prompt whose samples hardly differ has little to say (Flow-GRPO's global std).
         global_std: bool = false, "ddpo-pytorch";
@@ -324,6 +352,8 @@ pub struct RunConfig {
     pub rwr: RwrOptions,
     /// Forward-process learning.
     pub forward: ForwardOptions,
+    /// Preference within pairs.
+    pub pairs: PairOptions,
     /// How rewards become advantages.
     pub advantage: AdvantageOptions,
     /// What is measured on unseen prompts and seeds.
@@ -365,6 +395,7 @@ impl RunConfig {
             train: TrainOptions::defaults(kind),
             rwr: RwrOptions::defaults(kind),
             forward: ForwardOptions::defaults(kind),
+            pairs: PairOptions::defaults(kind),
             advantage: AdvantageOptions::defaults(kind),
             eval: EvalOptions::defaults(kind),
             checkpoint: CheckpointOptions::defaults(kind),
@@ -376,7 +407,8 @@ impl RunConfig {
     /// adapters that cannot be parsed: a plan of them is refused.
     #[must_use]
     pub fn with_absolute_paths(mut self) -> Self {
-        let paths = self.prompts.path.iter_mut().chain(&mut self.lora.path).chain(&mut self.model.config);
+        let paths = self.prompts.path.iter_mut().chain(&mut self.pairs.path).chain(&mut self.lora.path);
+        let paths = paths.chain(&mut self.model.config);
         let model = (self.model.path != ModelSource::EMBEDDED).then_some(&mut self.model.path);
         for path in paths.chain(model).filter(|path| std::path::Path::new(path.as_str()).exists()) {
             if let Ok(absolute) = std::path::absolute(path.as_str()) {
@@ -397,7 +429,7 @@ impl RunConfig {
     }
 
     /// Every section, in the order it is printed.
-    pub(crate) const SECTIONS: [Section; 12] = [
+    pub(crate) const SECTIONS: [Section; 13] = [
         RunOptions::SECTION,
         ModelOptions::SECTION,
         LoraOptions::SECTION,
@@ -406,6 +438,7 @@ impl RunConfig {
         TrainOptions::SECTION,
         RwrOptions::SECTION,
         ForwardOptions::SECTION,
+        PairOptions::SECTION,
         AdvantageOptions::SECTION,
         EvalOptions::SECTION,
         CheckpointOptions::SECTION,

@@ -1,5 +1,6 @@
 //! Where prompts come from.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::animals::{ANIMALS, counting, nouns_activities};
 use super::compositions::compositions;
 use super::imagenet::IMAGENET_ANIMALS;
 use super::list::PromptList;
+use super::pairs::read_pairs;
 use super::table::{Layout, Row, json_lines, table};
 
 /// Where prompts come from.
@@ -39,6 +41,8 @@ pub enum PromptSource {
         /// The line to stop before.
         end: Option<usize>,
     },
+    /// The prompts of a file of pairs of pictures, each once.
+    Pairs(PathBuf),
     /// The prompts themselves; never empty.
     List(Vec<String>),
 }
@@ -103,6 +107,11 @@ impl PromptSource {
             Self::NounsActivities => nouns_activities(&ANIMALS),
             Self::Counting { max_count } => counting(&ANIMALS, *max_count),
             Self::File { path, start, end } => return read_file(path, *start, *end),
+            Self::Pairs(path) => {
+                let mut known = BTreeSet::new();
+                let prompts = read_pairs(path)?.into_iter().map(|pair| pair.prompt);
+                prompts.filter(|prompt| known.insert(prompt.clone())).collect()
+            }
             Self::List(prompts) => prompts.clone(),
         };
         Ok(texts.into())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use ddpo_core::advantage::{BatchAdvantage, GroupAdvantage, PerPromptAdvantage};
+use ddpo_core::advantage::{BatchAdvantage, GroupAdvantage, PairAdvantage, PerPromptAdvantage};
 use ddpo_core::objective::{DdpoIs, DdpoSf, DivergenceMask, EqualSteps, KlPenalised, NormalisedRatio};
 use ddpo_core::{Advantage, Judge, Objective, RgbImage};
 use ddpo_models::DiffusionPolicy;
@@ -101,6 +101,7 @@ pub(super) fn sample_plan(plan: &RunPlan) -> SamplePlan {
         sample_batch: sample.batch_size,
         batches_per_epoch: sample.batches_per_epoch,
         samples_per_prompt: plan.samples_per_prompt,
+        samples_per_term: plan.samples_per_term(),
         sample_guidance: sample.guidance,
         reduction: match train.log_prob_reduction {
             Reduction::Mean => ddpo_core::Reduction::Mean,
@@ -140,6 +141,7 @@ fn objective(plan: &RunPlan, objective: ObjectivePlan) -> Result<Box<dyn Objecti
             TrustRegion::KlMask => Box::new(DivergenceMask { most: train.mask_kl, advantage_clip }),
         },
         ObjectivePlan::ScoreFunction => Box::new(DdpoSf { advantage_clip }),
+        ObjectivePlan::Pairwise(pairwise) => Box::new(pairwise),
     };
     let objective = match train.step_weights {
         StepWeights::Likelihood => objective,
@@ -159,6 +161,7 @@ pub(super) fn advantage(plan: AdvantagePlan) -> Result<Box<dyn Advantage>> {
         }
         AdvantagePlan::Batch => Box::new(BatchAdvantage),
         AdvantagePlan::Group { size, deviation } => Box::new(GroupAdvantage::new(size)?.divided_by(deviation)),
+        AdvantagePlan::Pairs { .. } => Box::new(PairAdvantage),
     })
 }
 

@@ -195,7 +195,8 @@ impl<'a> Work<'a> {
     fn new(plan: &'a RunPlan, loaded: &LoadedModel) -> Result<Self> {
         let (config, pipeline) = (&plan.config, loaded.pipeline());
         let shape @ [_, height, width, channels] = loaded.latent_shape([config.sample.height, config.sample.width])?;
-        let samples = plan.samples_per_epoch as f64;
+        let pictures = plan.samples_per_epoch as f64;
+        let samples = if matches!(plan.algorithm, AlgorithmPlan::Preference(_)) { 0.0 } else { pictures };
         let rows = |guided: bool| if guided && config.sample.guidance != 1.0 { 2.0 } else { 1.0 };
         let rows = [rows(true), rows(guides_training(plan))];
         let trained = match &plan.algorithm {
@@ -204,11 +205,12 @@ impl<'a> Work<'a> {
             }
             AlgorithmPlan::Regression(_) => (plan.updates_per_epoch() * plan.images_per_update()) as f64,
             AlgorithmPlan::Forward(forward) => samples * (forward.noisings * config.train.inner_epochs) as f64,
+            AlgorithmPlan::Preference(_) => pictures,
         };
         let frozen_passes = match &plan.algorithm {
-            AlgorithmPlan::PolicyGradient(_) | AlgorithmPlan::Regression(_) => {
-                usize::from(config.train.kl_weight > 0.0)
-            }
+            AlgorithmPlan::PolicyGradient(gradient) => gradient.frozen_passes(&config.train),
+            AlgorithmPlan::Regression(_) => 0,
+            AlgorithmPlan::Preference(_) => 1,
             AlgorithmPlan::Forward(forward) => forward.frozen_passes(),
         };
         let vae = pipeline.vae.config();
@@ -305,6 +307,7 @@ fn guides_training(plan: &RunPlan) -> bool {
     match &plan.algorithm {
         AlgorithmPlan::PolicyGradient(_) | AlgorithmPlan::Regression(_) => plan.config.train.guidance,
         AlgorithmPlan::Forward(_) => plan.config.forward.guidance,
+        AlgorithmPlan::Preference(_) => false,
     }
 }
 

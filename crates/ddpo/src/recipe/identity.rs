@@ -7,11 +7,11 @@ use toml::{Table, Value};
 
 use crate::config::{RunConfig, RunPlan};
 use crate::error::{Error, Result};
-use crate::prompts::PromptList;
+use crate::prompts::{PromptList, PromptSource, pairs_fingerprint};
 
 /// Sections and options that may change when a run goes on: none of them changes a number that was or will be computed.
 /// Files may move; what was in them counts by checksum, or is in the checkpoint.
-const FREE: [&str; 18] = [
+const FREE: [&str; 19] = [
     "run.epochs",
     "run.device",
     "run.threads",
@@ -24,6 +24,7 @@ const FREE: [&str; 18] = [
     "lora.frozen",
     "lora.format",
     "prompts.path",
+    "pairs.path",
     "train.non-finite",
     "eval.every",
     "checkpoint.every",
@@ -62,7 +63,7 @@ pub(super) fn identity(
     Ok(Identity { model: fingerprint.to_owned(), settings, config: text.to_owned() })
 }
 
-/// What is put on the model, by content and strength and word, so that files may move: nothing of what there is none of.
+/// What is put on the model and what it learns from, by content and strength and word, so that files may move: nothing of what there is none of.
 ///
 /// # Errors
 ///
@@ -71,7 +72,11 @@ pub(super) fn fingerprints(plan: &RunPlan) -> Result<BTreeMap<String, String>> {
     let frozen = super::stack::fingerprint(&plan.frozen)?.map(|frozen| ("frozen adapters".to_owned(), frozen));
     let embeddings = super::embeddings::fingerprint(&plan.config.model.embeddings())?;
     let embeddings = embeddings.map(|embeddings| ("embeddings".to_owned(), embeddings));
-    Ok(frozen.into_iter().chain(embeddings).collect())
+    let pairs = match &plan.prompts {
+        PromptSource::Pairs(path) => Some(("pairs".to_owned(), pairs_fingerprint(path)?)),
+        _ => None,
+    };
+    Ok(frozen.into_iter().chain(embeddings).chain(pairs).collect())
 }
 
 /// The configuration without the options of rewards that may change when a run goes on.

@@ -15,6 +15,7 @@ mod loaded;
 mod measure;
 mod open;
 mod opening;
+mod preference;
 mod rewards;
 mod rwr;
 mod sample;

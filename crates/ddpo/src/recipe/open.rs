@@ -5,7 +5,7 @@ use std::path::Path;
 use ddpo_models::DiffusionPolicy;
 use ddpo_train::{
     Answers, Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, ForwardTrainer, JsonLines,
-    Learner, Record, Run, RunRecord, RwrTrainer, Snapshot, StopFlag, TensorBoard,
+    Learner, PreferenceTrainer, Record, Run, RunRecord, RwrTrainer, Snapshot, StopFlag, TensorBoard,
 };
 
 use crate::config::{AlgorithmPlan, RunPlan};
@@ -47,6 +47,12 @@ impl Trained for ForwardTrainer<DiffusionPolicy, 4> {
     }
 }
 
+impl Trained for PreferenceTrainer<DiffusionPolicy, 4> {
+    fn policy(&self) -> &DiffusionPolicy {
+        self.policy()
+    }
+}
+
 /// A trainer which has done nothing yet, and what it is.
 pub(super) struct Prepared {
     trainer: Box<dyn Trained>,
@@ -66,6 +72,7 @@ pub(super) fn prepare(
         AlgorithmPlan::PolicyGradient(gradient) => Box::new(policy_gradient(plan, gradient, shared)?),
         AlgorithmPlan::Regression(regression) => Box::new(super::rwr::trainer(plan, regression, loaded, shared)?),
         AlgorithmPlan::Forward(forward) => Box::new(super::forward::trainer(plan, forward, loaded, shared)?),
+        AlgorithmPlan::Preference(given) => Box::new(super::preference::trainer(plan, given, loaded, shared)?),
     };
     Ok(Prepared { trainer, record })
 }

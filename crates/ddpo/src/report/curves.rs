@@ -173,6 +173,11 @@ pub(super) fn updates(run: &ReportRun) -> String {
     let per_correction = |value: fn(&ddpo_train::CorrectionRecord) -> f64| {
         records.corrections.iter().map(|step| Point::new(step.step as f64, value(step))).collect::<Vec<_>>()
     };
+    let per_preference = |value: fn(&ddpo_train::PreferenceRecord) -> f64| {
+        records.preferences.iter().map(|step| Point::new(step.step as f64, value(step))).collect::<Vec<_>>()
+    };
+    let accuracy =
+        |update: &ddpo_train::UpdateRecord| update.pairs.as_ref().map_or(f64::NAN, |pairs| pairs.pair_accuracy);
     let still = |points: &[Point]| points.iter().all(|point| point.y == 0.0 || !point.y.is_finite());
     let ratio = [
         ("Clip fraction", Quantity::Share, per_update(|update| update.clip_fraction)),
@@ -197,10 +202,21 @@ pub(super) fn updates(run: &ReportRun) -> String {
     ];
     let moving = corrections.into_iter().filter(|(_, points)| !still(points));
     charts.extend(moving.map(|(title, points)| steps(title, Quantity::Positive, points)));
+    let ordered = [per_update(accuracy), per_preference(|step| step.pair_accuracy)].concat();
+    let preferences = [
+        ("Pairs in their order, by more than the base model has them", Quantity::Share, ordered),
+        ("Loss of the pairs", Quantity::Positive, per_preference(|step| step.loss)),
+    ];
+    let moving = preferences.into_iter().filter(|(_, _, points)| !still(points));
+    charts.extend(moving.map(|(title, quantity, points)| steps(title, quantity, points)));
     // A run has steps of one kind.
-    let norms =
-        [per_update(|update| update.grad_norm), per_step(|step| step.grad_norm), per_correction(|step| step.grad_norm)]
-            .concat();
+    let norms = [
+        per_update(|update| update.grad_norm),
+        per_step(|step| step.grad_norm),
+        per_correction(|step| step.grad_norm),
+        per_preference(|step| step.grad_norm),
+    ]
+    .concat();
     charts.push(steps("Gradient norm, before clipping", Quantity::Positive, norms));
     let drawn: String = charts.into_iter().map(Chart::draw).collect();
     let note = if nothing_moves {

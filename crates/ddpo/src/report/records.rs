@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use ddpo_train::{CorrectionRecord, EpochRecord, EvalRecord, Record, RegressionRecord, RunRecord, UpdateRecord};
+use ddpo_train::{
+    CorrectionRecord, EpochRecord, EvalRecord, PreferenceRecord, Record, RegressionRecord, RunRecord, UpdateRecord,
+};
 
 use crate::error::{Error, Result};
 
@@ -20,6 +22,8 @@ pub struct Records {
     pub regressions: Vec<RegressionRecord>,
     /// Steps of a regression on corrected targets.
     pub corrections: Vec<CorrectionRecord>,
+    /// Steps on given pairs.
+    pub preferences: Vec<PreferenceRecord>,
     /// Evaluations.
     pub evals: Vec<EvalRecord>,
 }
@@ -58,6 +62,7 @@ impl Extend<Record> for Records {
                 Record::Update(update) => self.updates.push(update),
                 Record::Regression(step) => self.regressions.push(step),
                 Record::Correction(step) => self.corrections.push(step),
+                Record::Preference(step) => self.preferences.push(step),
                 Record::Eval(eval) => self.evals.push(eval),
             }
         }
