@@ -438,7 +438,8 @@ fn a_deterministic_sampler_collects_for_the_forward_process() {
     for algorithm in ["nft", "rwr"] {
         let path = parent.path().join(algorithm);
         let algorithm = format!("train.algorithm={algorithm}");
-        quiet(&plan(&model, &[&algorithm, "sample.eta=0.0", "run.epochs=2"]), &path, false).unwrap();
+        let changes = [&algorithm, "sample.eta=0.0", "run.epochs=2", "rwr.batch-size=12"];
+        quiet(&plan(&model, &changes), &path, false).unwrap();
         let metrics = metrics(&path);
         let evals: Vec<_> = metrics.iter().filter(|line| line["kind"] == "eval").collect();
         assert!(evals.len() == 2 && evals.iter().all(|eval| eval["kl_to_base"].is_null()), "{evals:?}");
