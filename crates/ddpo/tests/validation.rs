@@ -52,12 +52,13 @@ const COUNTS: [&str; 23] = [
     "checkpoint.every",
 ];
 
-const NUMBERS: [&str; 29] = [
+const NUMBERS: [&str; 30] = [
     "lora.alpha",
     "sample.eta",
     "sample.guidance",
     "train.timestep-fraction",
     "train.learning-rate",
+    "train.ema-decay",
     "train.adam-beta1",
     "train.adam-beta2",
     "train.adam-epsilon",

@@ -72,6 +72,11 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
         &self.core.parts.policy
     }
 
+    /// What evaluations see, and what is handed back: the moving average of the policy where one is kept, else the policy.
+    pub fn product(&self) -> &P {
+        self.core.product()
+    }
+
     /// The policy, when training is over.
     pub fn into_policy(self) -> P {
         self.core.parts.policy

@@ -107,6 +107,11 @@ impl<P: ForkPolicy<D>, const D: usize> DistillTrainer<P, D> {
         &self.core.parts.policy
     }
 
+    /// What evaluations see, and what is handed back: the moving average of the policy where one is kept, else the policy.
+    pub fn product(&self) -> &P {
+        self.core.product()
+    }
+
     /// The plan.
     pub fn plan(&self) -> &DistillPlan {
         &self.plan

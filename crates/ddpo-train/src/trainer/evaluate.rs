@@ -36,7 +36,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         self.parts.evaluation.as_ref().is_some_and(due) && self.counters.evaluated <= epochs
     }
 
-    /// Evaluates the policy as it is and records rewards, divergence, diversity and pictures.
+    /// Evaluates the policy as it is, or its average where one is kept, and records rewards, divergence, diversity and pictures.
     ///
     /// # Errors
     /// Those of the parts; [`Interrupted`](crate::Error::Interrupted), after which the evaluation is still to be done.
@@ -123,11 +123,11 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let epoch = self.counters.epochs;
         let chains: Vec<_> = (0..).map(SampleId).zip(ids.iter().copied()).collect();
         let noise = Noise::new(evaluation.seed, Domain::Evaluation);
-        let base = || self.parts.policy.reference();
+        let (policy, base) = (self.product(), || self.parts.policy.reference());
         let sampler = BatchSampler {
             // The same noise in every evaluation: what changes in the pictures is the policy.
             sampling: self.sampling(&evaluation.prompts, noise, Epoch(0)),
-            model: &|| self.parts.policy.sampler(),
+            model: &|| policy.sampler(),
             reference: Some(&base),
             prompts: &evaluation.prompts,
             batch: evaluation.batch,
@@ -163,7 +163,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let Some(schedule) = &evaluation.schedule else { return Ok(Vec::new()) };
         let noise = Noise::new(evaluation.seed, Domain::Evaluation);
         let measure = DistanceMeasure { schedule, noise, draws: DistanceMeasure::DRAWS };
-        let (policy, base) = (self.parts.policy.sampler(), self.parts.policy.reference());
+        let (policy, base) = (self.product().sampler(), self.parts.policy.reference());
         Ok(measure.between(&*policy, &*base, rollout.last_state(), rollout.condition(), rollout.samples())?)
     }
 }

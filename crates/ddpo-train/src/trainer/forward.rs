@@ -3,6 +3,7 @@
 
 use ddpo_core::{Advantage, Epoch, NoiseSchedule, ScoredRollout};
 
+use super::average::follow;
 use super::correction::{CorrectionLoss, CorrectionSet};
 use super::fork::ForkPolicy;
 use super::parts::ForwardParts;
@@ -84,6 +85,11 @@ impl<P: ForkPolicy<D>, const D: usize> ForwardTrainer<P, D> {
         &self.core.parts.policy
     }
 
+    /// What evaluations see, and what is handed back: the moving average of the policy where one is kept, else the policy.
+    pub fn product(&self) -> &P {
+        self.core.product()
+    }
+
     /// The policy that draws the samples; none where that is the policy itself.
     pub fn old_policy(&self) -> Option<&P> {
         self.core.old.as_ref()
@@ -104,10 +110,6 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     /// Moves the old policy, where there is one, to `decay · old + (1 − decay) · policy`.
     fn old_follows(&mut self, decay: f64) -> Result<()> {
         let Some(old) = &mut self.old else { return Ok(()) };
-        let pairs = old.parameters().into_iter().zip(self.parts.policy.parameters());
-        let mean =
-            pairs.map(|(old, new)| old.value.inner().mul_scalar(decay) + new.value.inner().mul_scalar(1.0 - decay));
-        let values = mean.collect();
-        Ok(old.set_parameters(values)?)
+        follow(old, &self.parts.policy, decay)
     }
 }

@@ -1,5 +1,6 @@
 //! The trainers, and what they share: sampling, scoring, evaluation, the optimizer's step, the state.
 
+mod average;
 mod correction;
 mod ddpo;
 mod early_stopping;

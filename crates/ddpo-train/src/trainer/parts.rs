@@ -52,6 +52,9 @@ pub struct Parts<P, const D: usize> {
     pub shape: [usize; D],
     /// Where states live, without autodiff.
     pub device: Device,
+    /// The share of itself that a moving average of the policy keeps at an optimizer step, at most: it is what is evaluated and
+    /// handed back, and the policy learns on without it. `None` keeps no average.
+    pub average_decay: Option<f64>,
     /// The held-out evaluation; `None` never evaluates.
     pub evaluation: Option<Evaluation>,
     /// How many sampling batches, and micro-batches of an update, are worked on at once, each by one thread; 1 leaves all

@@ -74,6 +74,11 @@ impl<P: ForkPolicy<D>, const D: usize> PreferenceTrainer<P, D> {
         &self.core.parts.policy
     }
 
+    /// What evaluations see, and what is handed back: the moving average of the policy where one is kept, else the policy.
+    pub fn product(&self) -> &P {
+        self.core.product()
+    }
+
     /// The plan.
     pub fn plan(&self) -> &PreferencePlan {
         &self.plan

@@ -130,6 +130,9 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         for parameter in self.old.iter().flat_map(Policy::parameters) {
             tensors.push(NamedTensor::from_tensor(old_name(&parameter.name), &parameter.value)?);
         }
+        for parameter in self.average.iter().flat_map(Policy::parameters) {
+            tensors.push(NamedTensor::from_tensor(average_name(&parameter.name), &parameter.value)?);
+        }
         tensors.extend(self.optimizer.export(&names)?);
         let remembered = memory.into_iter();
         tensors.extend(remembered.map(|(id, values)| NamedTensor { name: format!("{REMEMBERED}{}", id.0), values }));
@@ -156,13 +159,16 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         };
         let values = read(parameter_name)?;
         let old = self.old.is_some().then(|| read(old_name)).transpose()?;
+        let average = self.average.is_some().then(|| read(average_name)).transpose()?;
         let time = snapshot.counter("adam-time");
         let optimizer = AdamW::import(self.optimizer.config(), time, &parameters, &snapshot.tensors, device)?;
         // Everything which can fail on a bad snapshot has been read by now.
         restore_memory(remembered(snapshot)?)?;
         self.parts.policy.set_parameters(values)?;
-        if let (Some(policy), Some(values)) = (&mut self.old, old) {
-            policy.set_parameters(values)?;
+        for (policy, values) in [(&mut self.old, old), (&mut self.average, average)] {
+            if let (Some(policy), Some(values)) = (policy, values) {
+                policy.set_parameters(values)?;
+            }
         }
         self.optimizer = optimizer;
         self.counters = Counters::from_snapshot(snapshot);
@@ -200,6 +206,11 @@ fn parameter_name(name: &str) -> String {
 /// Of the old policy, which draws the samples.
 fn old_name(name: &str) -> String {
     format!("old/{name}")
+}
+
+/// Of the moving average of the policy.
+fn average_name(name: &str) -> String {
+    format!("average/{name}")
 }
 
 /// The remembered rewards, in the order of prompts.

@@ -29,6 +29,8 @@ pub(super) struct TrainerCore<P, const D: usize> {
     pub left_out: LeftOut,
     /// Who draws the samples of training, where it is not the policy.
     pub old: Option<P>,
+    /// The moving average of the policy, where one is kept.
+    pub average: Option<P>,
 }
 
 /// What an epoch goes without because a number was not finite.
@@ -57,13 +59,17 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     /// A trainer in which nothing has been done yet.
     ///
     /// # Errors
-    /// [`Error::Plan`] for an impossible evaluation, [`Error::Threads`] where there are no threads for its lanes.
+    /// [`Error::Plan`] for an impossible evaluation or average, [`Error::Threads`] where there are no threads for its lanes.
     pub fn new(plan: SamplePlan, parts: Parts<P, D>, adamw: AdamWConfig, learning_rate: f64) -> Result<Self> {
         parts.evaluation.as_ref().map_or(Ok(()), |evaluation| evaluation.validate())?;
         let (counters, early_stopping, lanes) =
             (Counters::default(), EarlyStopping::default(), Lanes::new(parts.lanes)?);
+        if let Some(decay) = parts.average_decay.filter(|decay| !(0.0..1.0).contains(decay)) {
+            return Err(Error::plan("decay of the policy's average", decay, "at least 0 and below 1"));
+        }
         let (optimizer, left_out) = (AdamW::new(adamw), LeftOut::default());
-        Ok(Self { plan, parts, optimizer, learning_rate, counters, early_stopping, lanes, left_out, old: None })
+        let (old, average) = (None, parts.average_decay.map(|_| parts.policy.clone()));
+        Ok(Self { plan, parts, optimizer, learning_rate, counters, early_stopping, lanes, left_out, old, average })
     }
 
     /// The policy for each lane.
@@ -100,6 +106,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let update = update.map_err(|error| locate(error, epoch, step))?;
         self.parts.policy.set_parameters(update.values)?;
         self.counters.updates = step;
+        self.average_follows(step)?;
         Ok((step, update.grad_norm))
     }
 

@@ -56,6 +56,7 @@ pub fn parts(reward: Box<dyn Reward>) -> Parts<ToyPolicy, 4> {
         prompts: encode_prompts(&["a cat", "a dog", "a fish"], &device),
         shape: [1, 4, 4, 3],
         device: device.clone(),
+        average_decay: None,
         evaluation: Some(evaluation(&device)),
         lanes: 1,
     }
@@ -115,8 +116,8 @@ fn forward_parts_of<P>(shared: Parts<P, 4>) -> ForwardParts<P, 4> {
 }
 
 fn with_policy<P>(parts: Parts<ToyPolicy, 4>, policy: P) -> Parts<P, 4> {
-    let Parts { scheduler, decoder, reward, prompts, shape, device, evaluation, lanes, .. } = parts;
-    Parts { policy, scheduler, decoder, reward, prompts, shape, device, evaluation, lanes }
+    let Parts { scheduler, decoder, reward, prompts, shape, device, average_decay, evaluation, lanes, .. } = parts;
+    Parts { policy, scheduler, decoder, reward, prompts, shape, device, average_decay, evaluation, lanes }
 }
 
 fn evaluation(device: &Device) -> Evaluation {

@@ -5,15 +5,15 @@ use std::path::Path;
 use crate::common::{
     Trainer, bits, forward_plan, forward_trainer, listening, parts, plan, rwr_plan, rwr_trainer, timeless, trainer,
 };
-use ddpo_core::advantage::{PairAdvantage, PerPromptAdvantage};
+use ddpo_core::advantage::{BatchAdvantage, PairAdvantage, PerPromptAdvantage};
 use ddpo_core::objective::{DdpoIs, Pairwise};
 use ddpo_core::weighting::{SoftmaxWeights, SparseWeights};
 use ddpo_core::{Grouping, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{
     Broadcast, CheckpointStore, Checkpoints, DdpoParts, DdpoPlan, DdpoTrainer, Evaluation, Event, ForwardPlan,
-    ForwardTrainer, Identity, JsonLines, Learner, OldPolicy, Outcome, Record, Result, Run, RwrTrainer, SamplePlan,
-    StopFlag, Tracker,
+    ForwardTrainer, Identity, JsonLines, Learner, OldPolicy, Outcome, Parts, Record, Result, Run, RwrTrainer,
+    SamplePlan, StopFlag, Tracker,
 };
 
 const EPOCHS: u64 = 4;
@@ -223,6 +223,38 @@ fn two_epochs_of_the_forward_process_and_two_more_are_four() {
         assert_eq!(metrics(parts.path()), metrics(whole.path()));
         assert!(state(parts.path()) == state(whole.path()));
     }
+}
+
+#[test]
+fn two_epochs_and_two_more_are_four_with_an_average_that_lags_behind() {
+    let with_decay = |decay| {
+        let shared = Parts { average_decay: Some(decay), ..parts(Box::new(MeanBrightness)) };
+        let (objective, advantage) = (Box::new(DdpoIs::default()), Box::new(BatchAdvantage));
+        DdpoTrainer::new(plan(), DdpoParts { shared, objective, advantage })
+    };
+    assert!(with_decay(1.0).is_err() && with_decay(f64::NAN).is_err());
+    let averaged = || with_decay(0.6).unwrap();
+    let go = |trainer: &mut Trainer, epochs: u64| {
+        let (mut trackers, memory) = listening();
+        Run::new(trainer, &mut trackers, StopFlag::new()).run(epochs).unwrap();
+        timeless(memory.records())
+    };
+    let (mut whole, mut first, mut second) = (averaged(), averaged(), averaged());
+    let base = bits(whole.policy());
+    let records = go(&mut whole, 4);
+    go(&mut first, 2);
+    second.restore(&first.snapshot().unwrap()).unwrap();
+    let rest = go(&mut second, 4);
+    assert_eq!(second.snapshot().unwrap(), whole.snapshot().unwrap());
+    assert_eq!(rest[..], records[records.len() - rest.len()..], "evaluations see the average");
+    let (policy, product) = (bits(whole.policy()), bits(whole.product()));
+    assert!(policy != product && product != base);
+    // Without an average there is none in a snapshot, and an average cannot go on from such.
+    let mut plain = trainer(plan());
+    go(&mut plain, 1);
+    assert_eq!(bits(plain.policy()), bits(plain.product()));
+    let error = averaged().restore(&plain.snapshot().unwrap()).unwrap_err().to_string();
+    assert!(error.contains("average/"), "{error}");
 }
 
 #[test]

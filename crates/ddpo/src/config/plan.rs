@@ -244,6 +244,7 @@ fn check_train(train: &TrainOptions) -> Result<()> {
     ] {
         positive(key, value)?;
     }
+    within("train.ema-decay", train.ema_decay.unwrap_or(0.0), 0.0, 0.999_999_9)?;
     within("train.adam-beta1", train.adam_beta1, 0.0, 0.999_999_9)?;
     within("train.adam-beta2", train.adam_beta2, 0.0, 0.999_999_9)?;
     within("train.weight-decay", train.weight_decay, 0.0, f64::MAX)

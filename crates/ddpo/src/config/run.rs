@@ -162,6 +162,9 @@ options! {
         adam_epsilon: f64 = 1e-8, "ddpo-pytorch";
         /// AdamW's decoupled weight decay.
         weight_decay: f64 = 1e-4, "ddpo-pytorch";
+        /// A moving average of what is trained keeps this share of itself at an update, less at the first ones, and is what is evaluated
+        /// and handed back. It smooths the steps of a high rate; training itself goes on without it.
+        ema_decay: Option<f64> = None, "no average", "0.9";
         /// Gradients longer than this are scaled down to it.
         max_grad_norm: f64 = 1.0, "ddpo-pytorch";
         /// How far the policy ratio may go from 1 before the gradient stops ("ddpo-is").

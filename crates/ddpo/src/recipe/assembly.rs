@@ -50,6 +50,7 @@ pub(super) fn parts(
         prompts: encode_prompts(plan, loaded, &prompts.training)?,
         shape,
         device: loaded.device().clone(),
+        average_decay: config.train.ema_decay,
         evaluation: evaluation(plan, loaded, &prompts.evaluation, rewards.held_out)?,
         decoder: Box::new(decoder(loaded.clone())),
         lanes: run_lanes(plan, loaded, shape),

@@ -23,33 +23,33 @@ use super::rewards::Rewards;
 /// Where checkpoints are in a run directory.
 const CHECKPOINTS: &str = "checkpoints";
 
-/// A trainer whose policy becomes the product.
+/// A trainer whose policy, or its average, becomes the product.
 pub(super) trait Trained: Learner {
-    /// The policy as it is now.
-    fn policy(&self) -> &DiffusionPolicy;
+    /// What it hands back now.
+    fn product(&self) -> &DiffusionPolicy;
 }
 
 impl Trained for DdpoTrainer<DiffusionPolicy, 4> {
-    fn policy(&self) -> &DiffusionPolicy {
-        self.policy()
+    fn product(&self) -> &DiffusionPolicy {
+        self.product()
     }
 }
 
 impl Trained for RwrTrainer<DiffusionPolicy, 4> {
-    fn policy(&self) -> &DiffusionPolicy {
-        self.policy()
+    fn product(&self) -> &DiffusionPolicy {
+        self.product()
     }
 }
 
 impl Trained for ForwardTrainer<DiffusionPolicy, 4> {
-    fn policy(&self) -> &DiffusionPolicy {
-        self.policy()
+    fn product(&self) -> &DiffusionPolicy {
+        self.product()
     }
 }
 
 impl Trained for PreferenceTrainer<DiffusionPolicy, 4> {
-    fn policy(&self) -> &DiffusionPolicy {
-        self.policy()
+    fn product(&self) -> &DiffusionPolicy {
+        self.product()
     }
 }
 

@@ -269,13 +269,13 @@ impl Session {
         }
         let path = self.directory.path();
         let mut trainer = self.run.into_learner();
-        let product = write_product(&self.plan, &self.loaded, trainer.policy(), path)?;
+        let product = write_product(&self.plan, &self.loaded, trainer.product(), path)?;
         // No checkpoint knows of the evaluation of a last state that came at an epoch of its own.
         if self.plan.config.checkpoint.best && trainer.position().is_best {
-            write_product(&self.plan, &self.loaded, trainer.policy(), &path.join(RunDirectory::BEST))?;
+            write_product(&self.plan, &self.loaded, trainer.product(), &path.join(RunDirectory::BEST))?;
         } else if let Some(best) = self.store.best()? {
             trainer.restore(&best.snapshot)?;
-            write_product(&self.plan, &self.loaded, trainer.policy(), &path.join(RunDirectory::BEST))?;
+            write_product(&self.plan, &self.loaded, trainer.product(), &path.join(RunDirectory::BEST))?;
         }
         let report = crate::report::write_report(path)?;
         Ok(TrainOutcome::Finished { product, report })
