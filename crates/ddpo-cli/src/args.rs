@@ -45,6 +45,8 @@ pub enum Command {
     Classify(Classify),
     /// Train a small text-to-image model from scratch on an image folder with captions
     Pretrain(Pretrain),
+    /// Make a few-step model of one that takes many steps
+    Distill(Distill),
     /// Write the page about a run, RUN/report.html, or one page that compares several
     Report(Report),
     /// List the devices that can compute, by the names that --device takes
@@ -61,7 +63,7 @@ pub enum Command {
 }
 
 /// `ddpo train`.
-#[derive(Args, Debug, Default)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct Train {
     /// A configuration file (TOML); see `ddpo config`
     pub config: Option<PathBuf>,
@@ -120,6 +122,19 @@ pub struct Train {
     /// Go on with a run from its last checkpoint; without a value, with the one in --run-dir
     #[arg(long, value_name = "RUN", num_args = 0..=1, conflicts_with_all = ["config", "preset", "name"], value_hint = ValueHint::DirPath)]
     pub resume: Option<Option<PathBuf>>,
+}
+
+/// `ddpo distill`.
+#[derive(Args, Debug)]
+pub struct Distill {
+    /// Steps in which evaluations sample the few-step model
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
+    pub steps: usize,
+    /// The teacher's guidance, which the few-step model has learnt in the end
+    #[arg(long, value_name = "G", help = or_default("The teacher's guidance, which the few-step model has learnt in the end", "distill.guidance"))]
+    pub guidance: Option<f64>,
+    #[command(flatten)]
+    pub train: Train,
 }
 
 /// `ddpo sample`.

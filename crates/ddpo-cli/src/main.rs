@@ -21,13 +21,20 @@ use args::{Cli, Command};
 static ALLOCATOR: ddpo::device::KeepingAllocator = ddpo::device::KeepingAllocator::new();
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = match Cli::parse().command {
+        Command::Distill(args) => match commands::distill::as_training(&args) {
+            Ok(train) => Command::Train(train),
+            Err(error) => return failure::show(&error.into(), &Command::Distill(args)),
+        },
+        command => command,
+    };
     run(&command).unwrap_or_else(|error| failure::show(&error, &command))
 }
 
 fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Train(args) => return commands::train::run(args),
+        Command::Distill(args) => return commands::train::run(&commands::distill::as_training(args)?),
         Command::Sample(args) => commands::sample::run(args)?,
         Command::Evaluate(args) => commands::evaluate::run(args)?,
         Command::Gradient(args) => commands::gradient::run(args)?,

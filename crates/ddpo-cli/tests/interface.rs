@@ -8,7 +8,7 @@ mod common;
 use std::path::Path;
 use std::process::Command;
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "train",
     "sample",
     "evaluate",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 11] = [
     "score",
     "classify",
     "pretrain",
+    "distill",
     "report",
     "config",
     "completions",
@@ -53,7 +54,7 @@ fn shells_complete_commands_options_and_their_values() {
     let script = printed(&["completions", "bash"]);
     for values in [
         "jpeg-compressibility jpeg-incompressibility",
-        "ddpo-is ddpo-sf rwr rwr-sparse nft ram pso d3po diffusion-dpo",
+        "ddpo-is ddpo-sf rwr rwr-sparse nft ram pso d3po diffusion-dpo lcd",
         "ddim ddpm euler-ancestral",
         "diffusers kohya",
         "quick sd",

@@ -87,7 +87,7 @@ fn wrong_commands_are_usage_errors_that_name_the_remedy() {
     );
     refuse(
         &["train", "--preset", "compresibility"],
-        "error: unknown preset `compresibility` (did you mean `compressibility`?); known: quick, sd, compressibility, \
+        "error: unknown preset `compresibility` (did you mean `compressibility`?); known: quick, sd, distill, compressibility, \
          incompressibility, aesthetic, prompt-image-alignment\n",
     );
     refuse(

@@ -164,7 +164,6 @@ impl Rows {
     }
 }
 
-
 /// A model's guess at the clean samples.
 fn clean_guess<const D: usize>(
     model: &dyn Denoiser<D>,

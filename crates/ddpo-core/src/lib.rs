@@ -19,6 +19,7 @@ pub mod advantage;
 pub mod classifier;
 pub mod correction;
 pub mod distance;
+pub mod distillation;
 pub mod gradient;
 pub mod metrics;
 pub mod objective;

@@ -24,6 +24,8 @@ pub const DENOISING_ERROR: &str = "train/denoising_error";
 pub const DISTANCE_TO_OLD: &str = "train/distance_to_old";
 /// The same from the base model's.
 pub const DISTANCE_TO_BASE: &str = "train/distance_to_base";
+/// The squared distance of a student's guesses at the clean sample from their targets, in distillation.
+pub const DISTANCE_TO_TARGET: &str = "train/distance_to_target";
 /// (Σw)²/Σw² of a regression round's weights: how many samples count.
 pub const EFFECTIVE_SAMPLES: &str = "train/effective_samples";
 /// The mean reward of an epoch's training samples.

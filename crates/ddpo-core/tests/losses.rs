@@ -4,6 +4,7 @@
 use burn::Tensor;
 use burn::tensor::{Device, TensorData};
 use ddpo_core::correction::{CorrectedTarget, ErrorSpace, ErrorWeight, Models, NoisedStates};
+use ddpo_core::distillation::{ConsistencyDistillation, DistillationModels, GridStates};
 use ddpo_core::objective::{DdpoSf, PairClip, Pairwise, ReferenceTerms};
 use ddpo_core::preference::DiffusionDpo;
 use ddpo_core::scheduler::{Ddim, DdimConfig};
@@ -219,4 +220,24 @@ fn preference_between_given_pictures_is_pytorchs() {
         assert_close(&read(losses.clone()), &numbers(&wanted["losses"]), GRADIENT);
         model.check_gradients(losses.mean(), &wanted["gradients"]);
     }
+}
+
+#[test]
+fn consistency_distillation_is_pytorchs_with_diffusers_step_of_the_teacher() {
+    let golden = golden();
+    let case = &golden["distillation"];
+    let [student, target, teacher] = [&golden, &case["target"], &case["teacher"]].map(Linear::new);
+    let states = GridStates {
+        clean: &tensor(&case["clean"], [6, 4]),
+        epsilon: &tensor(&case["noise"], [6, 4]),
+        grid: &integers(&case["grid"]),
+        places: &integers(&case["places"]),
+        condition: &condition(&golden),
+    };
+    let models = DistillationModels { student: &student, target: &target, teacher: &guided(&teacher, &golden) };
+    let objective = ConsistencyDistillation { huber: case["huber"].as_f64().unwrap() };
+    let found = objective.loss(&stable_diffusion_schedule(), &states, &models).unwrap();
+    assert_close(&read(found.loss.clone()), &numbers(&case["losses"]), GRADIENT);
+    assert_close(&read(found.distance), &numbers(&case["distances"]), GRADIENT);
+    student.check_gradients(found.loss.mean(), &case["gradients"]);
 }

@@ -39,12 +39,14 @@ pub use non_finite::{BatchMembers, NonFiniteBatch};
 pub use observer::Observer;
 pub use optimizer::{AdamW, AdamWConfig, GradientSum, Update, gradients_of};
 pub use plan::{
-    DdpoPlan, ForwardPlan, NonFinitePolicy, OldPolicy, PreferencePlan, RwrPlan, SamplePlan, TimestepDensity,
+    DdpoPlan, DistillPlan, ForwardPlan, NonFinitePolicy, OldPolicy, PreferencePlan, RwrPlan, SamplePlan,
+    TimestepDensity,
 };
 pub use prompts::EncodedPrompts;
 pub use record::{
-    ChainRecord, CorrectionRecord, EpochRecord, EvalRecord, METRICS, MachineRecord, MetricName, ModelRecord,
-    PairsRecord, PreferenceRecord, PromptsRecord, Record, RegressionRecord, RewardRecord, RunRecord, UpdateRecord,
+    ChainRecord, CorrectionRecord, DistillationRecord, EpochRecord, EvalRecord, METRICS, MachineRecord, MetricName,
+    ModelRecord, PairsRecord, PreferenceRecord, PromptsRecord, Record, RegressionRecord, RewardRecord, RunRecord,
+    UpdateRecord,
 };
 pub use run::{Checkpoints, Learner, Outcome, Position, Run, Work};
 pub use sampler::{BatchSampler, OpenModel};
@@ -53,7 +55,7 @@ pub use tensors::NamedTensor;
 pub use time::rfc3339;
 pub use tracker::{Answers, Batches, Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
 pub use trainer::{
-    AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DiversityMeasure, Encoder, Evaluation, FirstGradient, ForkPolicy,
-    ForwardParts, ForwardTrainer, GradientPart, GradientProbe, Parts, PicturePairs, PreferenceParts, PreferenceTrainer,
-    RwrParts, RwrTrainer, StopRule, TimestepRange,
+    AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DistillParts, DistillTrainer, DiversityMeasure, Encoder,
+    Evaluation, FirstGradient, ForkPolicy, ForwardParts, ForwardTrainer, GradientPart, GradientProbe, Parts,
+    PicturePairs, PreferenceParts, PreferenceTrainer, RwrParts, RwrTrainer, StopRule, TimestepRange,
 };

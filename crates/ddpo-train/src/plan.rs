@@ -1,6 +1,7 @@
 //! The numbers of a run, checked.
 
 use ddpo_core::correction::CorrectedTarget;
+use ddpo_core::distillation::ConsistencyDistillation;
 use ddpo_core::preference::DiffusionDpo;
 use ddpo_core::{Epoch, Reduction};
 
@@ -136,6 +137,31 @@ pub struct PreferencePlan {
     pub adamw: AdamWConfig,
 }
 
+/// The numbers of a distillation. Together with the parts they determine every byte of the result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DistillPlan {
+    /// How many pictures the teacher draws an epoch, and how samples of evaluations are made.
+    pub sampling: SamplePlan,
+    /// Pictures of one forward and backward pass.
+    pub train_batch: usize,
+    /// Passes of an optimizer step.
+    pub accumulation: usize,
+    /// Times that an epoch's pictures are learnt from, each with noise of its own.
+    pub inner_epochs: usize,
+    /// The timesteps that the teacher's deterministic chain visits, the noisiest first.
+    pub grid: Vec<usize>,
+    /// The weight of guidance of the teacher, which the student has learnt in the end.
+    pub teacher_guidance: f64,
+    /// How much of itself the target network keeps at every optimizer step.
+    pub target_decay: f64,
+    /// What is minimised.
+    pub objective: ConsistencyDistillation,
+    /// The learning rate.
+    pub learning_rate: f64,
+    /// The optimizer's numbers.
+    pub adamw: AdamWConfig,
+}
+
 /// How the timesteps of noisings are drawn.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimestepDensity {
@@ -167,6 +193,55 @@ impl OldPolicy {
     /// How much of the old policy is kept after an epoch.
     pub fn decay(&self, epoch: Epoch) -> f64 {
         (self.ramp * epoch.0 as f64).min(self.most)
+    }
+}
+
+impl Default for DistillPlan {
+    /// The paper's numbers, otherwise as the others.
+    fn default() -> Self {
+        Self {
+            sampling: SamplePlan { sample_guidance: 1.0, ..SamplePlan::default() },
+            train_batch: 4,
+            accumulation: 16,
+            inner_epochs: 1,
+            grid: (1..=50).rev().map(|step| 20 * step - 1).collect(),
+            teacher_guidance: 5.0,
+            target_decay: 0.95,
+            objective: ConsistencyDistillation::default(),
+            learning_rate: 3e-4,
+            adamw: AdamWConfig::default(),
+        }
+    }
+}
+
+impl DistillPlan {
+    /// The optimizer steps of an epoch of a plan that is valid.
+    pub fn updates_per_epoch(&self) -> usize {
+        self.inner_epochs * self.sampling.samples_per_epoch() / (self.train_batch * self.accumulation)
+    }
+
+    /// Checks that the numbers fit each other.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] naming the number, its value and what it must satisfy; those of [`ConsistencyDistillation::validate`].
+    pub fn validate(&self) -> Result<()> {
+        check_positive(&[
+            ("training batch size", self.train_batch),
+            ("accumulation", self.accumulation),
+            ("inner epochs", self.inner_epochs),
+            ("timesteps of the grid", self.grid.len()),
+        ])?;
+        self.sampling.validate()?;
+        let samples = self.sampling.samples_per_epoch();
+        check_divides("samples per epoch", samples, "the samples of an update", self.train_batch * self.accumulation)?;
+        if !self.grid.is_sorted_by(|here, next| here > next) {
+            return Err(Error::plan("grid", format!("{:?}", self.grid), "timesteps that fall"));
+        }
+        if !(0.0..1.0).contains(&self.target_decay) {
+            return Err(Error::plan("decay of the target network", self.target_decay, "at least 0 and below 1"));
+        }
+        self.objective.validate()?;
+        check_learning_rate(self.learning_rate)
     }
 }
 

@@ -545,6 +545,55 @@ fn given_pairs_resume_to_the_same_bytes_and_no_other_pairs_do() {
 }
 
 #[test]
+fn a_distillation_resumes_to_the_same_bytes_with_its_target_and_asks_no_reward() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    for parameters in ["lora", "full"] {
+        let (whole, parts) = (parent.path().join(parameters), parent.path().join(format!("{parameters}-parts")));
+        let changes = |epochs| {
+            [format!("train.parameters={parameters}"), format!("run.epochs={epochs}")]
+                .into_iter()
+                .chain(
+                    [
+                        "train.algorithm=lcd",
+                        "sample.scheduler=consistency",
+                        "sample.spacing=trailing",
+                        "sample.steps=2",
+                        "sample.guidance=1.0",
+                        "distill.teacher-steps=3",
+                        "distill.grid=10",
+                        "train.learning-rate=1e-3",
+                    ]
+                    .map(String::from),
+                )
+                .collect::<Vec<_>>()
+        };
+        let plan = |epochs| plan(&model, &changes(epochs).iter().map(String::as_str).collect::<Vec<_>>());
+        quiet(&plan(4), &whole, false).unwrap();
+        quiet(&plan(2), &parts, false).unwrap();
+        quiet(&plan(4), &parts, true).unwrap();
+        let metrics = metrics(&whole);
+        let steps: Vec<_> = metrics.iter().filter(|line| line["kind"] == "distillation").collect();
+        assert_eq!(steps.len(), 4 * 2, "{parameters}");
+        assert!(steps.iter().all(|step| step["distance_to_target"].as_f64() > Some(0.0)), "{steps:?}");
+        let epochs: Vec<_> = metrics.iter().filter(|line| line["kind"] == "epoch").collect();
+        assert!(epochs.iter().all(|epoch| epoch["reward_mean"].is_null() && epoch["reward_queries"] == 0));
+        if parameters == "lora" {
+            check_same(&whole, &parts);
+            let page = std::fs::read_to_string(ddpo::report::write_report(&whole).unwrap()).unwrap();
+            assert!(page.contains("8 updates") && page.contains("Distance of the guesses from their targets"));
+        } else {
+            assert!(whole.join(RunDirectory::MODEL).join("model_index.json").is_file());
+            let unet = |run: &Path| {
+                let file = "unet/diffusion_pytorch_model.safetensors";
+                std::fs::read(run.join(RunDirectory::MODEL).join(file)).unwrap()
+            };
+            assert!(unet(&whole) == unet(&parts));
+        }
+    }
+}
+
+#[test]
 fn the_base_models_own_posterior_is_a_reward() {
     let parent = tempfile::tempdir().unwrap();
     let model = common::tiny_model(parent.path());

@@ -26,7 +26,7 @@ fn config(few: u32) -> ProptestConfig {
 }
 
 /// Options whose values are whole numbers: small ones, which a run can be made of.
-const COUNTS: [&str; 23] = [
+const COUNTS: [&str; 25] = [
     "run.seed",
     "run.threads",
     "lora.rank",
@@ -38,6 +38,8 @@ const COUNTS: [&str; 23] = [
     "train.batch-size",
     "train.accumulation",
     "train.inner-epochs",
+    "distill.teacher-steps",
+    "distill.grid",
     "train.first-timestep",
     "rwr.buffer-size",
     "rwr.min-count",
@@ -52,7 +54,7 @@ const COUNTS: [&str; 23] = [
     "checkpoint.every",
 ];
 
-const NUMBERS: [&str; 30] = [
+const NUMBERS: [&str; 33] = [
     "lora.alpha",
     "sample.eta",
     "sample.guidance",
@@ -76,6 +78,9 @@ const NUMBERS: [&str; 30] = [
     "forward.old-decay",
     "forward.old-ramp",
     "pairs.beta",
+    "distill.guidance",
+    "distill.target-decay",
+    "distill.huber",
     "pairs.clip-range",
     "pairs.loser-weight",
     "pairs.loser-denoising",
@@ -86,7 +91,10 @@ const NUMBERS: [&str; 30] = [
 ];
 
 const CHOICES: [(&str, &[&str]); 27] = [
-    ("train.algorithm", &["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram", "pso", "d3po", "diffusion-dpo"]),
+    (
+        "train.algorithm",
+        &["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram", "pso", "d3po", "diffusion-dpo", "lcd"],
+    ),
     ("train.parameters", &["lora", "full"]),
     ("train.gradient-checkpointing", &["true", "false"]),
     ("train.guidance", &["true", "false"]),

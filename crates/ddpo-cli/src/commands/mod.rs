@@ -5,6 +5,7 @@ pub mod classify;
 pub mod completions;
 pub mod config;
 pub mod devices;
+pub mod distill;
 pub mod evaluate;
 pub mod gradient;
 pub mod labels;

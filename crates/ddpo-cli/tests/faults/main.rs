@@ -28,7 +28,8 @@ static PLACE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     directory
 });
 
-const ALGORITHMS: [&str; 9] = ["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram", "pso", "d3po", "diffusion-dpo"];
+const ALGORITHMS: [&str; 10] =
+    ["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram", "pso", "d3po", "diffusion-dpo", "lcd"];
 
 /// Three pairs of pictures, the brighter one preferred, and the file that says so.
 fn write_pairs(folder: &Path) {
@@ -75,6 +76,9 @@ fn train(algorithm: &str, run: &Path) -> Command {
     let own: &[&str] = match algorithm {
         "pso" => &["pairs.beta=20.0", "sample.scheduler=consistency"],
         "d3po" => &["pairs.beta=2.0", "pairs.clip=one-sided"],
+        "lcd" => {
+            &["sample.scheduler=consistency", "sample.spacing=trailing", "distill.teacher-steps=2", "distill.grid=8"]
+        }
         "diffusion-dpo" => &["pairs.beta=50.0", "pairs.path=pairs.jsonl"],
         _ => &[],
     };

@@ -109,6 +109,24 @@ pub struct PairsRecord {
     pub pair_stranded: f64,
 }
 
+/// What one optimizer step of a distillation saw, before it changed anything.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct DistillationRecord {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// The optimizer step since the run began, from 1.
+    pub step: u64,
+    /// The loss, a mean over the step's rows.
+    #[serde(deserialize_with = "number")]
+    pub loss: f64,
+    /// The squared distance of the student's guesses from their targets, a mean over the rows and elements.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub distance_to_target: f64,
+    /// The gradient's global L2 norm before clipping.
+    #[serde(default = "nan", deserialize_with = "number")]
+    pub grad_norm: f64,
+}
+
 /// What one optimizer step on given pairs saw, before it changed anything.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct PreferenceRecord {

@@ -8,7 +8,8 @@ mod number;
 mod run;
 
 pub use measured::{
-    CorrectionRecord, EpochRecord, EvalRecord, PairsRecord, PreferenceRecord, RegressionRecord, UpdateRecord,
+    CorrectionRecord, DistillationRecord, EpochRecord, EvalRecord, PairsRecord, PreferenceRecord, RegressionRecord,
+    UpdateRecord,
 };
 pub use names::{METRICS, MetricName};
 pub use run::{ChainRecord, MachineRecord, ModelRecord, PromptsRecord, RewardRecord, RunRecord};
@@ -33,6 +34,8 @@ pub enum Record {
     Regression(RegressionRecord),
     /// One optimizer step of a regression on corrected targets.
     Correction(CorrectionRecord),
+    /// One optimizer step of a distillation.
+    Distillation(DistillationRecord),
     /// One optimizer step on given pairs.
     Preference(PreferenceRecord),
     /// An evaluation.
@@ -47,7 +50,8 @@ struct Line {
 
 impl Record {
     /// The kinds of lines there are.
-    const KINDS: [&str; 7] = ["run", "epoch", "update", "regression", "correction", "preference", "eval"];
+    const KINDS: [&str; 8] =
+        ["run", "epoch", "update", "regression", "correction", "distillation", "preference", "eval"];
 
     /// Reads a line. `None` for a kind that a later version may have added; fields of a later version are passed over, and a
     /// number that is missing or was not finite is NaN, or 0 where it counts.
@@ -67,6 +71,7 @@ impl Record {
             Self::Update(_) => "update",
             Self::Regression(_) => "regression",
             Self::Correction(_) => "correction",
+            Self::Distillation(_) => "distillation",
             Self::Preference(_) => "preference",
             Self::Eval(_) => "eval",
         }
@@ -80,6 +85,7 @@ impl Record {
             Self::Update(r) => r.epoch,
             Self::Regression(r) => r.epoch,
             Self::Correction(r) => r.epoch,
+            Self::Distillation(r) => r.epoch,
             Self::Preference(r) => r.epoch,
             Self::Eval(r) => r.epoch,
         }
@@ -91,6 +97,7 @@ impl Record {
             Self::Update(r) => r.step,
             Self::Regression(r) => r.step,
             Self::Correction(r) => r.step,
+            Self::Distillation(r) => r.step,
             Self::Preference(r) => r.step,
             other => other.epoch(),
         }

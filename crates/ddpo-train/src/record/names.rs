@@ -48,6 +48,9 @@ pub const METRICS: &[MetricName] = &[
     metric("correction", "distance_to_old", metrics::DISTANCE_TO_OLD),
     metric("correction", "distance_to_base", metrics::DISTANCE_TO_BASE),
     metric("correction", "grad_norm", metrics::GRAD_NORM),
+    metric("distillation", "loss", metrics::LOSS),
+    metric("distillation", "distance_to_target", metrics::DISTANCE_TO_TARGET),
+    metric("distillation", "grad_norm", metrics::GRAD_NORM),
     metric("preference", "loss", metrics::LOSS),
     metric("preference", "denoising_error", metrics::DENOISING_ERROR),
     metric("preference", "pair_accuracy", metrics::PAIR_ACCURACY),
@@ -84,6 +87,7 @@ mod tests {
             Record::Update(update),
             Record::Regression(RegressionRecord::default()),
             Record::Correction(CorrectionRecord { distance_to_base: Some(0.0), ..Default::default() }),
+            Record::Distillation(DistillationRecord::default()),
             Record::Preference(PreferenceRecord::default()),
             Record::Eval(eval),
         ]

@@ -64,7 +64,7 @@ impl<P: ForkPolicy<D>, const D: usize> DistillTrainer<P, D> {
     }
 
     /// What the teacher's chains end in.
-    fn draw(&self, epoch: Epoch, observer: &mut Observer<'_>) -> Result<TeacherPictures<D>> {
+    pub(super) fn draw(&self, epoch: Epoch, observer: &mut Observer<'_>) -> Result<TeacherPictures<D>> {
         let core = &self.core;
         let samples = (0..self.plan.sampling.samples_per_epoch() as u64).map(SampleId);
         let chains: Vec<_> = samples.map(|sample| (sample, core.prompt_of(epoch, sample))).collect();

@@ -53,9 +53,12 @@ impl<const D: usize> DistillLoss<'_, D> {
         Address { stream, epoch: self.epoch, sample: SampleId(row.row as u64), step: row.pass }
     }
 
+    fn place(&self, noise: Noise, row: DistillRow) -> usize {
+        noise.at(self.address(Stream::DenoisingTimestep, row)).index(self.plan.grid.len())
+    }
+
     fn places(&self, noise: Noise, rows: &[DistillRow]) -> Vec<usize> {
-        let place = |&row: &DistillRow| noise.at(self.address(Stream::DenoisingTimestep, row)).index(self.plan.grid.len());
-        rows.iter().map(place).collect()
+        rows.iter().map(|&row| self.place(noise, row)).collect()
     }
 
     fn epsilon(&self, noise: Noise, rows: &[DistillRow]) -> Tensor<D> {
@@ -109,12 +112,21 @@ impl<P: ForkPolicy<D>, const D: usize> BatchLoss<P, D> for DistillLoss<'_, D> {
         })
     }
 
+    fn timestep(&self, core: &TrainerCore<P, D>, row: DistillRow) -> f64 {
+        self.plan.grid[self.place(core.noise(), row)] as f64
+    }
+
     fn location(&self, core: &TrainerCore<P, D>, row: DistillRow) -> Location {
         let prompt = core.parts.prompts.texts(&self.pictures.prompts[row.row..=row.row]).pop();
         Location { sample: Some(row.row), prompt, ..Location::default() }
     }
 
-    fn describe(&self, core: &TrainerCore<P, D>, rows: &[DistillRow], record: NonFiniteBatch) -> Result<NonFiniteBatch> {
+    fn describe(
+        &self,
+        core: &TrainerCore<P, D>,
+        rows: &[DistillRow],
+        record: NonFiniteBatch,
+    ) -> Result<NonFiniteBatch> {
         let places = self.places(core.noise(), rows);
         let timesteps: Vec<f32> = places.into_iter().map(|place| self.plan.grid[place] as f32).collect();
         Ok(record.with("clean", &self.states_of(rows)).with_values("timestep", &timesteps))

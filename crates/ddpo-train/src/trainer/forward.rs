@@ -108,7 +108,7 @@ impl<P: ForkPolicy<D>, const D: usize> ForwardTrainer<P, D> {
 
 impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     /// Moves the old policy, where there is one, to `decay · old + (1 − decay) · policy`.
-    fn old_follows(&mut self, decay: f64) -> Result<()> {
+    pub(super) fn old_follows(&mut self, decay: f64) -> Result<()> {
         let Some(old) = &mut self.old else { return Ok(()) };
         follow(old, &self.parts.policy, decay)
     }

@@ -3,6 +3,8 @@
 mod average;
 mod correction;
 mod ddpo;
+mod distill;
+mod distill_loss;
 mod early_stopping;
 mod evaluate;
 mod evaluation;
@@ -25,11 +27,14 @@ mod state;
 mod trainer_core;
 
 pub use ddpo::DdpoTrainer;
+pub use distill::DistillTrainer;
 pub use early_stopping::StopRule;
 pub use evaluation::{AsAskedMeasure, DiversityMeasure, Evaluation};
 pub use fork::ForkPolicy;
 pub use forward::ForwardTrainer;
-pub use parts::{DdpoParts, Decoder, Encoder, ForwardParts, Parts, PicturePairs, PreferenceParts, RwrParts};
+pub use parts::{
+    DdpoParts, Decoder, DistillParts, Encoder, ForwardParts, Parts, PicturePairs, PreferenceParts, RwrParts,
+};
 pub use preference::PreferenceTrainer;
 pub use probe::{FirstGradient, GradientPart, GradientProbe, TimestepRange};
 pub use rwr::RwrTrainer;

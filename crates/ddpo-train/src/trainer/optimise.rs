@@ -47,6 +47,11 @@ pub(super) trait BatchLoss<P, const D: usize>: Sync {
         None
     }
 
+    /// How much of itself the old policy keeps at every optimizer step, where it follows the policy step by step.
+    fn old_keeps(&self) -> Option<f64> {
+        None
+    }
+
     /// So many consecutive rows of a pass are never separated.
     fn unit(&self) -> usize {
         1
@@ -113,6 +118,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
             match self.optimizer_step(loss, passes, &mut progress, observer) {
                 Ok(record) => {
                     observer.record(&record);
+                    loss.old_keeps().map_or(Ok(()), |decay| self.old_follows(decay))?;
                     if let Some(drift) = loss.drift(&record).filter(|_| self.counters.updates == 1) {
                         observer.event(&Event::Warning(&drift));
                     }

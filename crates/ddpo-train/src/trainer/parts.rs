@@ -72,6 +72,17 @@ pub struct DdpoParts<P, const D: usize> {
     pub advantage: Box<dyn Advantage>,
 }
 
+/// What a distillation is made of.
+pub struct DistillParts<P, const D: usize> {
+    /// What every run is made of; the policy is the student, its reference the teacher, and the scheduler what evaluations sample the
+    /// student with.
+    pub shared: Parts<P, D>,
+    /// The noise levels the model was trained with.
+    pub schedule: NoiseSchedule,
+    /// What the teacher draws its pictures with.
+    pub teacher: Box<dyn Scheduler>,
+}
+
 /// What a run of the forward process is made of.
 pub struct ForwardParts<P, const D: usize> {
     /// What every run is made of.

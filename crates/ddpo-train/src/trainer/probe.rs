@@ -5,6 +5,8 @@ use ddpo_core::scheduler::trained_steps;
 
 use super::correction::CorrectionLoss;
 use super::ddpo::DdpoTrainer;
+use super::distill::DistillTrainer;
+use super::distill_loss::DistillLoss;
 use super::fork::ForkPolicy;
 use super::forward::ForwardTrainer;
 use super::optimise::BatchLoss;
@@ -158,6 +160,28 @@ impl<P: ForkPolicy<D>, const D: usize> ForwardTrainer<P, D> {
         let ranges = TimestepRange::bands(self.plan.first_timestep, self.schedule.train_steps(), bands);
         // Before the first update the policy is still the one that drew the samples.
         let loss = CorrectionLoss { plan: &self.plan, schedule: &self.schedule, set, epoch, drawn_by: None };
+        self.core.first_gradient(&loss, &loss.steps(self.core.noise()), ranges, &record, observer)
+    }
+}
+
+impl<P: ForkPolicy<D>, const D: usize> GradientProbe for DistillTrainer<P, D> {
+    /// No reward is asked for: `reward_mean` is NaN.
+    fn first_gradient(&mut self, seed: u64, bands: usize, observer: &mut Observer<'_>) -> Result<FirstGradient> {
+        let before = self.core.begin_probe(seed);
+        let gradient = self.probe(bands, observer);
+        self.core.end_probe(before);
+        gradient
+    }
+}
+
+impl<P: ForkPolicy<D>, const D: usize> DistillTrainer<P, D> {
+    fn probe(&mut self, bands: usize, observer: &mut Observer<'_>) -> Result<FirstGradient> {
+        let epoch = self.core.next_epoch();
+        let record = EpochRecord { reward_mean: f64::NAN, ..EpochRecord::default() };
+        let pictures = &self.draw(epoch, observer)?;
+        let (first, last) = self.plan.grid.iter().fold((usize::MAX, 0), |(a, b), &t| (a.min(t), b.max(t)));
+        let ranges = TimestepRange::bands(first, last + 1, bands);
+        let loss = DistillLoss { plan: &self.plan, schedule: &self.schedule, pictures, epoch };
         self.core.first_gradient(&loss, &loss.steps(self.core.noise()), ranges, &record, observer)
     }
 }

@@ -74,7 +74,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     }
 
     /// The prompt of a sample: uniform, drawn once for each group of samples which share it.
-    fn prompt_of(&self, epoch: Epoch, sample: SampleId) -> PromptId {
+    pub(super) fn prompt_of(&self, epoch: Epoch, sample: SampleId) -> PromptId {
         let group = SampleId(sample.0 / self.plan.samples_per_prompt as u64);
         let address = Address { stream: Stream::Prompt, epoch, sample: group, step: 0 };
         self.parts.prompts.at(self.noise().at(address).index(self.parts.prompts.count()))

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use ddpo_core::{Policy, PromptId};
 
 use super::ddpo::DdpoTrainer;
+use super::distill::DistillTrainer;
 use super::early_stopping::EarlyStopping;
 use super::fork::ForkPolicy;
 use super::forward::ForwardTrainer;
@@ -83,6 +84,27 @@ impl<P: ForkPolicy<D>, const D: usize> Learner for ForwardTrainer<P, D> {
 
     fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.core.restore(snapshot, |memory| self.advantage.restore(memory))
+    }
+}
+
+impl<P: ForkPolicy<D>, const D: usize> Learner for DistillTrainer<P, D> {
+    fn position(&self) -> Position {
+        self.core.position()
+    }
+
+    fn advance(&mut self, work: Work, observer: &mut Observer<'_>) -> Result<()> {
+        match work {
+            Work::Epoch => self.epoch(observer),
+            Work::Evaluation | Work::LastEvaluation => self.core.evaluate(observer),
+        }
+    }
+
+    fn snapshot(&self) -> Result<Snapshot> {
+        self.core.snapshot(RewardHistory::new())
+    }
+
+    fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        self.core.restore(snapshot, |_| Ok(()))
     }
 }
 

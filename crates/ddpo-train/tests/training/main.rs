@@ -2,6 +2,7 @@
 
 mod common;
 mod ddpo;
+mod distill;
 mod forward;
 mod given_pairs;
 mod non_finite;

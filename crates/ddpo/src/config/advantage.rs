@@ -47,8 +47,8 @@ impl AdvantagePlan {
             let expected = format_args!("an even number and a divisor of {samples}, the samples of an epoch");
             return if fits { Ok(Self::Pairs { size }) } else { Err(invalid("advantage.group-size", size, expected)) };
         }
-        if config.train.algorithm == Algorithm::DiffusionDpo {
-            // Nothing is sampled that could be compared.
+        if matches!(config.train.algorithm, Algorithm::DiffusionDpo | Algorithm::Lcd) {
+            // Nothing that is sampled is compared.
             return Ok(Self::Batch);
         }
         match options.kind {

@@ -8,6 +8,7 @@ use super::advantage::AdvantagePlan;
 use super::batches::accumulation;
 use super::check::invalid;
 use super::choices::{Algorithm, StepWeights, TrustRegion};
+use super::distill::{self, DistillationPlan};
 use super::forward::{self, ForwardProcessPlan};
 use super::pairs::{self, GivenPairsPlan};
 use super::regression::{self, RegressionPlan};
@@ -25,6 +26,8 @@ pub enum AlgorithmPlan {
     Forward(ForwardProcessPlan),
     /// Preference between given pictures.
     Preference(GivenPairsPlan),
+    /// Latent consistency distillation.
+    Distillation(DistillationPlan),
 }
 
 /// The numbers of DDPO that follow from a configuration.
@@ -64,6 +67,7 @@ impl AlgorithmPlan {
         forward::check_ranges(&config.forward)?;
         pairs::check_ranges(&config.pairs)?;
         pairs::check_path(config)?;
+        distill::check_ranges(&config.distill)?;
         let policy_gradient =
             |objective| PolicyGradientPlan::new(config, objective, advantage, samples).map(Self::PolicyGradient);
         let pairwise = |setting| policy_gradient(ObjectivePlan::Pairwise(pairs::objective(config, setting)));
@@ -79,6 +83,7 @@ impl AlgorithmPlan {
             Algorithm::Pso => pairwise(pairs::PSO),
             Algorithm::D3po => pairwise(pairs::D3PO),
             Algorithm::DiffusionDpo => GivenPairsPlan::new(config, samples).map(Self::Preference),
+            Algorithm::Lcd => DistillationPlan::new(config, samples).map(Self::Distillation),
         }
     }
 }
@@ -89,7 +94,7 @@ impl Algorithm {
     pub fn needs_likelihood(self) -> bool {
         match self {
             Self::DdpoIs | Self::DdpoSf | Self::Pso | Self::D3po => true,
-            Self::Rwr | Self::RwrSparse | Self::Nft | Self::Ram | Self::DiffusionDpo => false,
+            Self::Rwr | Self::RwrSparse | Self::Nft | Self::Ram | Self::DiffusionDpo | Self::Lcd => false,
         }
     }
 }

@@ -62,6 +62,8 @@ choices! {
         D3po = "d3po",
         /// Preference between given pictures.
         DiffusionDpo = "diffusion-dpo",
+        /// Latent consistency distillation.
+        Lcd = "lcd",
     }
 }
 

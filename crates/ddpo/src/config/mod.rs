@@ -6,6 +6,7 @@ mod batches;
 mod check;
 mod choices;
 mod difference;
+mod distill;
 mod document;
 mod forward;
 mod kind;
@@ -30,6 +31,7 @@ pub use choices::{
     StepWeights, TimestepChoice, TrustRegion,
 };
 pub use difference::{Difference, command, differences};
+pub use distill::DistillationPlan;
 pub use document::document;
 pub use forward::ForwardProcessPlan;
 pub use kind::ModelKind;
@@ -41,8 +43,8 @@ pub use reference::{default_of, reference};
 pub use regression::{RegressionPlan, WeightPlan};
 pub use rewards::{RewardEntry, RewardList, RewardTerm};
 pub use run::{
-    AdvantageOptions, CheckpointOptions, EvalOptions, ForwardOptions, LoraOptions, ModelOptions, PairOptions,
-    PromptOptions, RunConfig, RunOptions, RwrOptions, SampleOptions, TrackOptions, TrainOptions,
+    AdvantageOptions, CheckpointOptions, DistillOptions, EvalOptions, ForwardOptions, LoraOptions, ModelOptions,
+    PairOptions, PromptOptions, RunConfig, RunOptions, RwrOptions, SampleOptions, TrackOptions, TrainOptions,
 };
 pub use sampler::SamplerPlan;
 

@@ -41,7 +41,8 @@ impl ModelKind {
             | Algorithm::Ram
             | Algorithm::Pso
             | Algorithm::D3po
-            | Algorithm::DiffusionDpo => true,
+            | Algorithm::DiffusionDpo
+            | Algorithm::Lcd => true,
             Algorithm::DdpoSf | Algorithm::Rwr | Algorithm::RwrSparse => false,
         };
         if updates_by_size && !is_written("accumulation") {

@@ -125,6 +125,7 @@ impl RunPlan {
             AlgorithmPlan::Regression(plan) => plan.batch * plan.passes,
             AlgorithmPlan::Forward(plan) => plan.batch * plan.accumulation,
             AlgorithmPlan::Preference(plan) => plan.batch * plan.accumulation,
+            AlgorithmPlan::Distillation(plan) => plan.batch * plan.accumulation,
         }
     }
 
@@ -135,6 +136,7 @@ impl RunPlan {
             AlgorithmPlan::Regression(plan) => plan.updates_per_round,
             AlgorithmPlan::Forward(plan) => plan.updates_per_epoch,
             AlgorithmPlan::Preference(plan) => plan.updates_per_epoch,
+            AlgorithmPlan::Distillation(plan) => plan.updates_per_epoch,
         }
     }
 }

@@ -42,6 +42,11 @@ pub const PRESETS: &[Preset] = &[
         settings: Settings::Toml(STABLE_DIFFUSION),
     },
     Preset {
+        name: "distill",
+        about: "a few-step model out of the one that is named, without a reward: what `ddpo distill` is",
+        settings: Settings::Toml(DISTILL),
+    },
+    Preset {
         name: "compressibility",
         about: "paper, 5.1: small JPEG files",
         settings: Settings::Toml(COMPRESSIBILITY),
@@ -66,6 +71,12 @@ pub const PRESETS: &[Preset] = &[
 /// Whatever it does not say are the defaults for models that are not embedded.
 const STABLE_DIFFUSION: &str = r#"
 model.path = "stable-diffusion-v1-5/stable-diffusion-v1-5"
+"#;
+
+/// The few-step model is sampled from pure noise and without guidance, which it has learnt.
+const DISTILL: &str = r#"
+train.algorithm = "lcd"
+sample = { scheduler = "consistency", steps = 4, spacing = "trailing", guidance = 1.0 }
 "#;
 
 const COMPRESSIBILITY: &str = r#"

@@ -133,7 +133,7 @@ options! {
     TrainOptions = "train" {
         /// "ddpo-is" (importance sampling with clipping), "ddpo-sf" (score function, one update an epoch), or, with the
         /// section "rwr", "rwr" and "rwr-sparse", with the section "forward", "nft" and "ram", with the section "pairs", "pso", "d3po" and
-        /// "diffusion-dpo".
+        /// "diffusion-dpo"; or, with the section "distill", "lcd", which makes a few-step model and follows no reward (`ddpo distill`).
         algorithm: Algorithm = Algorithm::DdpoIs, "paper";
         /// What is trained: "lora" or "full".
         parameters: Parameters = Parameters::Lora, "ddpo-pytorch";
@@ -267,6 +267,23 @@ options! {
 }
 
 options! {
+    /// Latent consistency distillation (algorithm = "lcd"): the model, as it is, draws pictures in many steps, and what is trained learns to
+    /// arrive there in few. The section "sample" is then how evaluations sample the few-step model.
+    DistillOptions = "distill" {
+        /// The teacher's classifier-free guidance, which the few-step model has learnt in the end: it is sampled without.
+        guidance: f64 = 5.0, "as sample.guidance; paper: 2 to 14" => emoji 3.0;
+        /// Steps in which the teacher draws the pictures.
+        teacher_steps: usize = 50, "as sample.steps" => emoji 10;
+        /// Timesteps of the teacher's deterministic chain, between neighbours of which guesses are made to agree.
+        grid: usize = 50, "Luo et al.";
+        /// How much of itself the target network keeps at every update.
+        target_decay: f64 = 0.95, "Luo et al.";
+        /// From about which difference on an error counts by itself and not by its square.
+        huber: f64 = 0.001, "Luo et al.";
+    }
+}
+
+options! {
     /// How rewards become advantages.
     AdvantageOptions = "advantage" {
         /// "per-prompt" (running statistics of each prompt), "batch", or "group" (an equal number of samples a prompt).
@@ -357,6 +374,8 @@ pub struct RunConfig {
     pub forward: ForwardOptions,
     /// Preference within pairs.
     pub pairs: PairOptions,
+    /// Latent consistency distillation.
+    pub distill: DistillOptions,
     /// How rewards become advantages.
     pub advantage: AdvantageOptions,
     /// What is measured on unseen prompts and seeds.
@@ -399,6 +418,7 @@ impl RunConfig {
             rwr: RwrOptions::defaults(kind),
             forward: ForwardOptions::defaults(kind),
             pairs: PairOptions::defaults(kind),
+            distill: DistillOptions::defaults(kind),
             advantage: AdvantageOptions::defaults(kind),
             eval: EvalOptions::defaults(kind),
             checkpoint: CheckpointOptions::defaults(kind),
@@ -432,7 +452,7 @@ impl RunConfig {
     }
 
     /// Every section, in the order it is printed.
-    pub(crate) const SECTIONS: [Section; 13] = [
+    pub(crate) const SECTIONS: [Section; 14] = [
         RunOptions::SECTION,
         ModelOptions::SECTION,
         LoraOptions::SECTION,
@@ -442,6 +462,7 @@ impl RunConfig {
         RwrOptions::SECTION,
         ForwardOptions::SECTION,
         PairOptions::SECTION,
+        DistillOptions::SECTION,
         AdvantageOptions::SECTION,
         EvalOptions::SECTION,
         CheckpointOptions::SECTION,

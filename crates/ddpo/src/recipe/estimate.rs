@@ -206,11 +206,22 @@ impl<'a> Work<'a> {
             AlgorithmPlan::Regression(_) => (plan.updates_per_epoch() * plan.images_per_update()) as f64,
             AlgorithmPlan::Forward(forward) => samples * (forward.noisings * config.train.inner_epochs) as f64,
             AlgorithmPlan::Preference(_) => pictures,
+            AlgorithmPlan::Distillation(_) => samples * config.train.inner_epochs as f64,
+        };
+        let sampled_rows = match &plan.algorithm {
+            // The teacher's pictures, with guidance.
+            AlgorithmPlan::Distillation(_) => {
+                let rows = if config.distill.guidance == 1.0 { 1.0 } else { 2.0 };
+                config.distill.teacher_steps as f64 * rows
+            }
+            _ => config.sample.steps as f64 * rows[0],
         };
         let frozen_passes = match &plan.algorithm {
             AlgorithmPlan::PolicyGradient(gradient) => gradient.frozen_passes(&config.train),
             AlgorithmPlan::Regression(_) => 0,
             AlgorithmPlan::Preference(_) => 1,
+            // The teacher with guidance, and the target.
+            AlgorithmPlan::Distillation(_) => 3,
             AlgorithmPlan::Forward(forward) => forward.frozen_passes(),
         };
         let vae = pipeline.vae.config();
@@ -223,7 +234,7 @@ impl<'a> Work<'a> {
             decoder: pipeline.vae.decoding_cost([height, width]),
             samples,
             rows,
-            sampled_passes: samples * config.sample.steps as f64 * rows[0],
+            sampled_passes: samples * sampled_rows,
             trained_passes: trained * rows[1],
             frozen_passes,
             lanes: run_lanes(plan, loaded, shape) as f64,
@@ -307,7 +318,7 @@ fn guides_training(plan: &RunPlan) -> bool {
     match &plan.algorithm {
         AlgorithmPlan::PolicyGradient(_) | AlgorithmPlan::Regression(_) => plan.config.train.guidance,
         AlgorithmPlan::Forward(_) => plan.config.forward.guidance,
-        AlgorithmPlan::Preference(_) => false,
+        AlgorithmPlan::Preference(_) | AlgorithmPlan::Distillation(_) => false,
     }
 }
 

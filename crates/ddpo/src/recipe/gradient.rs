@@ -87,6 +87,9 @@ fn probe(plan: &RunPlan, loaded: &LoadedModel) -> Result<Box<dyn GradientProbe>>
         AlgorithmPlan::PolicyGradient(gradient) => Box::new(policy_gradient(&plan, gradient, shared)?),
         AlgorithmPlan::Regression(regression) => Box::new(super::rwr::trainer(&plan, regression, loaded, shared)?),
         AlgorithmPlan::Forward(forward) => Box::new(super::forward::trainer(&plan, forward, loaded, shared)?),
+        AlgorithmPlan::Distillation(distillation) => {
+            Box::new(super::distill::trainer(&plan, distillation, loaded, shared)?)
+        }
         AlgorithmPlan::Preference(given) => Box::new(super::preference::trainer(&plan, given, loaded, shared)?),
     })
 }

@@ -272,7 +272,7 @@ impl LoadedModel {
         match &plan.algorithm {
             AlgorithmPlan::PolicyGradient(_) => check_trained_steps(&*scheduler, &plan.config.train),
             // Its timesteps are drawn from all that the model was trained with.
-            AlgorithmPlan::Regression(_) => Ok(()),
+            AlgorithmPlan::Regression(_) | AlgorithmPlan::Distillation(_) => Ok(()),
             AlgorithmPlan::Forward(_) | AlgorithmPlan::Preference(_) => {
                 check_first_timestep(self.pipeline.scheduler.schedule()?.train_steps(), &plan.config.train)
             }

@@ -5,6 +5,7 @@ mod assembly;
 mod classify;
 mod description;
 mod directory;
+mod distill;
 mod embeddings;
 mod estimate;
 mod forward;

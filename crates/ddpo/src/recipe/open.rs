@@ -4,8 +4,8 @@ use std::path::Path;
 
 use ddpo_models::DiffusionPolicy;
 use ddpo_train::{
-    Answers, Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, Event, ForwardTrainer, JsonLines,
-    Learner, PreferenceTrainer, Record, Run, RunRecord, RwrTrainer, Snapshot, StopFlag, TensorBoard,
+    Answers, Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, DistillTrainer, Event, ForwardTrainer,
+    JsonLines, Learner, PreferenceTrainer, Record, Run, RunRecord, RwrTrainer, Snapshot, StopFlag, TensorBoard,
 };
 
 use crate::config::{AlgorithmPlan, RunPlan};
@@ -47,6 +47,12 @@ impl Trained for ForwardTrainer<DiffusionPolicy, 4> {
     }
 }
 
+impl Trained for DistillTrainer<DiffusionPolicy, 4> {
+    fn product(&self) -> &DiffusionPolicy {
+        self.product()
+    }
+}
+
 impl Trained for PreferenceTrainer<DiffusionPolicy, 4> {
     fn product(&self) -> &DiffusionPolicy {
         self.product()
@@ -72,6 +78,9 @@ pub(super) fn prepare(
         AlgorithmPlan::PolicyGradient(gradient) => Box::new(policy_gradient(plan, gradient, shared)?),
         AlgorithmPlan::Regression(regression) => Box::new(super::rwr::trainer(plan, regression, loaded, shared)?),
         AlgorithmPlan::Forward(forward) => Box::new(super::forward::trainer(plan, forward, loaded, shared)?),
+        AlgorithmPlan::Distillation(distillation) => {
+            Box::new(super::distill::trainer(plan, distillation, loaded, shared)?)
+        }
         AlgorithmPlan::Preference(given) => Box::new(super::preference::trainer(plan, given, loaded, shared)?),
     };
     Ok(Prepared { trainer, record })

@@ -176,6 +176,9 @@ pub(super) fn updates(run: &ReportRun) -> String {
     let per_preference = |value: fn(&ddpo_train::PreferenceRecord) -> f64| {
         records.preferences.iter().map(|step| Point::new(step.step as f64, value(step))).collect::<Vec<_>>()
     };
+    let per_distillation = |value: fn(&ddpo_train::DistillationRecord) -> f64| {
+        records.distillations.iter().map(|step| Point::new(step.step as f64, value(step))).collect::<Vec<_>>()
+    };
     let accuracy =
         |update: &ddpo_train::UpdateRecord| update.pairs.as_ref().map_or(f64::NAN, |pairs| pairs.pair_accuracy);
     let still = |points: &[Point]| points.iter().all(|point| point.y == 0.0 || !point.y.is_finite());
@@ -205,6 +208,11 @@ pub(super) fn updates(run: &ReportRun) -> String {
     let ordered = [per_update(accuracy), per_preference(|step| step.pair_accuracy)].concat();
     let preferences = [
         ("Pairs in their order, by more than the base model has them", Quantity::Share, ordered),
+        (
+            "Distance of the guesses from their targets",
+            Quantity::Positive,
+            per_distillation(|step| step.distance_to_target),
+        ),
         ("Loss of the pairs", Quantity::Positive, per_preference(|step| step.loss)),
     ];
     let moving = preferences.into_iter().filter(|(_, _, points)| !still(points));
@@ -215,6 +223,7 @@ pub(super) fn updates(run: &ReportRun) -> String {
         per_step(|step| step.grad_norm),
         per_correction(|step| step.grad_norm),
         per_preference(|step| step.grad_norm),
+        per_distillation(|step| step.grad_norm),
     ]
     .concat();
     charts.push(steps("Gradient norm, before clipping", Quantity::Positive, norms));

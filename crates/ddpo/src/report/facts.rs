@@ -66,8 +66,11 @@ fn epochs(run: &ReportRun) -> String {
     let (done, asked) = run.epochs();
     let of = asked.filter(|asked| *asked > done).map(|asked| format!(" of {asked}")).unwrap_or_default();
     let records = &run.records;
-    let updates =
-        records.updates.len() + records.regressions.len() + records.corrections.len() + records.preferences.len();
+    let updates = records.updates.len()
+        + records.regressions.len()
+        + records.corrections.len()
+        + records.preferences.len()
+        + records.distillations.len();
     let images = records.epochs.last().map_or(0, |epoch| epoch.reward_queries);
     format!("{done}{of}: {}, {} scored", count(updates, "update"), count(images as usize, "picture"))
 }

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use ddpo_train::{
-    CorrectionRecord, EpochRecord, EvalRecord, PreferenceRecord, Record, RegressionRecord, RunRecord, UpdateRecord,
+    CorrectionRecord, DistillationRecord, EpochRecord, EvalRecord, PreferenceRecord, Record, RegressionRecord,
+    RunRecord, UpdateRecord,
 };
 
 use crate::error::{Error, Result};
@@ -22,6 +23,8 @@ pub struct Records {
     pub regressions: Vec<RegressionRecord>,
     /// Steps of a regression on corrected targets.
     pub corrections: Vec<CorrectionRecord>,
+    /// Steps of a distillation.
+    pub distillations: Vec<DistillationRecord>,
     /// Steps on given pairs.
     pub preferences: Vec<PreferenceRecord>,
     /// Evaluations.
@@ -62,6 +65,7 @@ impl Extend<Record> for Records {
                 Record::Update(update) => self.updates.push(update),
                 Record::Regression(step) => self.regressions.push(step),
                 Record::Correction(step) => self.corrections.push(step),
+                Record::Distillation(step) => self.distillations.push(step),
                 Record::Preference(step) => self.preferences.push(step),
                 Record::Eval(eval) => self.evals.push(eval),
             }
