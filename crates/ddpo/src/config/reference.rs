@@ -153,7 +153,7 @@ mod tests {
     fn choices_name_their_values() {
         let page = reference().unwrap();
         assert!(
-            page.contains("| `\"ddpo-is\"`, `\"ddpo-sf\"`, `\"rwr\"`, `\"rwr-sparse\"`, `\"nft\"`, `\"ram\"` | `\"ddpo-is\"` | paper |"),
+            page.contains("| `\"ddpo-is\"`, `\"ddpo-sf\"`, `\"rwr\"`, `\"rwr-sparse\"`, `\"nft\"`, `\"ram\"`, `\"pso\"`, `\"d3po\"`, `\"diffusion-dpo\"` | `\"ddpo-is\"` | paper |"),
             "{page}"
         );
     }
