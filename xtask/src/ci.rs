@@ -27,6 +27,14 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
     if with_tests {
         step(root, &readme_test_command(root)?, &[])?;
     }
+    // Nothing of it is in the default build, so that most machines lack what it needs.
+    match installed("mpirun") && installed("mpicc") {
+        true if with_tests => step(root, "cargo test --release --workspace --features ddpo-cli/mpi --test mpi", &[])?,
+        true => {}
+        false => println!(
+            "== skipped: the tests of several processes (apt-get install libopenmpi-dev openmpi-bin libclang-dev)"
+        ),
+    }
     // Without advisories, whose database has to be fetched.
     match installed("cargo-deny") {
         true => step(root, "cargo deny check bans licenses sources", &[])?,

@@ -9,7 +9,7 @@ use ddpo::device::DeviceName;
 use ddpo::prompts::PromptSplit;
 
 use crate::numbers::{about, bytes, counted, grouped};
-use crate::progress::line;
+use crate::progress::{line, warn};
 
 /// Multiply-adds of a UNet pass from where on a GPU is what people use. Stable Diffusion's has 400 G, the embedded model's 0.08 G.
 const LARGE: u64 = 50_000_000_000;
@@ -35,18 +35,18 @@ pub fn announce(plan: &RunPlan, prompts: &PromptSplit, path: &Path, cost: &CostE
     ];
     rows.iter().for_each(|(name, text)| line(&format!("{name:8} {text}")));
     if cost.total() > LONG {
-        eprintln!(
-            "warning: this run takes {} on this machine, by the estimate; fewer epochs (--epochs), images (sample.batches-per-epoch, \
+        warn(&format!(
+            "this run takes {} on this machine, by the estimate; fewer epochs (--epochs), images (sample.batches-per-epoch, \
              eval.count) and steps (sample.steps), and smaller images (sample.height, sample.width) take less",
             about(cost.total())
-        );
+        ));
     }
 }
 
 fn reward(plan: &RunPlan) -> String {
     let terms = plan.reward.iter().map(|term| match term.weight {
         1.0 => term.reward.to_string(),
-        weight => format!("{weight} x {}", term.reward),
+        weight => format!("{weight}*{}", term.reward),
     });
     terms.collect::<Vec<_>>().join(" + ")
 }

@@ -206,16 +206,16 @@ pub struct Sample {
     #[arg(long, value_name = "R", help = values::rewards().list("What is searched for"), value_parser = values::rewards(), hide_possible_values = true, requires = "search")]
     pub reward: Option<String>,
     /// Candidates: of best-of whole pictures, else those of each step
-    #[arg(long, value_name = "K", default_value_t = 16, value_parser = at_least_one)]
+    #[arg(long, value_name = "K", default_value_t = 16, value_parser = at_least_one, requires = "search")]
     pub candidates: usize,
     /// How much better a candidate must be to count for more: adaptive (the standard deviation of a step's rewards) or a number
-    #[arg(long, value_name = "T", default_value = "adaptive")]
+    #[arg(long, value_name = "T", default_value = "adaptive", requires = "search")]
     pub temperature: String,
     /// How a candidate's picture is guessed: one (the model's guess at once) or ode:N (at most N deterministic steps)
-    #[arg(long, value_name = "L", default_value = "ode:4")]
+    #[arg(long, value_name = "L", default_value = "ode:4", requires = "search")]
     pub lookahead: String,
     /// The timestep below which steps are drawn without a search
-    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    #[arg(long, value_name = "T", default_value_t = 0.0, requires = "search")]
     pub search_until: f64,
     /// Seed of the noise
     #[arg(long, value_name = "N", default_value_t = 0)]

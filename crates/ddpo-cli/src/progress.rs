@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ddpo::hub::{Hub, HubEvent};
@@ -161,8 +162,26 @@ fn stage_name(stage: Stage) -> &'static str {
     }
 }
 
+/// Whether this process says nothing, since another one says the same.
+static IS_QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on this process says nothing but errors.
+pub fn be_quiet() {
+    IS_QUIET.store(true, Ordering::Relaxed);
+}
+
+/// Prints a warning.
+pub fn warn(text: &str) {
+    if !IS_QUIET.load(Ordering::Relaxed) {
+        eprintln!("warning: {text}");
+    }
+}
+
 /// Prints a line at once, also into a pipe; whoever reads it may have gone, which must not end a run.
 pub fn line(text: &str) {
+    if IS_QUIET.load(Ordering::Relaxed) {
+        return;
+    }
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
@@ -230,7 +249,7 @@ impl Download {
         match event {
             HubEvent::File { name, done, total } => self.file(name, done, total),
             HubEvent::FromCache { reason } => {
-                eprintln!("warning: using the model in the cache, as the hub did not give it: {reason}")
+                warn(&format!("using the model in the cache, as the hub did not give it: {reason}"));
             }
             _ => {}
         }
@@ -274,7 +293,7 @@ pub fn warn_of_truncations<'a>(
     loaded: &LoadedModel,
     prompts: impl IntoIterator<Item = &'a String>,
 ) -> ddpo::Result<()> {
-    loaded.truncations(prompts)?.iter().for_each(|line| eprintln!("warning: {line}"));
+    loaded.truncations(prompts)?.iter().for_each(|line| warn(line));
     Ok(())
 }
 

@@ -50,7 +50,7 @@ pub fn evaluation(record: &EvalRecord, run: Option<&RunRecord>) -> String {
         Some(false) => "training prompts, other seeds",
         _ => "held out",
     };
-    let when = if record.epoch == 0 { "base model".to_owned() } else { format!("after epoch {}", record.epoch) };
+    let when = if record.epoch == 0 { "before training".to_owned() } else { format!("after epoch {}", record.epoch) };
     let unit_of = |name: &str| unit(run.and_then(|run| run.held_out.iter().find(|reward| reward.name == name)));
     let others: String =
         record.held_out.iter().map(|(name, value)| format!("  {name} {value:.3}{}", unit_of(name))).collect();
@@ -112,7 +112,7 @@ mod tests {
     fn an_evaluation_says_what_its_numbers_count() {
         assert_eq!(
             evaluation(&eval(0, -2.7424, 0.0), Some(&run(true))),
-            "held out, base model: reward -2.742 kB  diversity 0.360"
+            "held out, before training: reward -2.742 kB  diversity 0.360"
         );
         assert_eq!(
             evaluation(&eval(3, -2.0, 0.081), Some(&run(false))),

@@ -67,7 +67,7 @@ pub(crate) fn check_variant(has: &dyn Fn(&str) -> bool, variant: Option<&str>) -
     if without.len() < COMPONENTS.len() {
         return Ok(without);
     }
-    let wanted = "one that a component of the model has weights of, or none for its plain weights";
+    let wanted = "a variant that the model has weights of, or none for its plain weights";
     Err(Error::config("model_index", "variant", name, wanted))
 }
 
@@ -157,7 +157,7 @@ mod tests {
         assert!(error.starts_with("`the repository` has no file `model_index.json`"), "{error}");
         // Diffusers refuses a variant that no component has, too.
         let error = required_files(&listing(&PLAIN), Some("bf16")).unwrap_err().to_string();
-        assert!(error.contains("`variant` is bf16, wanted one that a component of the model has"), "{error}");
+        assert!(error.contains("`variant` is bf16, wanted a variant that the model has"), "{error}");
         let error = required_files(&listing(&PLAIN), Some("../fp16")).unwrap_err().to_string();
         assert!(error.contains("`variant` is ../fp16"), "{error}");
     }

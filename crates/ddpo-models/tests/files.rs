@@ -148,7 +148,7 @@ fn a_variant_is_taken_where_it_is_asked_for() {
     assert_eq!(Pipeline::without_variant(&files, Some("fp16")).unwrap(), ["vae", "text_encoder"]);
     assert!(Pipeline::without_variant(&files, None).unwrap().is_empty());
     let error = Pipeline::load_variant(&files, Some("bf16"), &Device::default()).unwrap_err().to_string();
-    assert!(error.contains("`variant` is bf16, wanted one that a component"), "{error}");
+    assert!(error.contains("`variant` is bf16, wanted a variant that the model has"), "{error}");
 }
 
 #[test]

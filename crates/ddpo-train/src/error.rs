@@ -98,6 +98,27 @@ pub enum Error {
         /// The number wanted.
         wanted: usize,
     },
+    /// The ranks of a run have lost each other.
+    #[error("the connection between the ranks of the run is lost")]
+    Ranks(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Another rank has failed.
+    #[error("rank {rank} failed: {message}")]
+    Rank {
+        /// Its number.
+        rank: usize,
+        /// What it said.
+        message: String,
+    },
+    /// What should be the same on all ranks is not.
+    #[error(
+        "rank {rank} has come to other bytes than rank 0: {what}; all ranks need the same program on processors of one kind"
+    )]
+    RanksDiffer {
+        /// What it is.
+        what: &'static str,
+        /// The first rank that differs.
+        rank: usize,
+    },
     /// A plan's numbers do not fit each other.
     #[error("{what} is {found}, wanted {wanted}")]
     Plan {

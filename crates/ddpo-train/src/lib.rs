@@ -21,6 +21,7 @@ mod observer;
 mod optimizer;
 mod plan;
 mod prompts;
+mod ranks;
 mod record;
 mod run;
 mod sampler;
@@ -43,6 +44,7 @@ pub use plan::{
     TimestepDensity,
 };
 pub use prompts::EncodedPrompts;
+pub use ranks::{Alone, Collective, Ranks, Team};
 pub use record::{
     ChainRecord, CorrectionRecord, DistillationRecord, EpochRecord, EvalRecord, METRICS, MachineRecord, MetricName,
     ModelRecord, PairsRecord, PreferenceRecord, PromptsRecord, Record, RegressionRecord, RewardRecord, RunRecord,

@@ -62,6 +62,8 @@ pub struct SamplePlan {
     pub reduction: Reduction,
     /// What to do about a number that is not finite.
     pub non_finite: NonFinitePolicy,
+    /// In how many parts a gradient is summed; the ranks of a run have shares of them. It changes the rounding of the sum.
+    pub gradient_shards: usize,
 }
 
 /// The numbers of a run of reward-weighted regression. Together with the parts they determine every byte of the result.
@@ -368,6 +370,7 @@ impl SamplePlan {
     fn validate(&self) -> Result<()> {
         check_positive(&[
             ("sampling batch size", self.sample_batch),
+            ("shards of a gradient", self.gradient_shards),
             ("batches per epoch", self.batches_per_epoch),
             ("samples per prompt", self.samples_per_prompt),
             ("samples per term", self.samples_per_term.unwrap_or(1)),
@@ -389,6 +392,7 @@ impl Default for SamplePlan {
             sample_guidance: 5.0,
             reduction: Reduction::Mean,
             non_finite: NonFinitePolicy::Fail,
+            gradient_shards: 8,
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::checkpoint::{CheckpointStore, Identity, Snapshot};
 use crate::error::{Error, Result};
 use crate::events::Event;
 use crate::observer::Observer;
+use crate::ranks::Ranks;
 use crate::stop::StopFlag;
 use crate::tracker::Broadcast;
 
@@ -153,6 +154,8 @@ pub struct Run<L, T = Broadcast> {
     trackers: T,
     stop: StopFlag,
     checkpoints: Option<Checkpoints>,
+    /// The processes that do the run together.
+    ranks: Ranks,
     /// The last boundary, where it is not on the disk.
     unsaved: Option<Snapshot>,
     /// The best state, where it is not on the disk.
@@ -164,13 +167,20 @@ pub struct Run<L, T = Broadcast> {
 impl<L: Learner, T: BorrowMut<Broadcast>> Run<L, T> {
     /// A run which starts where `learner` is.
     pub fn new(learner: L, trackers: T, stop: StopFlag) -> Self {
-        Self { learner, trackers, stop, checkpoints: None, unsaved: None, unsaved_best: None, saved: None }
+        let (checkpoints, ranks) = (None, Ranks::default());
+        Self { learner, trackers, stop, checkpoints, ranks, unsaved: None, unsaved_best: None, saved: None }
     }
 
     /// The same with checkpoints.
     #[must_use]
     pub fn with_checkpoints(self, checkpoints: Checkpoints) -> Self {
         Self { checkpoints: Some(checkpoints), ..self }
+    }
+
+    /// The same as one of several ranks, which end together: what ends one of them ends all.
+    #[must_use]
+    pub fn with_ranks(self, ranks: Ranks) -> Self {
+        Self { ranks, ..self }
     }
 
     /// The same going on from a checkpoint's snapshot, which is on the disk.
@@ -205,6 +215,20 @@ impl<L: Learner, T: BorrowMut<Broadcast>> Run<L, T> {
     /// # Errors
     /// What ended the run early, or [`Error::Checkpoint`] where its end could not be saved.
     pub fn step(&mut self, epochs: u64) -> Result<Option<Outcome>> {
+        let outcome = self.do_next(epochs);
+        match &outcome {
+            Err(error) => self.ranks.leave(error),
+            Ok(Some(Outcome::Interrupted { epochs_done })) => {
+                self.ranks.leave(&Error::Interrupted { epoch: epochs_done + 1 });
+            }
+            // A rank that could not save the end says so before the others go.
+            Ok(Some(Outcome::Finished)) => self.ranks.finish()?,
+            Ok(None) => {}
+        }
+        outcome
+    }
+
+    fn do_next(&mut self, epochs: u64) -> Result<Option<Outcome>> {
         let position = self.learner.position();
         let work = position.next(epochs);
         let over = matches!(work, None | Some(Work::LastEvaluation));

@@ -17,6 +17,12 @@ pub enum Error {
         /// What the parser says.
         source: toml::de::Error,
     },
+    /// Several processes were started and cannot do a run together.
+    #[error("{reason}")]
+    Launch {
+        /// Why.
+        reason: String,
+    },
     /// A key that no option has.
     #[error("unknown key `{key}` in {origin}{}", did_you_mean(nearest))]
     UnknownKey {

@@ -45,6 +45,7 @@ pub mod device;
 pub mod embedding;
 pub mod hub;
 pub mod images;
+pub mod launch;
 pub mod metadata;
 pub mod model;
 pub mod pictures;

@@ -154,14 +154,19 @@ fn print_table(request: &MeasureRequest, base: &Measurement, tuned: Option<&Meas
     let (images, prompts) = (counted(base.images.len(), "image"), counted(prompts, "prompt"));
     line(&format!("{images} of {prompts}; mean and 95 % interval"));
     for (name, values) in &base.rewards {
-        let after =
-            tuned.and_then(|tuned| tuned.rewards.get(name)).map(|values| format!("   tuned {}", interval(values)));
-        line(&format!("{name:24} base {}{}", interval(values), after.unwrap_or_default()));
+        let unit = base.units.get(name).map(|unit| format!(" {unit}")).unwrap_or_default();
+        let after = tuned
+            .and_then(|tuned| tuned.rewards.get(name))
+            .map(|values| format!("   tuned {}{unit}", interval(values)));
+        line(&format!("{name:24} base {}{unit}{}", interval(values), after.unwrap_or_default()));
     }
     let after = |value: fn(&Measurement) -> f64| {
         tuned.map(|tuned| format!("            tuned {:10.4}", value(tuned))).unwrap_or_default()
     };
-    line(&format!("{:24} base {:10.4}{}", "diversity", base.diversity, after(|m| m.diversity)));
+    // Asked for as a reward, it is in the table already.
+    if !base.rewards.contains_key("diversity") {
+        line(&format!("{:24} base {:10.4}{}", "diversity", base.diversity, after(|m| m.diversity)));
+    }
     let shares = |measurement: &Measurement| measurement.as_asked.as_deref().and_then(as_asked);
     if let Some(base) = shares(base) {
         let after = tuned.and_then(shares).map(|after| format!("   tuned {after}")).unwrap_or_default();

@@ -7,13 +7,14 @@ use anyhow::Result;
 use ddpo::config::{Layers, Preset, RunPlan};
 use ddpo::prompts::PromptSplit;
 use ddpo::report::{Records, Verdict};
+use ddpo::train::Ranks;
 use ddpo::{ComputeRate, CostEstimate, LoadedModel, OpenOptions, RunDirectory, Session, TrainOutcome};
 
 use crate::announcement::announce;
 use crate::args::Train;
 use crate::interrupt::stop_on_signal;
 use crate::numbers::counted;
-use crate::progress::{Console, announce_networks, fetch_networks, line, open_model, warn_of_truncations};
+use crate::progress::{Console, announce_networks, be_quiet, fetch_networks, line, open_model, warn_of_truncations};
 use crate::run_name::run_name;
 use crate::summary;
 
@@ -23,15 +24,33 @@ const RUNS: &str = "runs";
 /// Where a run's records are in its directory.
 const METRICS: &str = "metrics.jsonl";
 
-/// Trains, or goes on training. A run that was interrupted is not done, and its exit code says so.
+/// Trains, or goes on training, as one of several processes where a launcher has started them. A run that was interrupted is not
+/// done, and its exit code says so.
 pub fn run(args: &Train) -> Result<ExitCode> {
+    let ranks = ddpo::launch::ranks()?;
+    if ranks.is_first() {
+        return train(args, &ranks).inspect_err(|error| ranks.leave(error.as_ref()));
+    }
+    be_quiet();
+    match train(args, &ranks).inspect_err(|error| ranks.leave(error.as_ref())) {
+        // Which rank it was and what it said, that rank and the first one say.
+        Err(error) if is_of_another_rank(&error) => Ok(ExitCode::FAILURE),
+        outcome => outcome,
+    }
+}
+
+fn is_of_another_rank(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(ddpo::train::Error::Rank { .. })))
+}
+
+fn train(args: &Train, ranks: &Ranks) -> Result<ExitCode> {
     let resumed = resumed(args)?;
     let plan = RunPlan::new(layers(args, resumed)?.resolve()?.with_absolute_paths())?;
     let path = resumed.or(args.run_dir.as_deref()).map_or_else(|| free_directory(args, &plan), Path::to_owned);
-    if resumed.is_none() {
+    if resumed.is_none() && ranks.is_first() {
         RunDirectory::check_new(&path)?;
     }
-    ddpo::device::set_threads(plan.config.run.threads);
+    ddpo::device::set_threads(ddpo::launch::threads(plan.config.run.threads));
     let loaded = open_model(&plan.model, OpenOptions::of(&plan))?;
     if args.dry_run {
         return dry_run(&plan, &loaded, &path);
@@ -43,9 +62,13 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     };
     // A run that was killed at once has no records yet, and says again what it is.
     let described = Records::read(&path.join(METRICS)).ok().and_then(|records| records.run);
-    let console = Console::new(plan.config.run.epochs, described);
+    let console = ranks.is_first().then(|| Console::new(plan.config.run.epochs, described));
     let stop = stop_on_signal("finishing this step and writing a checkpoint")?;
-    let session = session.model(loaded).tracker(console).stop(stop).open()?;
+    let session = session.model(loaded).stop(stop).ranks(ranks.clone());
+    let session = match console {
+        Some(console) => session.tracker(console).open()?,
+        None => session.open()?,
+    };
     let prompts = session.prompts();
     announce(&plan, prompts, &path, &CostEstimate::new(&plan, session.model(), ComputeRate::of(session.model())?)?);
     if resumed.is_some() {
@@ -56,7 +79,9 @@ pub fn run(args: &Train) -> Result<ExitCode> {
     warn_of_truncations(&reading, prompts.training.texts.iter().chain(&prompts.evaluation.texts).chain([negative]))?;
     match session.run()? {
         TrainOutcome::Finished { product, report } => {
-            summarise(&path)?;
+            if ranks.is_first() {
+                summarise(&path)?;
+            }
             line(&format!("product: {product}\nreport:  {}", report.display()));
             Ok(ExitCode::SUCCESS)
         }

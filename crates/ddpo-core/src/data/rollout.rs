@@ -172,6 +172,32 @@ impl<const D: usize> Rollout<D> {
         })
     }
 
+    /// A rollout of chains that were sampled elsewhere: what they went through, and the log-probabilities `[N, steps]` of the steps
+    /// that drew something.
+    ///
+    /// # Errors
+    /// [`Error::Count`] if there is not one prompt, condition, row of every state and log-probability of every step a sample.
+    pub fn from_chains(
+        epoch: Epoch,
+        samples: Vec<SampleId>,
+        prompts: Vec<PromptId>,
+        condition: Condition,
+        states: Vec<Tensor<D>>,
+        (steps, log_probs): (Vec<StepIndex>, Vec<f32>),
+    ) -> Result<Self> {
+        let count = samples.len();
+        check_count("make a rollout", "prompts", prompts.len(), count)?;
+        check_count("make a rollout", "conditions", condition.batch(), count)?;
+        check_count("make a rollout", "log-probabilities", log_probs.len(), count * steps.len())?;
+        if states.is_empty() {
+            return Err(Error::Count { operation: "make a rollout", what: "states", found: 0, wanted: 1 });
+        }
+        for state in &states {
+            check_count("make a rollout", "rows of a state", state.dims()[0], count)?;
+        }
+        Ok(Self { epoch, samples, prompts, condition, states, steps, log_probs })
+    }
+
     /// One of the chains.
     ///
     /// # Errors

@@ -16,7 +16,13 @@ use crate::error::{Error, Result};
 /// [`Error::Io`] with the path; the old content is then still there.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = temporary_sibling(path);
+    // Whoever reads of a failure knows the file, and not the one beside it.
+    let named = |error| match error {
+        Error::Io { operation, source, .. } => Error::io(operation, path, source),
+        other => other,
+    };
     let outcome = write_synced(&temporary, bytes)
+        .map_err(named)
         .and_then(|()| std::fs::rename(&temporary, path).map_err(|e| Error::io("replace", path, e)));
     if outcome.is_err() {
         // The write has failed already; what removing the part says adds nothing to it.

@@ -72,6 +72,11 @@ impl GradientSum {
         self.weight
     }
 
+    /// The sums of the parameters' gradients, in their order.
+    pub(crate) fn tensors(&self) -> &[Tensor<1>] {
+        &self.sums
+    }
+
     /// The L2 norm of the mean gradient over all parameters together, as `torch.nn.utils.clip_grad_norm_` returns it.
     ///
     /// Sums in f64 on the host; elsewhere per parameter on the device. A NaN or an infinity in any gradient makes it
@@ -98,7 +103,7 @@ impl GradientSum {
     }
 
     /// The summed gradients, in the parameters' order, and their weight.
-    pub(super) fn into_parts(self) -> (Vec<Tensor<1>>, f64) {
+    pub(crate) fn into_parts(self) -> (Vec<Tensor<1>>, f64) {
         (self.sums, self.weight)
     }
 

@@ -4,7 +4,9 @@
 
 mod adamw;
 mod gradient;
+mod shards;
 mod step;
 
 pub use adamw::{AdamW, AdamWConfig, Update};
 pub use gradient::{GradientSum, gradients_of};
+pub(crate) use shards::{ShardSums, Shards};

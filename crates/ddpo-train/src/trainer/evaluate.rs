@@ -9,9 +9,10 @@ use ddpo_core::{Domain, Epoch, Judge, Noise, PromptId, RgbImage, Rollout, Sample
 use super::early_stopping::Findings;
 use super::evaluation::{Evaluation, share_as_asked};
 use super::evidence::Evidence;
+use super::exchange::{exchange_images, exchange_numbers};
 use super::fork::ForkPolicy;
 use super::sample::OnBatch;
-use super::scorers::Scorers;
+use super::scorers::{Scorers, Share};
 use super::scores::{Scores, tell};
 use super::trainer_core::TrainerCore;
 use crate::error::Result;
@@ -94,7 +95,9 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     ) -> Result<(Sampled, Vec<Scores>)> {
         let (epoch, policy, prompts) = (self.counters.epochs, self.plan.non_finite, &evaluation.prompts);
         let (sampled, said, evidence) = std::thread::scope(|scope| {
-            let mut scorers = Scorers::start(scope, judges.to_vec(), epoch, evaluation.batch, policy);
+            let rows = self.parts.ranks.share_in_batches(evaluation.count, evaluation.batch);
+            let share = Share { ranks: &self.parts.ranks, rows };
+            let mut scorers = Scorers::start(scope, judges.to_vec(), epoch, evaluation.batch, policy, share);
             let mut on_batch = |images: &[RgbImage], ids: &[PromptId]| scorers.put(images, prompts, ids);
             let sampled = self.sample_evaluation(evaluation, ids, observer, &mut on_batch);
             let judged = sampled.and_then(|sampled| {
@@ -123,7 +126,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let epoch = self.counters.epochs;
         let chains: Vec<_> = (0..).map(SampleId).zip(ids.iter().copied()).collect();
         let noise = Noise::new(evaluation.seed, Domain::Evaluation);
-        let (policy, base) = (self.product(), || self.parts.policy.reference());
+        let (policy, ranks, base) = (self.product(), &self.parts.ranks, || self.parts.policy.reference());
         let sampler = BatchSampler {
             // The same noise in every evaluation: what changes in the pictures is the policy.
             sampling: self.sampling(&evaluation.prompts, noise, Epoch(0)),
@@ -136,7 +139,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         };
         let mut sampled = Sampled { images: Vec::new(), kl: Vec::new(), distances: Vec::new() };
         let outcome = sampler.each(
-            &chains,
+            &chains[ranks.share_in_batches(chains.len(), evaluation.batch)],
             |rollout, kl| {
                 let images = self.parts.decoder.decode(rollout.last_state())?;
                 let distances = self.distances(evaluation, &rollout)?;
@@ -153,7 +156,11 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         );
         // A set flag explains any failure of the model: it is what made it refuse.
         outcome.map_err(|error| observer.check(epoch).err().unwrap_or(error))?;
-        Ok(sampled)
+        let Sampled { images, kl, distances } = sampled;
+        let epsilon = exchange_numbers(ranks, distances.iter().map(|distance| distance.epsilon).collect())?;
+        let x0 = exchange_numbers(ranks, distances.iter().map(|distance| distance.x0).collect())?;
+        let distances = epsilon.into_iter().zip(x0).map(|(epsilon, x0)| ModelDistance { epsilon, x0 }).collect();
+        Ok(Sampled { images: exchange_images(ranks, images)?, kl: exchange_numbers(ranks, kl)?, distances })
     }
 }
 

@@ -9,6 +9,7 @@ mod early_stopping;
 mod evaluate;
 mod evaluation;
 mod evidence;
+mod exchange;
 mod fork;
 mod forward;
 mod optimise;

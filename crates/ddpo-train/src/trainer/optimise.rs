@@ -10,8 +10,9 @@ use crate::error::{Error, Location, Result};
 use crate::events::{Event, Progress, Stage};
 use crate::non_finite::{BatchMembers, NonFiniteBatch};
 use crate::observer::Observer;
-use crate::optimizer::{GradientSum, gradients_of};
+use crate::optimizer::{GradientSum, ShardSums, Shards, gradients_of};
 use crate::plan::NonFinitePolicy;
+use crate::ranks::{Reader, Writer};
 use crate::record::Record;
 
 /// What an algorithm minimises, a few rows at a time. It is all that differs between the updates of two algorithms.
@@ -67,6 +68,7 @@ pub(super) struct Pass {
 }
 
 /// What a pass has measured, read back.
+#[derive(Clone)]
 pub(super) struct Reading {
     /// The rows of the pass.
     pub rows: f64,
@@ -127,7 +129,19 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
             }
             progress.done = end;
         }
-        Ok(())
+        self.agree()
+    }
+
+    /// Whether all ranks have come to the same parameters.
+    fn agree(&self) -> Result<()> {
+        if self.parts.ranks.is_alone() {
+            return Ok(());
+        }
+        let mut checksum = crc32fast::Hasher::new();
+        for parameter in self.parts.policy.parameters() {
+            read(&parameter.value)?.iter().for_each(|value| checksum.update(&value.to_le_bytes()));
+        }
+        self.parts.ranks.agree("the parameters", &checksum.finalize().to_le_bytes())
     }
 
     /// One step of the optimizer against the mean gradient over all passes.
@@ -164,7 +178,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         Ok((gradients, readings))
     }
 
-    /// The gradients of all passes, summed in their order, and what they measured.
+    /// The gradients of all passes, summed in [`Shards`], and what they measured. Every rank makes the passes of its shards.
     fn mean_gradient<L: BatchLoss<P, D>>(
         &self,
         loss: &L,
@@ -172,21 +186,32 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         progress: &mut Progress,
         observer: &mut Observer<'_>,
     ) -> Result<(GradientSum, Vec<Reading>)> {
-        let (mut gradients, mut measured) = (GradientSum::new(), Vec::with_capacity(passes.len()));
-        let policies = self.policies()?;
+        let ranks = &self.parts.ranks;
+        let shards = Shards::new(passes.len(), self.plan.gradient_shards);
+        let mine = shards.passes_of(&ranks.share(shards.count()));
+        let (mut sums, mut measured) = (ShardSums::default(), Vec::with_capacity(mine.len()));
+        let (policies, mut number) = (self.policies()?, mine.start);
         self.lanes.each(
-            passes.iter().collect(),
+            passes[mine].iter().collect(),
             |lane, rows: &Vec<L::Row>, _| loss.pass(self, &policies[lane], rows),
             &mut || {},
             |pass: Pass| {
-                gradients.add_tensors(pass.gradients, pass.rows)?;
+                sums.add(shards, shards.shard_of(number), pass.gradients, pass.rows)?;
                 measured.push((pass.rows, pass.measured));
-                progress.done += 1;
+                (number, progress.done) = (number + 1, progress.done + 1);
                 observer.progress(*progress);
                 observer.check(progress.epoch)
             },
         )?;
-        Ok((gradients, read_back(measured)?))
+        let lengths: Vec<usize> =
+            self.parts.policy.parameters().iter().map(|parameter| parameter.value.dims()[0]).collect();
+        let total = sums.total(shards, ranks, &lengths, &self.parts.device)?;
+        let mut readings = read_back(measured)?;
+        if !ranks.is_alone() {
+            let messages = ranks.gather(&Reading::encode(&readings))?;
+            readings = messages.iter().map(|message| Reading::decode(message)).collect::<Result<Vec<_>>>()?.concat();
+        }
+        Ok((total, readings))
     }
 
     /// Says what the step's failure came of; goes on where the plan leaves out what is not finite.
@@ -246,6 +271,33 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
             steps: locations.iter().filter_map(|location| location.step).collect(),
             prompts: locations.into_iter().filter_map(|location| location.prompt).collect(),
         }
+    }
+}
+
+impl Reading {
+    fn encode(readings: &[Self]) -> Vec<u8> {
+        let mut message = Writer::default();
+        message.number(readings.len() as u64);
+        for reading in readings {
+            message.float(reading.rows);
+            message.float(reading.loss);
+            message.floats(&reading.per_row);
+            message.number(reading.others.len() as u64);
+            reading.others.iter().for_each(|values| message.floats(values));
+        }
+        message.finish()
+    }
+
+    fn decode(message: &[u8]) -> Result<Vec<Self>> {
+        let mut message = Reader::new(message);
+        let count = message.count(32)?;
+        let mut reading = || {
+            let (rows, loss, per_row) = (message.float()?, message.float()?, message.floats()?);
+            let others = message.count(8)?;
+            let others = (0..others).map(|_| message.floats()).collect::<Result<_>>()?;
+            Ok(Self { rows, loss, per_row, others })
+        };
+        (0..count).map(|_| reading()).collect()
     }
 }
 

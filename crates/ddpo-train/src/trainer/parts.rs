@@ -5,6 +5,7 @@ use ddpo_core::{Advantage, Judge, NoiseSchedule, Objective, PromptId, RgbImage, 
 
 use super::evaluation::Evaluation;
 use crate::prompts::EncodedPrompts;
+use crate::ranks::Ranks;
 
 /// Makes pictures of the last states of chains. Any closure of this form is one.
 pub trait Decoder<const D: usize>: Send + Sync {
@@ -60,6 +61,8 @@ pub struct Parts<P, const D: usize> {
     /// How many sampling batches, and micro-batches of an update, are worked on at once, each by one thread; 1 leaves all
     /// threads to each operation of one after the other. It changes no byte of the result.
     pub lanes: usize,
+    /// The processes that do the run together, each its share of sampling, scoring, evaluation and micro-batches.
+    pub ranks: Ranks,
 }
 
 /// What a DDPO run is made of.

@@ -1,7 +1,10 @@
 //! Sampling: chains under the policy as it is, and the pictures they end in.
 
+use std::ops::Range;
+
 use ddpo_core::{Address, Domain, Epoch, Noise, PromptId, RgbImage, Rollout, SampleId, Sampling, Stream};
 
+use super::exchange::{exchange_images, exchange_rollouts};
 use super::fork::ForkPolicy;
 use super::trainer_core::TrainerCore;
 use crate::error::Result;
@@ -14,8 +17,8 @@ use crate::sampler::BatchSampler;
 pub(super) type OnBatch<'a> = &'a mut dyn FnMut(&[RgbImage], &[PromptId]) -> Result<()>;
 
 impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
-    /// An epoch's chains under the policy, or the old one where there is one, in batches, with the picture of each. `on_batch` gets the pictures of a batch, with their prompts, when it is
-    /// there.
+    /// An epoch's chains under the policy, or the old one where there is one, in batches, with the picture of each. `on_batch` gets
+    /// the pictures of a batch of this rank's [share](Self::share_of_samples), with their prompts, when it is there.
     ///
     /// # Errors
     /// Those of the model and of `on_batch`; [`Interrupted`](crate::Error::Interrupted).
@@ -39,7 +42,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         };
         let (mut rollouts, mut images) = (Vec::new(), Vec::new());
         let outcome = sampler.each(
-            &chains,
+            &chains[self.share_of_samples()],
             |rollout, _| {
                 let pictures = self.parts.decoder.decode(rollout.last_state())?;
                 Ok((rollout, pictures))
@@ -56,7 +59,14 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         );
         // A set flag explains any failure of the model: it is what made it refuse.
         outcome.map_err(|error| observer.check(epoch.0).err().unwrap_or(error))?;
-        Ok((Rollout::concat(rollouts)?, images))
+        let ranks = &self.parts.ranks;
+        let rollout = exchange_rollouts(ranks, rollouts, &self.parts.prompts, &self.parts.device)?;
+        Ok((rollout, exchange_images(ranks, images)?))
+    }
+
+    /// The samples of an epoch that this rank makes: whole batches.
+    pub(super) fn share_of_samples(&self) -> Range<usize> {
+        self.parts.ranks.share_in_batches(self.plan.samples_per_epoch(), self.plan.sample_batch)
     }
 
     /// How chains of these prompts are sampled.

@@ -4,7 +4,7 @@ use ddpo_core::{Address, Epoch, RgbImage, SampleId, ScoredRollout, Stream};
 
 use super::evidence::Evidence;
 use super::fork::ForkPolicy;
-use super::scorers::Scorers;
+use super::scorers::{Scorers, Share};
 use super::scores::{Scores, tell};
 use super::trainer_core::{TrainerCore, timed};
 use crate::error::Result;
@@ -23,7 +23,8 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let (judge, prompts) = (&self.parts.reward, &self.parts.prompts);
         let (rollout, images, said, evidence) = std::thread::scope(|scope| {
             let (batch, policy) = (self.plan.sample_batch, self.plan.non_finite);
-            let mut scorers = Scorers::start(scope, vec![judge], epoch.0, batch, policy);
+            let share = Share { ranks: &self.parts.ranks, rows: self.share_of_samples() };
+            let mut scorers = Scorers::start(scope, vec![judge], epoch.0, batch, policy, share);
             let sampled = timed(&mut record.sample_seconds, || {
                 self.sample(epoch, observer, &mut |images, ids| scorers.put(images, prompts, ids))
             });

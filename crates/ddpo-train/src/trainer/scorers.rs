@@ -1,5 +1,6 @@
 //! Rewards at work while more pictures are made.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
@@ -9,11 +10,13 @@ use std::time::{Duration, Instant};
 use ddpo_core::{Assessment, Judge, PromptId, PromptMetadata, RewardBatch, RgbImage};
 
 use super::evidence::Evidence;
+use super::exchange::{SaidOfBatches, exchange_said};
 use crate::error::{Error, Result};
 use crate::events::{Progress, Stage};
 use crate::observer::Observer;
 use crate::plan::NonFinitePolicy;
 use crate::prompts::EncodedPrompts;
+use crate::ranks::Ranks;
 
 /// Batches that wait for a reward. With more of them in the queue, whoever makes pictures waits, too.
 const WAITING: usize = 2;
@@ -28,6 +31,8 @@ pub(super) struct Scorers<'a> {
     parts: Vec<Part<'a>>,
     epoch: u64,
     batch: usize,
+    /// Whose pictures come here, of all of them.
+    share: Share<'a>,
     /// Pictures so far.
     taken: usize,
     /// Numbers that are not finite.
@@ -37,13 +42,20 @@ pub(super) struct Scorers<'a> {
     is_over: Arc<AtomicBool>,
 }
 
+/// The rows of a set of pictures that one of several ranks makes and judges.
+#[derive(Clone, Debug)]
+pub(super) struct Share<'a> {
+    pub ranks: &'a Ranks,
+    pub rows: Range<usize>,
+}
+
 /// A reward that is no sum.
 struct Part<'a> {
     judge: &'a Judge,
     /// None for a reward of sets.
     thread: Option<Worker>,
     said: Assessment,
-    batches: Vec<(Vec<usize>, Assessment)>,
+    batches: SaidOfBatches,
 }
 
 /// The two ends of a reward's thread.
@@ -80,13 +92,14 @@ impl OwnedBatch {
 }
 
 impl<'a> Scorers<'a> {
-    /// Starts the threads. Pictures come in batches of `batch`, and rewards of sets are asked about whole sets.
+    /// Starts the threads. Pictures of this rank's share come in batches of `batch`, and rewards of sets are asked about whole sets.
     pub fn start<'scope>(
         scope: &'scope Scope<'scope, '_>,
         judges: Vec<&'a Judge>,
         epoch: u64,
         batch: usize,
         policy: NonFinitePolicy,
+        share: Share<'a>,
     ) -> Self
     where
         'a: 'scope,
@@ -100,7 +113,7 @@ impl<'a> Scorers<'a> {
         };
         let parts = judges.iter().flat_map(|judge| judge.parts()).map(part).collect();
         let evidence = Evidence::new(epoch, policy);
-        Self { judges, parts, epoch, batch, taken: 0, evidence, busy: Duration::ZERO, is_over }
+        Self { judges, parts, epoch, batch, share, taken: 0, evidence, busy: Duration::ZERO, is_over }
     }
 
     /// Hands the next pictures over, each of the prompt in its place, and takes what answers there are.
@@ -109,7 +122,7 @@ impl<'a> Scorers<'a> {
     /// The failure of a reward, which may be one of an earlier batch; [`Error::NonFinite`] under a policy that says so.
     pub fn put(&mut self, images: &[RgbImage], prompts: &EncodedPrompts, ids: &[PromptId]) -> Result<()> {
         let batch = Arc::new(OwnedBatch {
-            first: self.taken,
+            first: self.share.rows.start + self.taken,
             images: images.to_vec(),
             prompts: prompts.texts(ids),
             metadata: prompts.metadata(ids),
@@ -119,13 +132,14 @@ impl<'a> Scorers<'a> {
             let Some(thread) = &mut part.thread else { continue };
             thread.send(batch.clone());
             while let Some(answer) = part.ready() {
-                part.take(answer, &mut self.evidence, &mut self.busy)?;
+                part.take(answer, self.share.evidence(&mut self.evidence), &mut self.busy)?;
             }
         }
         Ok(())
     }
 
-    /// Waits for the rewards that are missing, asks those of sets, and gives what each judge says of all pictures.
+    /// Waits for the rewards that are missing, asks those of sets, and gives what each judge says of all pictures, here and on other
+    /// ranks.
     ///
     /// # Errors
     /// Those of [`put`](Self::put); [`Error::Interrupted`].
@@ -138,7 +152,7 @@ impl<'a> Scorers<'a> {
     ) -> Result<Vec<Assessment>> {
         let (texts, metadata) = (prompts.texts(ids), prompts.metadata(ids));
         let all = RewardBatch::new(images, &texts).with_metadata(&metadata);
-        self.check_count(images.len())?;
+        self.check_count(self.share.rows.len())?;
         let (mut done, total) = (0, self.parts.iter().map(|part| part.judge.batches(&texts, self.batch).len()).sum());
         let mut told = |observer: &mut Observer<'_>, count: usize| {
             done += count;
@@ -150,22 +164,43 @@ impl<'a> Scorers<'a> {
                 told(observer, part.batches.len());
                 while part.thread.as_ref().is_some_and(|thread| thread.pending > 0) {
                     let answer = part.wait(observer, self.epoch)?;
-                    part.take(answer, &mut self.evidence, &mut self.busy)?;
+                    part.take(answer, self.share.evidence(&mut self.evidence), &mut self.busy)?;
                     told(observer, 1);
                 }
                 continue;
             }
-            for rows in part.judge.batches(&texts, self.batch) {
+            let sets = part.judge.batches(&texts, self.batch);
+            let mine = self.share.ranks.share(sets.len());
+            for rows in sets.into_iter().skip(mine.start).take(mine.len()) {
                 observer.check(self.epoch)?;
                 let (selected, start) = (all.select(&rows), Instant::now());
                 let said = part.judge.assess_batch(&selected.as_batch())?;
                 self.busy += start.elapsed();
-                self.evidence.check(&said, &selected.as_batch(), &rows)?;
+                if let Some(evidence) = self.share.evidence(&mut self.evidence) {
+                    evidence.check(&said, &selected.as_batch(), &rows)?;
+                }
                 part.batches.push((rows, said));
                 told(observer, 1);
             }
         }
+        self.exchange(&all)?;
         Ok(self.combined(&texts))
+    }
+
+    /// Puts in what was said on other ranks. What is not finite is looked at now, by all of them alike.
+    fn exchange(&mut self, all: &RewardBatch<'_>) -> Result<()> {
+        if self.share.ranks.is_alone() {
+            return Ok(());
+        }
+        let mine = self.parts.iter_mut().map(|part| std::mem::take(&mut part.batches)).collect();
+        let said = exchange_said(self.share.ranks, mine)?;
+        for (part, batches) in self.parts.iter_mut().zip(said) {
+            for (rows, said) in &batches {
+                self.evidence.check(said, &all.select(rows).as_batch(), rows)?;
+            }
+            part.batches = batches;
+        }
+        Ok(())
     }
 
     /// A decoder that lost a picture would shift all rewards after it.
@@ -195,14 +230,23 @@ impl Drop for Scorers<'_> {
     }
 }
 
+impl Share<'_> {
+    /// Where what is said is looked at as soon as it is there: a rank by itself need not wait for others to see the same.
+    fn evidence<'a>(&self, evidence: &'a mut Evidence) -> Option<&'a mut Evidence> {
+        self.ranks.is_alone().then_some(evidence)
+    }
+}
+
 impl Part<'_> {
-    fn take(&mut self, answer: Answer, evidence: &mut Evidence, busy: &mut Duration) -> Result<()> {
+    fn take(&mut self, answer: Answer, evidence: Option<&mut Evidence>, busy: &mut Duration) -> Result<()> {
         if let Some(thread) = &mut self.thread {
             thread.pending -= 1;
         }
         *busy += answer.time;
         let (rows, said) = (answer.batch.rows(), answer.said?);
-        evidence.check(&said, &answer.batch.as_batch(), &rows)?;
+        if let Some(evidence) = evidence {
+            evidence.check(&said, &answer.batch.as_batch(), &rows)?;
+        }
         self.batches.push((rows, said));
         Ok(())
     }

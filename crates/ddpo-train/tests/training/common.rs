@@ -8,8 +8,8 @@ use ddpo_core::{Condition, Judge, Objective, Policy, Reward, RewardBatch, RgbIma
 use ddpo_testing::{GaussianPolicy, MeanBrightness, ToyPolicy, ToyPolicyConfig, stable_diffusion_schedule};
 use ddpo_train::{
     AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, EvalRecord, Evaluation, ForwardParts,
-    ForwardPlan, ForwardTrainer, Memory, OldPolicy, Parts, Record, RwrParts, RwrPlan, RwrTrainer, SamplePlan, StopRule,
-    UpdateRecord,
+    ForwardPlan, ForwardTrainer, Memory, OldPolicy, Parts, Ranks, Record, RwrParts, RwrPlan, RwrTrainer, SamplePlan,
+    StopRule, UpdateRecord,
 };
 
 pub type Trainer = DdpoTrainer<ToyPolicy, 4>;
@@ -59,6 +59,7 @@ pub fn parts(reward: Box<dyn Reward>) -> Parts<ToyPolicy, 4> {
         average_decay: None,
         evaluation: Some(evaluation(&device)),
         lanes: 1,
+        ranks: Ranks::default(),
     }
 }
 
@@ -116,8 +117,9 @@ fn forward_parts_of<P>(shared: Parts<P, 4>) -> ForwardParts<P, 4> {
 }
 
 fn with_policy<P>(parts: Parts<ToyPolicy, 4>, policy: P) -> Parts<P, 4> {
-    let Parts { scheduler, decoder, reward, prompts, shape, device, average_decay, evaluation, lanes, .. } = parts;
-    Parts { policy, scheduler, decoder, reward, prompts, shape, device, average_decay, evaluation, lanes }
+    let Parts { scheduler, decoder, reward, prompts, shape, device, average_decay, evaluation, lanes, ranks, .. } =
+        parts;
+    Parts { policy, scheduler, decoder, reward, prompts, shape, device, average_decay, evaluation, lanes, ranks }
 }
 
 fn evaluation(device: &Device) -> Evaluation {

@@ -99,6 +99,7 @@ fn trainer(plan: DistillPlan, lanes: usize) -> Trainer {
         evaluation: None,
         lanes,
         average_decay: None,
+        ranks: ddpo_train::Ranks::default(),
     };
     let teacher = parts(Box::new(MeanBrightness)).scheduler;
     DistillTrainer::new(plan, DistillParts { shared, schedule: stable_diffusion_schedule(), teacher }).unwrap()
@@ -187,6 +188,7 @@ fn what_does_not_fit_is_refused() {
             evaluation: None,
             lanes,
             average_decay: None,
+            ranks: ddpo_train::Ranks::default(),
         };
         let teacher = parts(Box::new(MeanBrightness)).scheduler;
         let parts = DistillParts { shared, schedule: stable_diffusion_schedule(), teacher };

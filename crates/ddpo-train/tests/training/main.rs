@@ -9,6 +9,7 @@ mod non_finite;
 mod overlap;
 mod preference;
 mod probe;
+mod ranks;
 mod resume;
 mod rwr;
 mod sets;

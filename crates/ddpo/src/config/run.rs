@@ -186,6 +186,9 @@ options! {
         kl_weight: f64 = 0.0, "paper";
         /// How a log-probability adds up over pixels: "mean" or "sum". The clip range belongs to "mean".
         log_prob_reduction: Reduction = Reduction::Mean, "ddpo-pytorch";
+        /// In how many parts the gradient of an update is summed. Ranks share them out; the sum rounds by this number, and not by how many
+        /// ranks there are.
+        gradient_shards: usize = 8, "ours";
         /// A loss, gradient or reward that is not finite: "fail" ends the run, "skip" leaves out the update, or the sample of a
         /// reward. The batch goes into non-finite/ of the run directory.
         non_finite: NonFinitePolicy = NonFinitePolicy::Fail, "ours";

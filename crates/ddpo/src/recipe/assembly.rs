@@ -10,8 +10,8 @@ use ddpo_models::DiffusionPolicy;
 use ddpo_rewards::mean_pairwise_distance;
 use ddpo_rewards::recogniser::Recogniser;
 use ddpo_train::{
-    AdamWConfig, AsAskedMeasure, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Parts, SamplePlan,
-    StopRule,
+    AdamWConfig, AsAskedMeasure, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Parts, Ranks,
+    SamplePlan, StopRule,
 };
 
 use crate::config::{
@@ -39,6 +39,7 @@ pub(super) fn parts(
     loaded: &LoadedModel,
     prompts: &PromptSplit,
     rewards: Rewards,
+    ranks: Ranks,
 ) -> Result<Parts<DiffusionPolicy, 4>> {
     let loaded = &loaded.adapted(&plan.frozen)?.reading(plan.config.sample.prompt_syntax);
     let config = &plan.config;
@@ -54,6 +55,7 @@ pub(super) fn parts(
         evaluation: evaluation(plan, loaded, &prompts.evaluation, rewards.held_out)?,
         decoder: Box::new(decoder(loaded.clone())),
         lanes: run_lanes(plan, loaded, shape),
+        ranks,
     })
 }
 
@@ -108,6 +110,7 @@ pub(super) fn sample_plan(plan: &RunPlan) -> SamplePlan {
             Reduction::Mean => ddpo_core::Reduction::Mean,
             Reduction::Sum => ddpo_core::Reduction::Sum,
         },
+        gradient_shards: train.gradient_shards,
         non_finite: match train.non_finite {
             NonFinitePolicy::Fail => ddpo_train::NonFinitePolicy::Fail,
             NonFinitePolicy::Skip => ddpo_train::NonFinitePolicy::Skip,

@@ -20,7 +20,7 @@ pub struct RunDirectory {
     config: String,
     resumed: bool,
     /// Held for as long as the directory is used.
-    _lock: RunLock,
+    _lock: Option<RunLock>,
 }
 
 /// What a run has made.
@@ -126,7 +126,7 @@ impl RunDirectory {
         let lock = RunLock::acquire(path)?;
         Self::check_new(path)?;
         fs::write_atomic(&path.join(Self::CONFIG), config.as_bytes())?;
-        Ok(Self { path: path.to_owned(), config: config.to_owned(), resumed: false, _lock: lock })
+        Ok(Self { path: path.to_owned(), config: config.to_owned(), resumed: false, _lock: Some(lock) })
     }
 
     /// Takes the directory of a run to go on with it under the configuration `config`, which is not written yet: it
@@ -138,7 +138,12 @@ impl RunDirectory {
     pub fn resume(path: &Path, config: &str) -> Result<Self> {
         Self::read_config(path)?;
         let lock = RunLock::acquire(path)?;
-        Ok(Self { path: path.to_owned(), config: config.to_owned(), resumed: true, _lock: lock })
+        Ok(Self { path: path.to_owned(), config: config.to_owned(), resumed: true, _lock: Some(lock) })
+    }
+
+    /// The directory that the first of several ranks holds: this process touches nothing of it.
+    pub(super) fn of_first_rank(path: &Path, config: &str) -> Self {
+        Self { path: path.to_owned(), config: config.to_owned(), resumed: false, _lock: None }
     }
 
     /// Replaces the configuration in the directory by the one the run goes on with.

@@ -82,7 +82,7 @@ fn probe(plan: &RunPlan, loaded: &LoadedModel) -> Result<Box<dyn GradientProbe>>
     let loaded = &loaded.with_embeddings(&plan.config.model.embeddings())?;
     loaded.check(&plan)?;
     let rewards = Rewards::open(&plan, None, loaded, &prompts)?;
-    let shared = parts(&plan, loaded, &prompts, rewards)?;
+    let shared = parts(&plan, loaded, &prompts, rewards, ddpo_train::Ranks::default())?;
     Ok(match &plan.algorithm {
         AlgorithmPlan::PolicyGradient(gradient) => Box::new(policy_gradient(&plan, gradient, shared)?),
         AlgorithmPlan::Regression(regression) => Box::new(super::rwr::trainer(&plan, regression, loaded, shared)?),

@@ -50,6 +50,8 @@ pub struct Measurement {
     pub prompts: Vec<String>,
     /// The value of each image, by reward.
     pub rewards: BTreeMap<String, Vec<f32>>,
+    /// What the rewards that have a unit count, by reward.
+    pub units: BTreeMap<String, String>,
     /// Mean divergence of whole chains from the base model, in nats; 0 for the base model, NaN for another one where the sampler
     /// draws nothing.
     pub kl_to_base: f64,
@@ -129,9 +131,11 @@ pub fn measure(
     for judge in &judges {
         rewards.insert(judge.name().to_owned(), score_checked(judge, &all, batch_size)?);
     }
+    let unit = |judge: &ddpo_core::Judge| Some((judge.name().to_owned(), judge.unit()?.to_owned()));
+    let units = judges.iter().filter_map(unit).collect();
     let kl_to_base = divergences.iter().sum::<f64>() / divergences.len().max(1) as f64;
     let as_asked = loaded.judge().map(|judge| judge.as_asked(&images, &prompts)).transpose()?;
     let distance = ModelDistance::mean(&distances).unwrap_or_default();
     let diversity = mean_pairwise_distance(&images);
-    Ok(Measurement { diversity, as_asked, images, prompts, rewards, kl_to_base, distance })
+    Ok(Measurement { diversity, as_asked, images, prompts, rewards, units, kl_to_base, distance })
 }

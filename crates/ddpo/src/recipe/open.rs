@@ -5,7 +5,7 @@ use std::path::Path;
 use ddpo_models::DiffusionPolicy;
 use ddpo_train::{
     Answers, Batches, Broadcast, CheckpointStore, Checkpoints, Csv, DdpoTrainer, DistillTrainer, Event, ForwardTrainer,
-    JsonLines, Learner, PreferenceTrainer, Record, Run, RunRecord, RwrTrainer, Snapshot, StopFlag, TensorBoard,
+    JsonLines, Learner, PreferenceTrainer, Ranks, Record, Run, RunRecord, RwrTrainer, Snapshot, StopFlag, TensorBoard,
 };
 
 use crate::config::{AlgorithmPlan, RunPlan};
@@ -71,8 +71,9 @@ pub(super) fn prepare(
     loaded: &LoadedModel,
     prompts: &PromptSplit,
     rewards: Rewards,
+    ranks: Ranks,
 ) -> Result<Prepared> {
-    let shared = parts(plan, loaded, prompts, rewards)?;
+    let shared = parts(plan, loaded, prompts, rewards, ranks)?;
     let record = describe(plan, &plan.model.fingerprint()?, prompts, &shared);
     let trainer: Box<dyn Trained> = match &plan.algorithm {
         AlgorithmPlan::PolicyGradient(gradient) => Box::new(policy_gradient(plan, gradient, shared)?),
@@ -90,8 +91,8 @@ pub(super) fn prepare(
 pub(super) struct OpenRun {
     /// The run, at its start or at its last checkpoint.
     pub run: Run<Box<dyn Trained>>,
-    /// Where its checkpoints are.
-    pub store: CheckpointStore,
+    /// Where its checkpoints are, on the rank that writes them.
+    pub store: Option<CheckpointStore>,
 }
 
 /// The run of a fresh trainer in a directory, from the last checkpoint where there is one.
@@ -100,8 +101,7 @@ pub(super) fn open(
     prompts: &PromptSplit,
     directory: &RunDirectory,
     Prepared { trainer, record }: Prepared,
-    trackers: Broadcast,
-    stop: StopFlag,
+    (trackers, stop, ranks): (Broadcast, StopFlag, Ranks),
 ) -> Result<OpenRun> {
     let path = directory.path();
     let files = fingerprints(plan)?;
@@ -113,6 +113,7 @@ pub(super) fn open(
     }
     directory.write_config()?;
     let snapshot = found.checkpoint.map(|checkpoint| checkpoint.snapshot);
+    ranks.share_snapshot(snapshot.as_ref())?;
     let mut trackers = file_trackers(plan, path, snapshot.as_ref(), trackers)?;
     found.damaged.iter().for_each(|damage| trackers.record(&Event::Warning(damage)));
     if directory.is_resumed() && snapshot.is_none() {
@@ -123,12 +124,26 @@ pub(super) fn open(
     }
     let (every, keep_best) = (plan.config.checkpoint.every as u64, plan.config.checkpoint.best);
     let checkpoints = Checkpoints { store: store.clone(), identity, every, keep_best };
-    let run = Run::new(trainer, trackers, stop).with_checkpoints(checkpoints);
+    let run = Run::new(trainer, trackers, stop).with_checkpoints(checkpoints).with_ranks(ranks);
     let run = match &snapshot {
         None => run,
         Some(snapshot) => run.resumed_from(snapshot)?,
     };
-    Ok(OpenRun { run, store })
+    Ok(OpenRun { run, store: Some(store) })
+}
+
+/// The run of a fresh trainer as a rank that writes nothing, from where the first rank begins.
+pub(super) fn follow(
+    Prepared { trainer, .. }: Prepared,
+    (trackers, stop, ranks): (Broadcast, StopFlag, Ranks),
+) -> Result<OpenRun> {
+    let snapshot = ranks.share_snapshot(None)?;
+    let run = Run::new(trainer, trackers, stop).with_ranks(ranks);
+    let run = match &snapshot {
+        None => run,
+        Some(snapshot) => run.resumed_from(snapshot)?,
+    };
+    Ok(OpenRun { run, store: None })
 }
 
 /// 0 keeps all.

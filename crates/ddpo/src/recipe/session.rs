@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ddpo_core::{Judge, PredictionKind, Reward};
 use ddpo_models::{DiffusionPolicy, KohyaDetails, LoraFormat};
 use ddpo_train::{
-    Broadcast, CheckpointStore, EpochRecord, EvalRecord, Event, Learner, Outcome, Record, Run, StopFlag, Tracker,
+    Broadcast, CheckpointStore, EpochRecord, EvalRecord, Event, Learner, Outcome, Ranks, Record, Run, StopFlag, Tracker,
 };
 
 use crate::config::{
@@ -18,7 +18,7 @@ use crate::prompts::{PromptSource, PromptSplit};
 
 use super::directory::{Product, RunDirectory};
 use super::loaded::LoadedModel;
-use super::open::{OpenRun, Trained, open, prepare};
+use super::open::{OpenRun, Trained, follow, open, prepare};
 use super::opening::OpenOptions;
 use super::rewards::Rewards;
 
@@ -62,6 +62,7 @@ pub struct SessionBuilder {
     held_out: Vec<Judge>,
     trackers: Broadcast,
     stop: StopFlag,
+    ranks: Ranks,
 }
 
 /// A run that others drive, an epoch or an evaluation at a time.
@@ -91,7 +92,8 @@ pub struct Session {
     loaded: LoadedModel,
     prompts: PromptSplit,
     run: Run<Box<dyn Trained>>,
-    store: CheckpointStore,
+    store: Option<CheckpointStore>,
+    ranks: Ranks,
     last: LastStep,
     /// How it ended, once it has.
     outcome: Option<Outcome>,
@@ -99,8 +101,8 @@ pub struct Session {
 
 impl SessionBuilder {
     fn new(plan: RunPlan, path: impl Into<PathBuf>, is_resumed: bool) -> Self {
-        let (path, trackers, stop) = (path.into(), Broadcast::new(), StopFlag::new());
-        Self { plan, path, is_resumed, loaded: None, reward: None, held_out: Vec::new(), trackers, stop }
+        let (path, trackers, stop, ranks) = (path.into(), Broadcast::new(), StopFlag::new(), Ranks::default());
+        Self { plan, path, is_resumed, loaded: None, reward: None, held_out: Vec::new(), trackers, stop, ranks }
     }
 
     /// Trains this model instead of loading the plan's, which it should be.
@@ -170,13 +172,25 @@ impl SessionBuilder {
         Self { stop, ..self }
     }
 
+    /// Does the run together with other processes, each of which opens the same session as another rank. The first of them alone
+    /// has a directory and writes; what all of them come to is the same.
+    #[must_use]
+    pub fn ranks(self, ranks: Ranks) -> Self {
+        Self { ranks, ..self }
+    }
+
     /// Loads the model, opens the rewards and joins everything; only then is there a directory.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the run from starting, as far as it can be known before anything is sampled.
-    pub fn open(mut self) -> Result<Session> {
-        if !self.is_resumed {
+    /// Whatever keeps the run from starting, here or on another rank, as far as it can be known before anything is sampled.
+    pub fn open(self) -> Result<Session> {
+        let ranks = self.ranks.clone();
+        self.open_alone().inspect_err(|error| ranks.leave(error))
+    }
+
+    fn open_alone(mut self) -> Result<Session> {
+        if !self.is_resumed && self.ranks.is_first() {
             RunDirectory::check_new(&self.path)?;
         }
         let prompts = PromptSplit::load(&self.plan.prompts, self.plan.eval_prompts.as_ref())?;
@@ -187,12 +201,16 @@ impl SessionBuilder {
         }
         loaded.check(&self.plan)?;
         let rewards = self.rewards(&loaded, &prompts)?;
-        let prepared = prepare(&self.plan, &loaded, &prompts, rewards)?;
+        let prepared = prepare(&self.plan, &loaded, &prompts, rewards, self.ranks.clone())?;
         let directory = self.directory()?;
         let last = LastStep::default();
-        let OpenRun { run, store } =
-            open(&self.plan, &prompts, &directory, prepared, self.trackers.with(last.clone()), self.stop)?;
-        Ok(Session { plan: self.plan, directory, loaded, prompts, run, store, last, outcome: None })
+        let listeners = (self.trackers.with(last.clone()), self.stop, self.ranks.clone());
+        let OpenRun { run, store } = match self.ranks.is_first() {
+            true => open(&self.plan, &prompts, &directory, prepared, listeners)?,
+            false => follow(prepared, listeners)?,
+        };
+        let ranks = self.ranks;
+        Ok(Session { plan: self.plan, directory, loaded, prompts, run, store, ranks, last, outcome: None })
     }
 
     fn loaded(&mut self) -> Result<LoadedModel> {
@@ -210,9 +228,10 @@ impl SessionBuilder {
 
     fn directory(&self) -> Result<RunDirectory> {
         let text = document(&self.plan.config).map_err(|source| Error::ConfigOutput { source })?;
-        match self.is_resumed {
-            true => RunDirectory::resume(&self.path, &text),
-            false => RunDirectory::create(&self.path, &text),
+        match (self.ranks.is_first(), self.is_resumed) {
+            (false, _) => Ok(RunDirectory::of_first_rank(&self.path, &text)),
+            (true, true) => RunDirectory::resume(&self.path, &text),
+            (true, false) => RunDirectory::create(&self.path, &text),
         }
     }
 }
@@ -257,8 +276,8 @@ impl Session {
         self.finish()
     }
 
-    /// Writes the product of the state as it is, that of the best evaluation, and the report. A run that was interrupted gets
-    /// none, since it is not over.
+    /// Writes the product of the state as it is, that of the best evaluation, and the report; of several ranks the first one does,
+    /// and the others say where. A run that was interrupted gets none, since it is not over.
     ///
     /// # Errors
     ///
@@ -268,12 +287,19 @@ impl Session {
             return Ok(TrainOutcome::Interrupted { epochs_done });
         }
         let path = self.directory.path();
+        if !self.ranks.is_first() {
+            let product = match self.run.into_learner().product().adapter() {
+                Some(_) => Product::Adapter(path.join(RunDirectory::LORA)),
+                None => Product::Model(path.join(RunDirectory::MODEL)),
+            };
+            return Ok(TrainOutcome::Finished { product, report: crate::report::report_path(path) });
+        }
         let mut trainer = self.run.into_learner();
         let product = write_product(&self.plan, &self.loaded, trainer.product(), path)?;
         // No checkpoint knows of the evaluation of a last state that came at an epoch of its own.
         if self.plan.config.checkpoint.best && trainer.position().is_best {
             write_product(&self.plan, &self.loaded, trainer.product(), &path.join(RunDirectory::BEST))?;
-        } else if let Some(best) = self.store.best()? {
+        } else if let Some(best) = self.store.map(|store| store.best()).transpose()?.flatten() {
             trainer.restore(&best.snapshot)?;
             write_product(&self.plan, &self.loaded, trainer.product(), &path.join(RunDirectory::BEST))?;
         }

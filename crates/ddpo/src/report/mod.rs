@@ -19,6 +19,7 @@ mod words;
 
 pub use axis::Axis;
 pub use estimate::Estimate;
+pub(crate) use page::report_path;
 pub use page::{write_comparison, write_report};
 pub use records::Records;
 pub use verdict::{Verdict, Warning, evaluated};

@@ -22,9 +22,14 @@ const POLICY: &str = "default-src 'none'; img-src data:; style-src 'unsafe-inlin
 ///
 /// Fails when the directory holds no run, or a file cannot be read or written.
 pub fn write_report(run: &Path) -> Result<PathBuf> {
-    let path = run.join(NAME);
+    let path = report_path(run);
     write_comparison(&[run], &path)?;
     Ok(path)
+}
+
+/// Where the report of a run is.
+pub(crate) fn report_path(run: &Path) -> PathBuf {
+    run.join(NAME)
 }
 
 /// Writes one page about all of these runs to `path`.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use ddpo_train::EvalRecord;
 
+use super::estimate::Estimate;
 use super::records::Records;
 
 /// Moving this much farther from the base model between two evaluations wants a gain to show for it.
@@ -37,6 +38,8 @@ pub enum Warning {
         base: f64,
         /// The last evaluation's mean.
         last: f64,
+        /// What the reward counts.
+        unit: Option<String>,
     },
     /// The reward has come down from its best.
     PastBest {
@@ -46,6 +49,8 @@ pub enum Warning {
         best: f64,
         /// The last evaluation's mean.
         last: f64,
+        /// What the reward counts.
+        unit: Option<String>,
     },
     /// A reward that is not optimised fell.
     HeldOutFell {
@@ -55,6 +60,8 @@ pub enum Warning {
         base: f64,
         /// The last evaluation's mean.
         last: f64,
+        /// What the reward counts.
+        unit: Option<String>,
     },
     /// The model moves away from the base model and has nothing to show for it.
     MovedForNothing {
@@ -89,19 +96,18 @@ pub enum Warning {
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoGain { unseen, base, last } => write!(
-                f,
-                "On {}, the reward is no better than the base model's ({base:.3} before, {last:.3} now).",
-                evaluated(*unseen)
-            ),
-            Self::PastBest { epoch, best, last } => {
-                write!(f, "The reward was best after epoch {epoch} ({best:.3}) and has fallen since ({last:.3}).")
+            Self::NoGain { unseen, base, last, unit } => {
+                let [base, last] = told_apart([*base, *last], unit.as_deref());
+                let on = evaluated(*unseen);
+                write!(f, "On {on}, the reward is no better than the base model's ({base} before, {last} now).")
             }
-            Self::HeldOutFell { name, base, last } => {
-                write!(
-                    f,
-                    "{name}, which is not optimised, fell from {base:.3} to {last:.3}: a sign of over-optimisation."
-                )
+            Self::PastBest { epoch, best, last, unit } => {
+                let [best, last] = told_apart([*best, *last], unit.as_deref());
+                write!(f, "The reward was best after epoch {epoch} ({best}) and has fallen since ({last}).")
+            }
+            Self::HeldOutFell { name, base, last, unit } => {
+                let [base, last] = told_apart([*base, *last], unit.as_deref());
+                write!(f, "{name}, which is not optimised, fell from {base} to {last}: a sign of over-optimisation.")
             }
             Self::MovedForNothing { before, last } => write!(
                 f,
@@ -124,6 +130,14 @@ impl fmt::Display for Warning {
             ),
         }
     }
+}
+
+/// Two numbers with their unit, with three decimals or as many more as tell them apart.
+fn told_apart(values: [f64; 2], unit: Option<&str>) -> [String; 2] {
+    let said = |decimals: usize| values.map(|value| format!("{value:.decimals$}"));
+    let apart = (3..9).map(said).find(|[a, b]| a != b || values[0] == values[1]);
+    let unit = unit.map(|unit| format!(" {unit}")).unwrap_or_default();
+    apart.unwrap_or_else(|| said(9)).map(|value| value + &unit)
 }
 
 /// What an evaluation is of, for a sentence that begins with "on".
@@ -169,7 +183,8 @@ impl Verdict {
                 .chain(reward_warning(records, base, last))
                 .chain(moved_for_nothing(records, base, last))
                 .chain(far(records, last))
-                .chain(other_warnings(base, last))
+                .chain(held_out_warnings(records, base, last))
+                .chain(less_diverse(base, last))
                 .collect(),
         }
     }
@@ -179,10 +194,11 @@ impl Verdict {
 fn reward_warning(records: &Records, base: &EvalRecord, last: &EvalRecord) -> Option<Warning> {
     let best = records.evals.iter().max_by(|a, b| a.reward_mean.total_cmp(&b.reward_mean))?;
     let gain = best.reward_mean - base.reward_mean;
-    if last.reward_mean <= base.reward_mean {
-        Some(Warning::NoGain { unseen: records.has_unseen_prompts(), base: base.reward_mean, last: last.reward_mean })
-    } else if best.reward_mean - last.reward_mean > 0.25 * gain {
-        Some(Warning::PastBest { epoch: best.epoch, best: best.reward_mean, last: last.reward_mean })
+    let (last, unit) = (last.reward_mean, records.run.as_ref().and_then(|run| run.reward.unit.clone()));
+    if last <= base.reward_mean {
+        Some(Warning::NoGain { unseen: records.has_unseen_prompts(), base: base.reward_mean, last, unit })
+    } else if best.reward_mean - last > 0.25 * gain {
+        Some(Warning::PastBest { epoch: best.epoch, best: best.reward_mean, last, unit })
     } else {
         None
     }
@@ -206,14 +222,38 @@ fn not_as_asked(base: &EvalRecord, last: &EvalRecord) -> Option<Warning> {
     (last < AS_ASKED_LIMIT * base).then_some(Warning::NotAsAsked { base, last })
 }
 
-fn other_warnings(base: &EvalRecord, last: &EvalRecord) -> Vec<Warning> {
-    let fallen = base.held_out.iter().filter_map(|(name, base)| {
-        let last = *last.held_out.get(name)?;
-        (last < *base).then(|| Warning::HeldOutFell { name: name.clone(), base: *base, last })
+/// The rewards that are not optimised and that fell by more than the noise of so few pictures, where their values are known.
+fn held_out_warnings(records: &Records, base: &EvalRecord, last: &EvalRecord) -> Vec<Warning> {
+    let unit = |name: &str| {
+        records.run.as_ref()?.held_out.iter().find(|reward| reward.name == name).and_then(|reward| reward.unit.clone())
+    };
+    let fallen = base.held_out.iter().filter_map(|(name, &before)| {
+        let now = *last.held_out.get(name)?;
+        let pairs = base.held_out_rewards.get(name).zip(last.held_out_rewards.get(name));
+        let is_noise = pairs.and_then(|(from, to)| gain(records, from, to)).is_some_and(|gain| gain.mean > -gain.half);
+        (now < before && !is_noise).then(|| Warning::HeldOutFell {
+            name: name.clone(),
+            base: before,
+            last: now,
+            unit: unit(name),
+        })
     });
-    let alike = (last.diversity < DIVERSITY_LIMIT * base.diversity)
-        .then_some(Warning::LessDiverse { base: base.diversity, last: last.diversity });
-    fallen.chain(alike).collect()
+    fallen.collect()
+}
+
+/// The mean of the differences of the same prompts and seeds, with its interval where there are enough of them.
+fn gain(records: &Records, from: &[f32], to: &[f32]) -> Option<Estimate> {
+    if from.len() != to.len() {
+        return None;
+    }
+    let prompts = records.run.as_ref().map_or(0, |run| run.prompts.evaluation.len());
+    let differences: Vec<f64> = from.iter().zip(to).map(|(a, b)| f64::from(*b) - f64::from(*a)).collect();
+    Some(Estimate::over_prompts(&differences, prompts)).filter(|gain| gain.half.is_finite())
+}
+
+fn less_diverse(base: &EvalRecord, last: &EvalRecord) -> Option<Warning> {
+    (last.diversity < DIVERSITY_LIMIT * base.diversity)
+        .then_some(Warning::LessDiverse { base: base.diversity, last: last.diversity })
 }
 
 #[cfg(test)]
@@ -266,6 +306,33 @@ mod tests {
         };
         assert!(said(true).starts_with("On unseen prompts and seeds, "), "{}", said(true));
         assert!(said(false).starts_with("On seen prompts, unseen seeds, "), "{}", said(false));
+    }
+
+    #[test]
+    fn a_fall_within_the_noise_of_the_pictures_is_none() {
+        let values = |shift: f32| (0..16).map(|i| shift + (i % 4) as f32).collect::<Vec<_>>();
+        let said = |now: Vec<f32>| {
+            let mean = |values: &[f32]| values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len() as f64;
+            let eval = |epoch: u64, values: Vec<f32>| EvalRecord {
+                held_out: [("other".to_owned(), mean(&values))].into(),
+                held_out_rewards: [("other".to_owned(), values)].into(),
+                ..eval(epoch, epoch as f64, 0.0, 1.0)
+            };
+            let records = Records { evals: vec![eval(0, values(0.0)), eval(4, now)], ..Records::default() };
+            Verdict::of(&records).warnings
+        };
+        // Every picture has lost a hundredth.
+        assert!(matches!(said(values(-0.01)).as_slice(), [Warning::HeldOutFell { .. }]));
+        // Some have won a half and one more has lost it: a mean difference of less than its interval.
+        let mixed = values(0.0).iter().enumerate().map(|(i, value)| value + [-0.5, 0.5][(i % 9) % 2]).collect();
+        assert_eq!(said(mixed), []);
+    }
+
+    #[test]
+    fn numbers_that_differ_are_told_apart_and_have_their_unit() {
+        assert_eq!(told_apart([-1.5601, -1.5604], Some("kB")), ["-1.5601 kB", "-1.5604 kB"]);
+        assert_eq!(told_apart([2.0, 1.0], None), ["2.000", "1.000"]);
+        assert_eq!(told_apart([1.0, 1.0], None), ["1.000", "1.000"]);
     }
 
     #[test]
