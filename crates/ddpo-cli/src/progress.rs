@@ -132,7 +132,7 @@ impl Tracker for Console {
             }
             Event::Warning(error) => {
                 self.clear();
-                eprintln!("warning: {}", with_causes(*error));
+                warn(&with_causes(*error));
             }
             _ => {}
         }

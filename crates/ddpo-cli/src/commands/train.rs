@@ -14,7 +14,9 @@ use crate::announcement::announce;
 use crate::args::Train;
 use crate::interrupt::stop_on_signal;
 use crate::numbers::counted;
-use crate::progress::{Console, announce_networks, be_quiet, fetch_networks, line, open_model, warn_of_truncations};
+use crate::progress::{
+    Console, announce_networks, be_quiet, fetch_networks, line, open_model, warn, warn_of_truncations,
+};
 use crate::run_name::run_name;
 use crate::summary;
 
@@ -119,7 +121,7 @@ fn dry_run(plan: &RunPlan, loaded: &LoadedModel, path: &Path) -> Result<ExitCode
 fn summarise(path: &Path) -> Result<()> {
     let records = Records::read(&path.join(METRICS))?;
     summary::lines(&records).iter().for_each(|text| line(text));
-    Verdict::of(&records).warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    Verdict::of(&records).warnings.iter().for_each(|warning| warn(&warning.to_string()));
     Ok(())
 }
 

@@ -161,8 +161,6 @@ fn decode(message: &[u8], lengths: &[usize], device: &Device) -> Result<Vec<(Ran
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::ranks::Team;
 
@@ -177,7 +175,7 @@ mod tests {
                 Tensor::from_data(TensorData::new(values(length).collect::<Vec<_>>(), [length]), &Device::flex())
             })
         };
-        let work = |ranks: Ranks| {
+        Team::each(size, |ranks| {
             let (mine, mut sums) = (ranks.share(shards.count()), ShardSums::default());
             for pass in shards.passes_of(&mine) {
                 sums.add(shards, shards.shard_of(pass), of(pass).to_vec(), 1.0 + pass as f64).unwrap();
@@ -186,11 +184,6 @@ mod tests {
             let weight = sum.weight();
             let values = sum.into_parts().0.into_iter().flat_map(|t| t.try_into_vec_as::<f32>().unwrap());
             (values.map(f32::to_bits).collect(), weight)
-        };
-        std::thread::scope(|scope| {
-            let spawn = |member| scope.spawn(move || work(Ranks::new(Arc::new(member))));
-            let threads: Vec<_> = Team::of(size).into_iter().map(spawn).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         })
     }
 

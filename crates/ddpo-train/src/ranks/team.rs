@@ -1,8 +1,11 @@
 //! Ranks that are threads of one process.
 
+use std::panic::resume_unwind;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::thread::ScopedJoinHandle;
 
 use super::contract::Collective;
+use super::together::Ranks;
 use crate::error::{Error, Result};
 
 /// A member of a team of threads, each of which is a rank: several ranks without a launcher, as tests want them.
@@ -38,6 +41,17 @@ impl Team {
         let state = State { sent: vec![None; size], gathered: Arc::default(), to_take: 0, lost: false };
         let shared = Arc::new(Shared { size, state: Mutex::new(state), changed: Condvar::new() });
         (0..size).map(|rank| Self { rank, shared: shared.clone() }).collect()
+    }
+
+    /// What each rank of a team of this size makes of `work`, in their order. A panic of one is a panic of the caller.
+    pub fn each<T: Send>(size: usize, work: impl Fn(Ranks) -> T + Sync) -> Vec<T> {
+        std::thread::scope(|scope| {
+            let work = &work;
+            let spawn = |member| scope.spawn(move || work(Ranks::new(Arc::new(member))));
+            let threads: Vec<_> = Self::of(size).into_iter().map(spawn).collect();
+            let join = |thread: ScopedJoinHandle<'_, T>| thread.join().unwrap_or_else(|panic| resume_unwind(panic));
+            threads.into_iter().map(join).collect()
+        })
     }
 
     /// Waits until `is_ready`.

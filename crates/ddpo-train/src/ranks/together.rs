@@ -111,11 +111,14 @@ impl Ranks {
         Ok(self.gather(mine)?.into_iter().next().unwrap_or_default())
     }
 
-    /// Waits for all ranks at the end of a run.
+    /// Waits for all ranks at the end of a run, after which they part. One process by itself has nobody to part from, and may go on.
     ///
     /// # Errors
     /// Those of [`gather`](Self::gather).
     pub fn finish(&self) -> Result<()> {
+        if self.is_alone() {
+            return Ok(());
+        }
         self.gather(&[])?;
         self.is_over.store(true, Ordering::Relaxed);
         Ok(())
@@ -193,12 +196,7 @@ mod tests {
 
     /// What each rank of a team makes of `work`.
     fn each<T: Send>(size: usize, work: impl Fn(&Ranks) -> T + Sync) -> Vec<T> {
-        std::thread::scope(|scope| {
-            let work = &work;
-            let spawn = |member| scope.spawn(move || work(&Ranks::new(Arc::new(member))));
-            let threads: Vec<_> = Team::of(size).into_iter().map(spawn).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-        })
+        Team::each(size, |ranks| work(&ranks))
     }
 
     #[test]

@@ -85,11 +85,10 @@ fn plan() -> DistillPlan {
     }
 }
 
-fn trainer(plan: DistillPlan, lanes: usize) -> Trainer {
+fn distill_parts(lanes: usize) -> DistillParts<Student, 4> {
     let Parts { scheduler, decoder, reward, prompts, shape, device, .. } = parts(Box::new(MeanBrightness));
-    let policy = Student::new();
     let shared = Parts {
-        policy,
+        policy: Student::new(),
         scheduler,
         decoder,
         reward,
@@ -102,7 +101,11 @@ fn trainer(plan: DistillPlan, lanes: usize) -> Trainer {
         ranks: ddpo_train::Ranks::default(),
     };
     let teacher = parts(Box::new(MeanBrightness)).scheduler;
-    DistillTrainer::new(plan, DistillParts { shared, schedule: stable_diffusion_schedule(), teacher }).unwrap()
+    DistillParts { shared, schedule: stable_diffusion_schedule(), teacher }
+}
+
+fn trainer(plan: DistillPlan, lanes: usize) -> Trainer {
+    DistillTrainer::new(plan, distill_parts(lanes)).unwrap()
 }
 
 fn run(trainer: &mut Trainer, epochs: u64) -> Vec<Record> {
@@ -174,26 +177,7 @@ fn lanes_change_nothing_and_two_epochs_and_two_more_are_four() {
 
 #[test]
 fn what_does_not_fit_is_refused() {
-    let refused = |plan: DistillPlan| {
-        let Parts { scheduler, decoder, reward, prompts, shape, device, lanes, .. } = parts(Box::new(MeanBrightness));
-        let policy = Student::new();
-        let shared = Parts {
-            policy,
-            scheduler,
-            decoder,
-            reward,
-            prompts,
-            shape,
-            device,
-            evaluation: None,
-            lanes,
-            average_decay: None,
-            ranks: ddpo_train::Ranks::default(),
-        };
-        let teacher = parts(Box::new(MeanBrightness)).scheduler;
-        let parts = DistillParts { shared, schedule: stable_diffusion_schedule(), teacher };
-        DistillTrainer::new(plan, parts).err().unwrap().to_string()
-    };
+    let refused = |plan: DistillPlan| DistillTrainer::new(plan, distill_parts(1)).err().unwrap().to_string();
     assert_eq!(
         refused(DistillPlan { grid: vec![499, 999], ..plan() }),
         "grid is [499, 999], wanted timesteps that fall"

@@ -1,7 +1,5 @@
 //! Several ranks do what one does: the same bytes, and they end together.
 
-use std::sync::Arc;
-
 use ddpo_core::advantage::PerPromptAdvantage;
 use ddpo_core::objective::DdpoIs;
 use ddpo_core::weighting::SoftmaxWeights;
@@ -15,16 +13,6 @@ use ddpo_train::{
 use crate::common::{
     Signed, Trainer, forward_parts, forward_plan, listening, parts, plan, rwr_parts, rwr_plan, sampling, timeless,
 };
-
-/// What each rank of a team of this size makes of `work`.
-fn each_rank<T: Send>(size: usize, work: impl Fn(Ranks) -> T + Sync) -> Vec<T> {
-    std::thread::scope(|scope| {
-        let work = &work;
-        let spawn = |member| scope.spawn(move || work(Ranks::new(Arc::new(member))));
-        let threads: Vec<_> = Team::of(size).into_iter().map(spawn).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    })
-}
 
 /// Where two epochs lead, and what is said on the way.
 fn outcome(learner: impl Learner, ranks: Ranks) -> (Snapshot, Vec<Record>) {
@@ -40,7 +28,7 @@ fn check<L: Learner>(what: &str, learner: impl Fn(Ranks) -> L + Sync) {
     let alone = outcome(learner(Ranks::default()), Ranks::default());
     assert!(alone.1.len() > 4, "{what}: {} records", alone.1.len());
     for size in [2, 3, 4, 8] {
-        for (rank, found) in each_rank(size, |ranks| outcome(learner(ranks.clone()), ranks)).into_iter().enumerate() {
+        for (rank, found) in Team::each(size, |ranks| outcome(learner(ranks.clone()), ranks)).into_iter().enumerate() {
             assert!(found.0 == alone.0, "{what}: the state of rank {rank} of {size}");
             assert_eq!(found.1, alone.1, "{what}: the records of rank {rank} of {size}");
         }
@@ -114,7 +102,7 @@ impl Reward for Fickle {
 fn what_is_not_finite_is_left_out_alike() {
     let sampling = SamplePlan { non_finite: NonFinitePolicy::Skip, ..sampling() };
     check("skipped samples", |ranks| ddpo(DdpoPlan { sampling, ..plan() }, Box::new(Fickle { fails: false }), ranks));
-    let errors = each_rank(3, |ranks| {
+    let errors = Team::each(3, |ranks| {
         let trainer = ddpo(plan(), Box::new(Fickle { fails: false }), ranks.clone());
         Run::new(trainer, listening().0, StopFlag::new()).with_ranks(ranks).run(2).unwrap_err().to_string()
     });
@@ -124,7 +112,7 @@ fn what_is_not_finite_is_left_out_alike() {
 
 #[test]
 fn a_reward_that_fails_on_one_rank_ends_all() {
-    let errors = each_rank(3, |ranks| {
+    let errors = Team::each(3, |ranks| {
         let reward = Box::new(Fickle { fails: ranks.rank() == 1 });
         let trainer = ddpo(plan(), reward, ranks.clone());
         Run::new(trainer, listening().0, StopFlag::new()).with_ranks(ranks).run(2).unwrap_err()
@@ -136,8 +124,17 @@ fn a_reward_that_fails_on_one_rank_ends_all() {
 }
 
 #[test]
+fn a_run_that_is_over_may_be_asked_again_and_goes_on_to_more_epochs() {
+    let trainer = ddpo(plan(), Box::new(MeanBrightness), Ranks::default());
+    let mut run = Run::new(trainer, listening().0, StopFlag::new());
+    assert_eq!(run.run(1).unwrap(), Outcome::Finished);
+    assert_eq!(run.step(1).unwrap(), Some(Outcome::Finished));
+    assert_eq!(run.run(2).unwrap(), Outcome::Finished);
+}
+
+#[test]
 fn a_rank_that_is_asked_to_stop_stops_all_at_a_boundary() {
-    let stopped = each_rank(3, |ranks| {
+    let stopped = Team::each(3, |ranks| {
         let stop = StopFlag::new();
         let trainer = ddpo(plan(), Box::new(MeanBrightness), ranks.clone());
         let mut run = Run::new(trainer, listening().0, stop.clone()).with_ranks(ranks.clone());
