@@ -1,6 +1,6 @@
 //! `cargo xtask ci`: every check, cheapest first, stopping at the first that fails.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -27,13 +27,8 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
     if with_tests {
         step(root, &readme_test_command(root)?, &[])?;
     }
-    // Nothing of it is in the default build, so that most machines lack what it needs.
-    match installed("mpirun") && installed("mpicc") {
-        true if with_tests => step(root, "cargo test --release --workspace --features ddpo-cli/mpi --test mpi", &[])?,
-        true => {}
-        false => println!(
-            "== skipped: the tests of several processes (apt-get install libopenmpi-dev openmpi-bin libclang-dev)"
-        ),
+    if with_tests {
+        processes(root)?;
     }
     // Without advisories, whose database has to be fetched.
     match installed("cargo-deny") {
@@ -41,6 +36,32 @@ pub fn run(root: &Path, args: &[String]) -> Result<()> {
         false => println!("== skipped: cargo deny check (cargo install cargo-deny)"),
     }
     Ok(())
+}
+
+/// `cargo xtask processes`: the tests of runs of several processes, where there is what they need: nothing of it is in the default
+/// build, so that most machines lack it.
+pub fn processes(root: &Path) -> Result<()> {
+    match installed("mpirun") && installed("mpicc") && libclang_is_there() {
+        true => step(root, "cargo test --release --workspace --features ddpo-cli/mpi --test mpi", &[]),
+        false => {
+            println!(
+                "== skipped: the tests of several processes (apt-get install libopenmpi-dev openmpi-bin libclang-dev)"
+            );
+            Ok(())
+        }
+    }
+}
+
+/// Whether bindgen finds libclang, by which it reads MPI's headers.
+fn libclang_is_there() -> bool {
+    let entries = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let is_library =
+        |path: PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libclang"));
+    let llvm = entries(Path::new("/usr/lib")).map(|folder| folder.join("lib"));
+    let usual = ["/usr/lib", "/usr/lib64", "/usr/local/lib"].map(PathBuf::from).into_iter();
+    let by_machine = PathBuf::from(format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH));
+    std::env::var_os("LIBCLANG_PATH").is_some()
+        || llvm.chain(usual).chain([by_machine]).any(|folder| entries(&folder).any(is_library))
 }
 
 fn step(root: &Path, command: &str, environment: &[(&str, &str)]) -> Result<()> {

@@ -16,6 +16,7 @@ usage: cargo xtask TASK
 
 tasks:
   ci [--no-tests]                run every check, cheapest first, then the README's test command
+  processes                      test runs of several processes, where MPI is installed
   tidy                           check the repository's own rules
   reference                      write docs/reference/{cli,config}.md and the snapshots of help and errors again
   emoji-dataset DIR --icons FOLDER
@@ -39,6 +40,7 @@ fn run(args: &[String]) -> Result<()> {
     };
     match task.as_str() {
         "ci" => ci::run(&root()?, rest),
+        "processes" => ci::processes(&root()?),
         "tidy" => tidy::run(&root()?),
         "reference" => reference::run(&root()?),
         #[cfg(feature = "emoji")]

@@ -65,6 +65,8 @@ pub const REWARD_PART: &str = "reward/part/";
 pub const EVAL_REWARD_PART: &str = "eval/reward_part/";
 /// Seconds spent updating.
 pub const TRAIN_SECONDS: &str = "time/train_seconds";
+/// Seconds spent on messages between the processes of a run, waiting for slower ones included.
+pub const EXCHANGE_SECONDS: &str = "time/exchange_seconds";
 /// Training samples over the seconds of sampling, scoring and updating.
 pub const IMAGES_PER_SECOND: &str = "time/images_per_second";
 /// Seconds spent on an evaluation.

@@ -11,7 +11,8 @@ use ddpo::train::Ranks;
 use ddpo::{ComputeRate, CostEstimate, LoadedModel, OpenOptions, RunDirectory, Session, TrainOutcome};
 
 use crate::announcement::announce;
-use crate::args::Train;
+use crate::args::{Command, Train};
+use crate::failure;
 use crate::interrupt::stop_on_signal;
 use crate::numbers::counted;
 use crate::progress::{
@@ -30,24 +31,29 @@ const METRICS: &str = "metrics.jsonl";
 /// done, and its exit code says so.
 pub fn run(args: &Train) -> Result<ExitCode> {
     let ranks = ddpo::launch::ranks()?;
-    if ranks.is_first() {
-        return train(args, &ranks).inspect_err(|error| ranks.leave(error.as_ref()));
+    if !ranks.is_first() {
+        be_quiet();
     }
-    be_quiet();
     match train(args, &ranks).inspect_err(|error| ranks.leave(error.as_ref())) {
         // Which rank it was and what it said, that rank and the first one say.
-        Err(error) if is_of_another_rank(&error) => Ok(ExitCode::FAILURE),
+        Err(error) if !ranks.is_first() && is_of_another_rank(&error) => Ok(ExitCode::FAILURE),
+        // While the ranks are together: the launcher ends the others as soon as one has failed.
+        Err(error) if !ranks.is_alone() => Ok(failure::show(&error, &Command::Train(args.clone()))),
         outcome => outcome,
     }
 }
 
 fn is_of_another_rank(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| matches!(cause.downcast_ref(), Some(ddpo::train::Error::Rank { .. })))
+    use ddpo::train::Error::Rank;
+    // A transparent wrapper is not in the chain of what it wraps.
+    matches!(error.downcast_ref(), Some(ddpo::Error::Train(Rank { .. })))
+        || matches!(error.downcast_ref(), Some(Rank { .. }))
 }
 
 fn train(args: &Train, ranks: &Ranks) -> Result<ExitCode> {
     let resumed = resumed(args)?;
-    let plan = RunPlan::new(layers(args, resumed)?.resolve()?.with_absolute_paths())?;
+    let mut plan = RunPlan::new(layers(args, resumed)?.resolve()?.with_absolute_paths())?;
+    plan.device = ddpo::launch::device(plan.device);
     let path = resumed.or(args.run_dir.as_deref()).map_or_else(|| free_directory(args, &plan), Path::to_owned);
     if resumed.is_none() && ranks.is_first() {
         RunDirectory::check_new(&path)?;
@@ -55,7 +61,10 @@ fn train(args: &Train, ranks: &Ranks) -> Result<ExitCode> {
     ddpo::device::set_threads(ddpo::launch::threads(plan.config.run.threads));
     let loaded = open_model(&plan.model, OpenOptions::of(&plan))?;
     if args.dry_run {
-        return dry_run(&plan, &loaded, &path);
+        dry_run(&plan, &loaded, &path)?;
+        // Or else the ranks that could not do it would wait for this one.
+        ranks.finish()?;
+        return Ok(ExitCode::SUCCESS);
     }
     fetch_networks(plan.rewards())?;
     let session = match resumed {
@@ -107,14 +116,14 @@ fn going_on(done: u64, epochs: u64) -> String {
 }
 
 /// Says what would be done, as far as that is known without doing it.
-fn dry_run(plan: &RunPlan, loaded: &LoadedModel, path: &Path) -> Result<ExitCode> {
+fn dry_run(plan: &RunPlan, loaded: &LoadedModel, path: &Path) -> Result<()> {
     let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
     loaded.check(plan)?;
     loaded.check_files(plan)?;
     plan.rewards().try_for_each(|reward| reward.check_files())?;
     announce(plan, &prompts, path, &CostEstimate::new(plan, loaded, ComputeRate::of(loaded)?)?);
     announce_networks(plan.rewards())?;
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// What the run has come to, and the warnings.

@@ -1,40 +1,13 @@
 //! Calls to the file system that fail, by a library which is loaded before the C library's.
 
-use std::sync::LazyLock;
-
+use super::runs::fault::{EIO, ENOSPC, calls_of, faulty};
 use super::*;
-
-const ENOSPC: u64 = 28;
-const EIO: u64 = 5;
-
-/// The library, compiled from the source beside this file.
-static PRELOAD: LazyLock<PathBuf> = LazyLock::new(|| {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/faults/preload.rs");
-    let library = PLACE.path().join("libpreload.so");
-    let rustc = std::env::var_os("RUSTC").unwrap_or("rustc".into());
-    let mut command = Command::new(rustc);
-    command.args(["--edition", "2024", "--crate-type", "cdylib", "--crate-name", "preload", "-O", "-C", "panic=abort"]);
-    check_done(&command.arg(source).arg("-o").arg(&library).output().unwrap());
-    library
-});
-
-/// A run of which `count` calls (all, for 0) fail from the `at`-th on.
-fn faulty(algorithm: &str, run: &Path, at: u64, count: u64, errno: u64) -> Command {
-    let mut command = train(algorithm, run);
-    command.env("LD_PRELOAD", &*PRELOAD).env("FAULT_UNDER", run);
-    for (name, number) in [("FAULT_AT", at), ("FAULT_COUNT", count), ("FAULT_ERRNO", errno)] {
-        command.env(name, number.to_string());
-    }
-    command
-}
 
 /// How many calls a run of each algorithm makes.
 static CALLS: LazyLock<[u64; ALGORITHMS.len()]> = LazyLock::new(|| {
     ALGORITHMS.map(|algorithm| {
         let run = PLACE.path().join(format!("counted-{algorithm}"));
-        let report = PLACE.path().join(format!("calls-{algorithm}"));
-        check_done(&faulty(algorithm, &run, 0, 0, 0).env("FAULT_REPORT", &report).output().unwrap());
-        std::fs::read_to_string(report).unwrap().parse().unwrap()
+        calls_of(train(algorithm, &run), &run)
     })
 });
 
@@ -52,7 +25,7 @@ fn a_failing_disk_costs_no_byte() {
         let errno = [ENOSPC, EIO][(random(seed + 2_000_000) % 2) as usize];
         let what = format!("seed {seed}, {algorithm}, {count} calls from {at} of {} on, error {errno}", calls[which]);
         let run = PLACE.path().join(format!("faulty-{seed}"));
-        let output = faulty(algorithm, &run, at, count, errno).output().unwrap();
+        let output = faulty(train(algorithm, &run), &run, at, count, errno).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(!text.contains("panicked"), "{what}: {text}");
         match output.status.code() {
@@ -77,7 +50,7 @@ fn a_failing_disk_costs_no_byte() {
 #[test]
 fn a_full_disk_is_warned_of_while_the_run_goes_on_and_ends_it_with_a_hint() {
     let run = PLACE.path().join("full");
-    let output = faulty("ddpo-is", &run, CALLS[0] / 2, 0, ENOSPC).output().unwrap();
+    let output = faulty(train("ddpo-is", &run), &run, CALLS[0] / 2, 0, ENOSPC).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains("warning: ") && text.contains("No space left on device"), "{text}");
     assert!(text.contains("hint: free some space, then go on with `ddpo train --resume "), "{text}");

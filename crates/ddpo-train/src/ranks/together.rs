@@ -3,7 +3,8 @@
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use super::contract::{Alone, Collective};
 use super::wire::{Reader, Writer};
@@ -22,8 +23,18 @@ const INTERRUPTED: u64 = 2;
 #[derive(Clone)]
 pub struct Ranks {
     collective: Arc<dyn Collective>,
-    /// Nothing more is sent: somebody has failed, or all are done.
-    is_over: Arc<AtomicBool>,
+    state: Arc<State>,
+}
+
+/// What copies have in common.
+#[derive(Default)]
+struct State {
+    /// Somebody has failed, and nothing more is sent.
+    is_over: AtomicBool,
+    /// All are done, and nobody waits for a message.
+    have_parted: AtomicBool,
+    /// The nanoseconds spent on messages since somebody asked.
+    nanoseconds: AtomicU64,
 }
 
 impl Default for Ranks {
@@ -42,7 +53,7 @@ impl Ranks {
     /// The ranks that `collective` connects.
     #[must_use]
     pub fn new(collective: Arc<dyn Collective>) -> Self {
-        Self { collective, is_over: Arc::default() }
+        Self { collective, state: Arc::default() }
     }
 
     /// The number of this process.
@@ -89,17 +100,25 @@ impl Ranks {
     /// [`Error::Rank`] where another rank has failed, [`Error::Interrupted`] where one was asked to stop, [`Error::Ranks`] where
     /// the connection is lost. Nothing can be sent after any of them.
     pub fn gather(&self, bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
-        if self.is_over.load(Ordering::Relaxed) {
-            return Err(Error::Ranks("the ranks have parted".into()));
+        if self.state.is_over.load(Ordering::Relaxed) {
+            return Err(Error::Ranks("one of them has failed, or was asked to stop".into()));
         }
+        self.state.have_parted.store(false, Ordering::Relaxed);
+        let start = Instant::now();
         let mut message = Writer::default();
         message.number(MESSAGE);
         message.bytes(bytes);
         let received = self.collective.gather(&message.finish()).and_then(read_all);
+        self.state.nanoseconds.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
         if received.is_err() {
-            self.is_over.store(true, Ordering::Relaxed);
+            self.state.is_over.store(true, Ordering::Relaxed);
         }
         received
+    }
+
+    /// How long this rank has spent on messages, waiting for slower ranks included, since this was asked last.
+    pub fn take_time(&self) -> Duration {
+        Duration::from_nanos(self.state.nanoseconds.swap(0, Ordering::Relaxed))
     }
 
     /// What the first rank sends.
@@ -111,22 +130,23 @@ impl Ranks {
         Ok(self.gather(mine)?.into_iter().next().unwrap_or_default())
     }
 
-    /// Waits for all ranks at the end of a run, after which they part. One process by itself has nobody to part from, and may go on.
+    /// Waits for all ranks at the end of a run, after which they part: nobody waits for what comes of a rank alone. They come together
+    /// again where all of them go on.
     ///
     /// # Errors
     /// Those of [`gather`](Self::gather).
     pub fn finish(&self) -> Result<()> {
-        if self.is_alone() {
-            return Ok(());
+        if !self.is_alone() {
+            self.gather(&[])?;
+            self.state.have_parted.store(true, Ordering::Relaxed);
         }
-        self.gather(&[])?;
-        self.is_over.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Tells the others why this rank sends no more; nothing where they know, since it was one of them.
+    /// Tells the others why this rank sends no more; nothing where they know, since it was one of them, or have parted.
     pub fn leave(&self, error: &(dyn std::error::Error + 'static)) {
-        if self.is_alone() || self.is_over.swap(true, Ordering::Relaxed) {
+        let State { is_over, have_parted, .. } = &*self.state;
+        if self.is_alone() || is_over.swap(true, Ordering::Relaxed) || have_parted.load(Ordering::Relaxed) {
             return;
         }
         let mut message = Writer::default();
@@ -239,6 +259,35 @@ mod tests {
             _ => matches!(ranks.gather(b""), Err(Error::Interrupted { epoch: 4 })),
         });
         assert_eq!(stopped, [true; 3]);
+    }
+
+    #[test]
+    fn ranks_that_have_parted_wait_for_nobody_and_may_come_together_again() {
+        let everybody = std::sync::Barrier::new(3);
+        let received = each(3, |ranks| {
+            ranks.finish().unwrap();
+            let received = ranks.broadcast(&[7]).unwrap();
+            ranks.finish().unwrap();
+            if ranks.rank() == 1 {
+                // Nobody hears of it, and it waits for nobody.
+                ranks.leave(&Error::device("out of memory"));
+                assert!(ranks.gather(b"").is_err());
+            }
+            everybody.wait();
+            received
+        });
+        assert_eq!(received, vec![[7]; 3]);
+    }
+
+    #[test]
+    fn time_that_others_take_is_counted_once() {
+        let took = each(2, |ranks| {
+            let pause = Duration::from_millis(if ranks.rank() == 0 { 0 } else { 30 });
+            std::thread::sleep(pause);
+            ranks.gather(b"").unwrap();
+            (ranks.take_time(), ranks.take_time())
+        });
+        assert!(took[0].0 > Duration::from_millis(15) && took[0].1.is_zero() && took[1].1.is_zero(), "{took:?}");
     }
 
     #[test]

@@ -33,6 +33,10 @@ pub struct EpochRecord {
     /// Seconds of updates.
     #[serde(default)]
     pub train_seconds: f64,
+    /// Seconds of the three that went on messages between the processes of a run, waiting for slower ones included; `None` for one
+    /// process by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange_seconds: Option<f64>,
     /// The epoch's samples over the sum of the three times.
     #[serde(default = "nan", deserialize_with = "number")]
     pub images_per_second: f64,

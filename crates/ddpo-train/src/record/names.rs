@@ -28,6 +28,7 @@ pub const METRICS: &[MetricName] = &[
     metric("epoch", "reward_seconds", metrics::REWARD_SECONDS),
     metric("epoch", "reward_busy_seconds", metrics::REWARD_BUSY_SECONDS),
     metric("epoch", "train_seconds", metrics::TRAIN_SECONDS),
+    metric("epoch", "exchange_seconds", metrics::EXCHANGE_SECONDS),
     metric("epoch", "images_per_second", metrics::IMAGES_PER_SECOND),
     metric("epoch", "left_out", metrics::LEFT_OUT),
     metric("update", "loss", metrics::LOSS),
@@ -83,7 +84,7 @@ mod tests {
             ..Default::default()
         };
         vec![
-            Record::Epoch(EpochRecord { left_out: 1, ..Default::default() }),
+            Record::Epoch(EpochRecord { left_out: 1, exchange_seconds: Some(0.5), ..Default::default() }),
             Record::Update(update),
             Record::Regression(RegressionRecord::default()),
             Record::Correction(CorrectionRecord { distance_to_base: Some(0.0), ..Default::default() }),

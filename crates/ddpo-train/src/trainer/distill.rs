@@ -1,9 +1,11 @@
 //! Latent consistency distillation in one screen: pictures of the teacher, and a student that learns to guess in one step what the
 //! teacher arrives at in many.
 
+use burn::tensor::Tensor;
 use ddpo_core::{Epoch, NoiseSchedule, SampleId, Sampling, Scheduler};
 
 use super::distill_loss::{DistillLoss, TeacherPictures};
+use super::exchange::exchange_states;
 use super::fork::ForkPolicy;
 use super::parts::DistillParts;
 use super::trainer_core::{TrainerCore, timed};
@@ -63,7 +65,7 @@ impl<P: ForkPolicy<D>, const D: usize> DistillTrainer<P, D> {
         Ok(())
     }
 
-    /// What the teacher's chains end in.
+    /// What the teacher's chains end in; each rank draws its [share](TrainerCore::share_of_samples) of them.
     pub(super) fn draw(&self, epoch: Epoch, observer: &mut Observer<'_>) -> Result<TeacherPictures<D>> {
         let core = &self.core;
         let samples = (0..self.plan.sampling.samples_per_epoch() as u64).map(SampleId);
@@ -80,7 +82,7 @@ impl<P: ForkPolicy<D>, const D: usize> DistillTrainer<P, D> {
         };
         let mut states = Vec::new();
         let outcome = sampler.each(
-            &chains,
+            &chains[core.share_of_samples()],
             |rollout, _| Ok(rollout.last_state().clone()),
             &mut |done, total| {
                 observer.progress(Progress { stage: Stage::Sampling, epoch: epoch.0, done, total });
@@ -91,8 +93,9 @@ impl<P: ForkPolicy<D>, const D: usize> DistillTrainer<P, D> {
             },
         );
         outcome.map_err(|error| observer.check(epoch.0).err().unwrap_or(error))?;
-        let prompts = chains.into_iter().map(|(_, prompt)| prompt).collect();
-        Ok(TeacherPictures { states: burn::Tensor::cat(states, 0), prompts })
+        let mine = (!states.is_empty()).then(|| Tensor::cat(states, 0));
+        let states = exchange_states(&core.parts.ranks, mine, &core.parts.device)?;
+        Ok(TeacherPictures { states, prompts: chains.into_iter().map(|(_, prompt)| prompt).collect() })
     }
 
     /// The optimizer steps of an epoch, after each of which the target follows.

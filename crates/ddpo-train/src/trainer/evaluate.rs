@@ -82,6 +82,8 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
             observer.event(&Event::Halted { epoch, reason });
         }
         self.counters.evaluated = epoch + 1;
+        // It has been part of the evaluation's seconds, and none of the next epoch's.
+        self.parts.ranks.take_time();
         Ok(())
     }
 

@@ -37,9 +37,13 @@ fn encode_rollout<const D: usize>(rollout: &Rollout<D>) -> Result<Vec<u8>> {
     message.numbers(rollout.last_state().dims().iter().map(|&length| length as u64));
     message.number(rollout.states().len() as u64);
     for state in rollout.states() {
-        message.floats(&state.clone().try_into_vec_as::<f32>().map_err(Error::device)?);
+        message.floats(&values_of(state)?);
     }
     Ok(message.finish())
+}
+
+fn values_of<const D: usize>(state: &Tensor<D>) -> Result<Vec<f32>> {
+    state.clone().try_into_vec_as::<f32>().map_err(Error::device)
 }
 
 fn decode_rollout<const D: usize>(message: &[u8], prompts: &EncodedPrompts, device: &Device) -> Result<Rollout<D>> {
@@ -50,19 +54,46 @@ fn decode_rollout<const D: usize>(message: &[u8], prompts: &EncodedPrompts, devi
     let steps = message.numbers()?.into_iter().map(|step| StepIndex(step as usize)).collect();
     let log_probs = message.floats()?;
     let lengths: Vec<usize> = message.numbers()?.into_iter().map(|length| length as usize).collect();
-    let malformed = || Error::Ranks("a rollout of another rank has another shape".into());
-    let shape: [usize; D] = lengths.try_into().map_err(|_| malformed())?;
     let count = message.count(8)?;
-    let state = |_| {
-        let values = message.floats()?;
-        if values.len() != shape.iter().product::<usize>() {
-            return Err(malformed());
-        }
-        Ok(Tensor::from_data(TensorData::new(values, shape), device))
-    };
-    let states = (0..count).map(state).collect::<Result<_>>()?;
+    let states = (0..count).map(|_| state_of(message.floats()?, &lengths, device)).collect::<Result<_>>()?;
     let condition = prompts.condition(&ids)?;
     Ok(Rollout::from_chains(epoch, samples, ids, condition, states, (steps, log_probs))?)
+}
+
+fn state_of<const D: usize>(values: Vec<f32>, lengths: &[usize], device: &Device) -> Result<Tensor<D>> {
+    let malformed = || Error::Ranks("states of another rank have another shape".into());
+    let shape: [usize; D] = lengths.try_into().map_err(|_| malformed())?;
+    if values.len() != shape.iter().product::<usize>() {
+        return Err(malformed());
+    }
+    Ok(Tensor::from_data(TensorData::new(values, shape), device))
+}
+
+/// Everybody's states `[N, ..]`, in the order of ranks. `mine` is none where a rank had no share.
+///
+/// # Errors
+/// Those of [`Ranks::gather`]; [`Error::Count`] where nobody had one.
+pub(super) fn exchange_states<const D: usize>(
+    ranks: &Ranks,
+    mine: Option<Tensor<D>>,
+    device: &Device,
+) -> Result<Tensor<D>> {
+    let none = Error::Count { what: "states of an epoch", found: 0, wanted: 1 };
+    if ranks.is_alone() {
+        return mine.ok_or(none);
+    }
+    let mut message = Writer::default();
+    if let Some(states) = &mine {
+        message.numbers(states.dims().iter().map(|&length| length as u64));
+        message.floats(&values_of(states)?);
+    }
+    let mut all = Vec::new();
+    for message in ranks.gather(&message.finish())?.iter().filter(|message| !message.is_empty()) {
+        let mut message = Reader::new(message);
+        let lengths: Vec<usize> = message.numbers()?.into_iter().map(|length| length as usize).collect();
+        all.push(state_of(message.floats()?, &lengths, device)?);
+    }
+    if all.is_empty() { Err(none) } else { Ok(Tensor::cat(all, 0)) }
 }
 
 /// Everybody's pictures, in the order of ranks.

@@ -24,7 +24,7 @@ impl<const D: usize, F: Fn(&Tensor<D>) -> ddpo_core::Result<Vec<RgbImage>> + Sen
 
 /// Makes clean states of pictures. Any closure of this form is one.
 pub trait Encoder<const D: usize>: Send + Sync {
-    /// A row `[B, ..]` a picture, without autodiff.
+    /// A row `[B, ..]` a picture, without autodiff. A row does not know its batch: it is the same whatever other pictures there are.
     ///
     /// # Errors
     /// Whatever the model reports, as [`ddpo_core::Error::Model`].

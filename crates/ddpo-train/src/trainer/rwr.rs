@@ -1,7 +1,9 @@
 //! Reward-weighted regression (Black et al., arXiv 2305.13301, section 4.2) in one screen.
 
+use burn::tensor::Tensor;
 use ddpo_core::{Epoch, NoiseSchedule, PromptId, RgbImage, ScoredRollout, Weighting};
 
+use super::exchange::exchange_states;
 use super::fork::ForkPolicy;
 use super::parts::{Encoder, RwrParts};
 use super::regression::{RegressionLoss, RegressionSet};
@@ -59,10 +61,18 @@ impl<P: ForkPolicy<D>, const D: usize> RwrTrainer<P, D> {
         if rows.is_empty() {
             return Ok(None);
         }
-        let images: Vec<RgbImage> = rows.iter().map(|&row| images[row].clone()).collect();
         let prompts: Vec<PromptId> = rows.iter().map(|&row| scored.prompts()[row]).collect();
         let weights = rows.iter().map(|&row| weights[row]).collect();
-        Ok(Some(RegressionSet { states: self.encoder.encode(&images)?, samples: rows, prompts, weights }))
+        Ok(Some(RegressionSet { states: self.encode(&rows, images)?, samples: rows, prompts, weights }))
+    }
+
+    /// The clean states of these pictures; each rank encodes its share of them.
+    fn encode(&self, rows: &[usize], images: &[RgbImage]) -> Result<Tensor<D>> {
+        let (ranks, device) = (&self.core.parts.ranks, &self.core.parts.device);
+        let mine = &rows[ranks.share(rows.len())];
+        let images: Vec<RgbImage> = mine.iter().map(|&row| images[row].clone()).collect();
+        let states = if images.is_empty() { None } else { Some(self.encoder.encode(&images)?) };
+        exchange_states(ranks, states, device)
     }
 
     /// The optimizer steps of a round; without a set there is nothing to learn, and there are none.

@@ -121,6 +121,8 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     pub fn finish(&mut self, mut record: EpochRecord, observer: &mut Observer<'_>) {
         let LeftOut { samples, updates } = std::mem::take(&mut self.left_out);
         record.left_out = samples.len() as u64 + updates;
+        let exchange = self.parts.ranks.take_time().as_secs_f64();
+        record.exchange_seconds = (!self.parts.ranks.is_alone()).then_some(exchange);
         self.counters.epochs = record.epoch;
         observer.record(&Record::Epoch(record.with_throughput(self.plan.samples_per_epoch())));
     }

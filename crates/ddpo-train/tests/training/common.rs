@@ -196,6 +196,7 @@ pub fn timeless(records: Vec<Record>) -> Vec<Record> {
             epoch.reward_busy_seconds = 0.0;
             epoch.train_seconds = 0.0;
             epoch.images_per_second = 0.0;
+            epoch.exchange_seconds = None;
             Record::Epoch(epoch)
         }
         Record::Eval(eval) => Record::Eval(EvalRecord { eval_seconds: 0.0, ..eval }),

@@ -20,7 +20,7 @@ fn teacher() -> GaussianDenoiser {
 
 /// A student whose guess is an affine function of the state at each timestep of the grid: slopes and then intercepts.
 #[derive(Clone)]
-struct Student(Tensor<1>);
+pub struct Student(Tensor<1>);
 
 impl Student {
     fn new() -> Self {
@@ -70,9 +70,9 @@ impl Policy<4> for Student {
     }
 }
 
-type Trainer = DistillTrainer<Student, 4>;
+pub type Trainer = DistillTrainer<Student, 4>;
 
-fn plan() -> DistillPlan {
+pub fn plan() -> DistillPlan {
     DistillPlan {
         sampling: sampling(),
         train_batch: 6,
@@ -85,7 +85,7 @@ fn plan() -> DistillPlan {
     }
 }
 
-fn distill_parts(lanes: usize) -> DistillParts<Student, 4> {
+pub fn distill_parts(lanes: usize) -> DistillParts<Student, 4> {
     let Parts { scheduler, decoder, reward, prompts, shape, device, .. } = parts(Box::new(MeanBrightness));
     let shared = Parts {
         policy: Student::new(),

@@ -14,7 +14,7 @@ use crate::common::{gaussian_forward_parts, listening, sampling, timeless};
 type Trainer = PreferenceTrainer<GaussianPolicy, 4>;
 
 /// Three pairs a pass, two passes an update, twelve pairs an epoch.
-fn plan() -> PreferencePlan {
+pub fn plan() -> PreferencePlan {
     PreferencePlan {
         sampling: sampling(),
         pairs_per_epoch: 12,
@@ -31,7 +31,7 @@ fn trainer(plan: PreferencePlan, preferred: f32) -> Trainer {
     PreferenceTrainer::new(plan, parts(preferred, 7)).unwrap()
 }
 
-fn parts(preferred: f32, count: usize) -> PreferenceParts<GaussianPolicy, 4> {
+pub fn parts(preferred: f32, count: usize) -> PreferenceParts<GaussianPolicy, 4> {
     let parts = gaussian_forward_parts(Box::new(MeanBrightness));
     let states = (0..count).flat_map(|i| [1.0, -1.0].map(|sign| sign * preferred * (1.0 + i as f32 / 8.0)));
     let states = states.map(|value| Tensor::<4>::full([1, 4, 4, 3], value, &Device::flex())).collect();

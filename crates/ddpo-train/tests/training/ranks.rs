@@ -1,25 +1,34 @@
 //! Several ranks do what one does: the same bytes, and they end together.
 
-use ddpo_core::advantage::PerPromptAdvantage;
-use ddpo_core::objective::DdpoIs;
-use ddpo_core::weighting::SoftmaxWeights;
-use ddpo_core::{Grouping, Reward, RewardBatch};
+use ddpo_core::advantage::{BatchAdvantage, PairAdvantage, PerPromptAdvantage};
+use ddpo_core::correction::{CorrectedTarget, ErrorWeight};
+use ddpo_core::objective::{DdpoIs, DdpoSf, PairClip, Pairwise};
+use ddpo_core::weighting::{SoftmaxWeights, SparseWeights};
+use ddpo_core::{Advantage, Grouping, Judge, Objective, Reward, RewardBatch, WeightedSum, WeightedTerm, Weighting};
 use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{
-    DdpoParts, DdpoPlan, DdpoTrainer, Error, ForwardParts, ForwardTrainer, Learner, NonFinitePolicy, Outcome, Parts,
-    Ranks, Record, Run, RwrParts, RwrTrainer, SamplePlan, Snapshot, StopFlag, Team,
+    DdpoParts, DdpoPlan, DdpoTrainer, DistillParts, DistillTrainer, Error, ForwardParts, ForwardPlan, ForwardTrainer,
+    Learner, NonFinitePolicy, OldPolicy, Outcome, Parts, PreferenceParts, PreferenceTrainer, Ranks, Record, Run,
+    RwrParts, RwrTrainer, SamplePlan, Snapshot, StopFlag, Team,
 };
 
 use crate::common::{
     Signed, Trainer, forward_parts, forward_plan, listening, parts, plan, rwr_parts, rwr_plan, sampling, timeless,
 };
+use crate::sets::Brighter;
+use crate::{distill, given_pairs};
 
-/// Where two epochs lead, and what is said on the way.
-fn outcome(learner: impl Learner, ranks: Ranks) -> (Snapshot, Vec<Record>) {
+/// Where two epochs lead, and what is said on the way, as text, in which NaN equals itself.
+fn outcome(learner: impl Learner, ranks: Ranks) -> (Snapshot, Vec<String>) {
     let (trackers, memory) = listening();
-    let mut run = Run::new(learner, trackers, StopFlag::new()).with_ranks(ranks);
+    let mut run = Run::new(learner, trackers, StopFlag::new()).with_ranks(ranks.clone());
     assert_eq!(run.run(2).unwrap(), Outcome::Finished);
-    (run.learner().snapshot().unwrap(), timeless(memory.records()))
+    let records = memory.records();
+    let exchanged =
+        records.iter().filter_map(|r| if let Record::Epoch(x) = r { Some(x.exchange_seconds) } else { None });
+    assert!(exchanged.into_iter().all(|seconds| seconds.is_some() != ranks.is_alone()));
+    let records = timeless(records).iter().map(|record| format!("{record:?}")).collect();
+    (run.learner().snapshot().unwrap(), records)
 }
 
 /// Whether any number of ranks ends where one does, with the same records on all of them.
@@ -47,24 +56,89 @@ fn ddpo_of(plan: DdpoPlan, shared: Parts<ToyPolicy, 4>) -> Trainer {
 
 #[test]
 fn any_number_of_ranks_trains_by_ddpo_to_the_same_bytes() {
-    check("ddpo", |ranks| ddpo(plan(), Box::new(MeanBrightness), ranks));
-}
-
-#[test]
-fn any_number_of_ranks_regresses_to_the_same_bytes() {
-    check("rwr", |ranks| {
-        let weighting = Box::new(SoftmaxWeights::new(10.0, Grouping::Epoch).unwrap());
-        let parts = rwr_parts(Box::new(MeanBrightness), weighting);
-        RwrTrainer::new(rwr_plan(), RwrParts { shared: Parts { ranks, ..parts.shared }, ..parts }).unwrap()
+    check("ddpo-is", |ranks| ddpo(plan(), Box::new(MeanBrightness), ranks));
+    check("ddpo-is with an average", |ranks| {
+        ddpo_of(plan(), Parts { ranks, average_decay: Some(0.9), ..parts(Box::new(MeanBrightness)) })
+    });
+    check("ddpo-sf", |ranks| {
+        let shared = Parts { ranks, ..parts(Box::new(MeanBrightness)) };
+        let (objective, advantage) = (Box::new(DdpoSf::default()), Box::new(BatchAdvantage));
+        DdpoTrainer::new(DdpoPlan { inner_epochs: 1, ..plan() }, DdpoParts { shared, objective, advantage }).unwrap()
     });
 }
 
 #[test]
+fn any_number_of_ranks_asks_rewards_of_sets_and_sums_for_the_same_bytes() {
+    for over in [Grouping::Prompt, Grouping::Epoch] {
+        check(&format!("a reward of sets, {over:?}"), |ranks| {
+            let reward = Judge::Set { reward: Box::new(Brighter), over };
+            ddpo_of(plan(), Parts { ranks, reward, ..parts(Box::new(MeanBrightness)) })
+        });
+    }
+    check("a sum", |ranks| {
+        let term = |sign| WeightedTerm::new(Judge::Image(Box::new(Signed(sign))), 0.5);
+        let reward = Judge::Sum(WeightedSum::new(vec![term(1.0), term(-2.0)]).unwrap());
+        ddpo_of(plan(), Parts { ranks, reward, ..parts(Box::new(MeanBrightness)) })
+    });
+}
+
+/// Preference within pairs, each decided by one of two terms of a sum.
+fn pairs(objective: impl Objective + 'static, ranks: Ranks) -> Trainer {
+    let term = |sign| WeightedTerm::new(Judge::Image(Box::new(Signed(sign))), 1.0);
+    let reward = Judge::Sum(WeightedSum::new(vec![term(1.0), term(-1.0)]).unwrap());
+    let shared = Parts { ranks, reward, ..parts(Box::new(MeanBrightness)) };
+    let sampling = SamplePlan { samples_per_prompt: 2, samples_per_term: Some(2), ..sampling() };
+    let advantage: Box<dyn Advantage> = Box::new(PairAdvantage);
+    let plan = DdpoPlan { sampling, inner_epochs: 1, ..plan() };
+    DdpoTrainer::new(plan, DdpoParts { shared, objective: Box::new(objective), advantage }).unwrap()
+}
+
+#[test]
+fn any_number_of_ranks_learns_from_pairs_to_the_same_bytes() {
+    check("pso", |ranks| pairs(Pairwise::default(), ranks));
+    check("d3po", |ranks| pairs(Pairwise { beta: 2.0, clip: PairClip::OneSided, ..Pairwise::default() }, ranks));
+    check("diffusion-dpo", |ranks| {
+        let parts = given_pairs::parts(2.0, 7);
+        let parts = PreferenceParts { shared: Parts { ranks, ..parts.shared }, ..parts };
+        PreferenceTrainer::new(given_pairs::plan(), parts).unwrap()
+    });
+}
+
+#[test]
+fn any_number_of_ranks_regresses_to_the_same_bytes() {
+    let softmax = || -> Box<dyn Weighting> { Box::new(SoftmaxWeights::new(10.0, Grouping::Epoch).unwrap()) };
+    let sparse = || -> Box<dyn Weighting> { Box::new(SparseWeights::new(70.0, Grouping::Prompt, 128, 4).unwrap()) };
+    for (name, weighting) in [("rwr", softmax as fn() -> Box<dyn Weighting>), ("rwr-sparse", sparse)] {
+        check(name, |ranks| {
+            let parts = rwr_parts(Box::new(MeanBrightness), weighting());
+            RwrTrainer::new(rwr_plan(), RwrParts { shared: Parts { ranks, ..parts.shared }, ..parts }).unwrap()
+        });
+    }
+}
+
+#[test]
 fn any_number_of_ranks_corrects_targets_to_the_same_bytes() {
-    check("forward", |ranks| {
-        let parts = forward_parts(Box::new(MeanBrightness));
-        let parts = ForwardParts { shared: Parts { ranks, ..parts.shared }, ..parts };
-        ForwardTrainer::new(forward_plan(), parts).unwrap()
+    let ram = ForwardPlan {
+        target: CorrectedTarget { strength: 1.0, anchor: 0.5, weight: ErrorWeight::default() },
+        old_policy: OldPolicy { most: 0.0, ..OldPolicy::default() },
+        inner_epochs: 2,
+        ..forward_plan()
+    };
+    for (name, plan) in [("nft", forward_plan()), ("ram", ram)] {
+        check(name, |ranks| {
+            let parts = forward_parts(Box::new(MeanBrightness));
+            let parts = ForwardParts { shared: Parts { ranks, ..parts.shared }, ..parts };
+            ForwardTrainer::new(plan.clone(), parts).unwrap()
+        });
+    }
+}
+
+#[test]
+fn any_number_of_ranks_distils_to_the_same_bytes() {
+    check("lcd", |ranks| {
+        let parts = distill::distill_parts(1);
+        let parts = DistillParts { shared: Parts { ranks, ..parts.shared }, ..parts };
+        DistillTrainer::new(distill::plan(), parts).unwrap()
     });
 }
 
@@ -125,11 +199,18 @@ fn a_reward_that_fails_on_one_rank_ends_all() {
 
 #[test]
 fn a_run_that_is_over_may_be_asked_again_and_goes_on_to_more_epochs() {
-    let trainer = ddpo(plan(), Box::new(MeanBrightness), Ranks::default());
-    let mut run = Run::new(trainer, listening().0, StopFlag::new());
-    assert_eq!(run.run(1).unwrap(), Outcome::Finished);
-    assert_eq!(run.step(1).unwrap(), Some(Outcome::Finished));
-    assert_eq!(run.run(2).unwrap(), Outcome::Finished);
+    let whole = outcome(ddpo(plan(), Box::new(MeanBrightness), Ranks::default()), Ranks::default()).0;
+    for size in [1, 3] {
+        let ends = Team::each(size, |ranks| {
+            let trainer = ddpo(plan(), Box::new(MeanBrightness), ranks.clone());
+            let mut run = Run::new(trainer, listening().0, StopFlag::new()).with_ranks(ranks);
+            assert_eq!(run.run(1).unwrap(), Outcome::Finished);
+            assert_eq!(run.step(1).unwrap(), Some(Outcome::Finished));
+            assert_eq!(run.run(2).unwrap(), Outcome::Finished);
+            run.learner().snapshot().unwrap()
+        });
+        assert!(ends.iter().all(|end| *end == whole), "{size} ranks");
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use ddpo_train::{DdpoParts, DdpoPlan, DdpoTrainer, Record, Run, SamplePlan, Stop
 use crate::common::{listening, parts, plan, sampling, timeless};
 
 /// How much brighter an image is than the mean of its set, as many times as the set has images.
-struct Brighter;
+pub struct Brighter;
 
 impl SetReward for Brighter {
     fn name(&self) -> &str {

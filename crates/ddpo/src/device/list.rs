@@ -31,14 +31,20 @@ pub fn list() -> Vec<FoundDevice> {
     std::iter::once(cpu).chain(gpus).collect()
 }
 
-/// The first GPU that is no software, or the processor.
-pub(super) fn best() -> DeviceName {
-    let first = |backend| {
-        let found = of(backend);
-        let index = found.iter().position(is_hardware)?;
-        Some(DeviceName::Gpu(backend, index))
+/// A GPU that is no software, of the first backend that has one: the first, and for further processes of the machine the others in turn.
+/// Without any, the processor.
+pub(super) fn best(local_rank: usize) -> DeviceName {
+    let of_backend = |backend| {
+        let found = of(backend).into_iter().enumerate();
+        let hardware: Vec<usize> = found.filter(|(_, device)| is_hardware(device)).map(|(index, _)| index).collect();
+        turn(&hardware, local_rank).map(|index| DeviceName::Gpu(backend, index))
     };
-    Backend::ALL.into_iter().find_map(first).unwrap_or(DeviceName::Cpu)
+    Backend::ALL.into_iter().find_map(of_backend).unwrap_or(DeviceName::Cpu)
+}
+
+/// Which of these numbers a process has, when the processes of a machine take turns.
+pub(super) fn turn(numbers: &[usize], local_rank: usize) -> Option<usize> {
+    numbers.get(local_rank.checked_rem(numbers.len())?).copied()
 }
 
 /// The devices of a backend; none if it is not compiled in, or its driver is not there.

@@ -37,11 +37,24 @@ mod tests {
         assert_eq!(DeviceName::parse("cpu").unwrap(), DeviceName::Cpu);
         assert_eq!(DeviceName::parse("auto").unwrap(), DeviceName::Auto);
         assert_eq!(DeviceName::Gpu(Backend::Cuda, 1).to_string(), "cuda:1");
+        assert_eq!(DeviceName::Any(Backend::Cuda).to_string(), "cuda");
         for backend in Backend::ALL.into_iter().filter(|backend| backend.is_built()) {
-            for index in [0, 3] {
-                let device = DeviceName::Gpu(backend, index);
+            for device in [DeviceName::Any(backend), DeviceName::Gpu(backend, 0), DeviceName::Gpu(backend, 3)] {
                 assert_eq!(DeviceName::parse(&device.to_string()).unwrap(), device);
             }
+        }
+    }
+
+    #[test]
+    fn processes_of_a_machine_take_turns_at_its_gpus() {
+        let turns = |gpus: &[usize]| (0..5).map(|local_rank| list::turn(gpus, local_rank)).collect::<Option<Vec<_>>>();
+        assert_eq!(turns(&[0, 1]), Some(vec![0, 1, 0, 1, 0]));
+        // The first and the third stand in for a card.
+        assert_eq!(turns(&[1, 3, 4]), Some(vec![1, 3, 4, 1, 3]));
+        assert_eq!(turns(&[]), None);
+        // What is named by its number is the same for everybody.
+        for named in [DeviceName::Cpu, DeviceName::Gpu(Backend::Cuda, 1)] {
+            assert_eq!(named.of_local_rank(3), named);
         }
     }
 

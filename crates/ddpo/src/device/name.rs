@@ -13,6 +13,8 @@ pub enum DeviceName {
     Auto,
     /// The processor.
     Cpu,
+    /// A GPU of a backend: the first, or of several processes of a machine a GPU each.
+    Any(Backend),
     /// The GPU of this number, from 0, that a backend finds.
     Gpu(Backend, usize),
 }
@@ -65,7 +67,7 @@ impl fmt::Display for DeviceName {
         match self {
             Self::Auto => f.write_str("auto"),
             Self::Cpu => f.write_str("cpu"),
-            Self::Gpu(backend, 0) => f.write_str(backend.name()),
+            Self::Any(backend) => f.write_str(backend.name()),
             Self::Gpu(backend, index) => write!(f, "{}:{index}", backend.name()),
         }
     }
@@ -87,8 +89,8 @@ impl DeviceName {
         match (kind, backend, index.map(usize::from_str)) {
             ("auto", _, None) => Ok(Self::Auto),
             ("cpu", _, None) => Ok(Self::Cpu),
-            (_, Some(backend), None) => Self::built(backend, 0, name),
-            (_, Some(backend), Some(Ok(index))) => Self::built(backend, index, name),
+            (_, Some(backend), None) => Self::Any(backend).built(backend),
+            (_, Some(backend), Some(Ok(index))) => Self::Gpu(backend, index).built(backend),
             _ => {
                 let known =
                     ["auto", "cpu"].into_iter().chain(Backend::ALL.map(Backend::name)).map(String::from).collect();
@@ -97,12 +99,12 @@ impl DeviceName {
         }
     }
 
-    fn built(backend: Backend, index: usize, name: &str) -> Result<Self> {
+    fn built(self, backend: Backend) -> Result<Self> {
         if backend.is_built() {
-            return Ok(Self::Gpu(backend, index));
+            return Ok(self);
         }
         let instead =
             format!("build the program with `cargo build --release --features {}`, or use `cpu`", backend.name());
-        Err(Error::NotBuilt { what: format!("the device `{name}`"), instead })
+        Err(Error::NotBuilt { what: format!("the device `{self}`"), instead })
     }
 }

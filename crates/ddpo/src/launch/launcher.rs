@@ -15,10 +15,13 @@ pub struct Launched {
     pub local_size: usize,
 }
 
-/// A launcher's variables: rank, size, local rank, local size.
+/// A launcher's variables. What numbers the processes of a machine has several names, of which one or none is there.
 struct Launcher {
     by: &'static str,
-    names: [&'static str; 4],
+    rank: &'static str,
+    size: &'static str,
+    local_rank: &'static [&'static str],
+    local_size: &'static [&'static str],
 }
 
 /// The first one that fits counts: Slurm's `srun` also sets PMI's variables, and Open MPI's `mpirun` inside a Slurm job finds
@@ -26,19 +29,27 @@ struct Launcher {
 const LAUNCHERS: [Launcher; 3] = [
     Launcher {
         by: "mpirun of Open MPI",
-        names: [
-            "OMPI_COMM_WORLD_RANK",
-            "OMPI_COMM_WORLD_SIZE",
-            "OMPI_COMM_WORLD_LOCAL_RANK",
-            "OMPI_COMM_WORLD_LOCAL_SIZE",
-        ],
+        rank: "OMPI_COMM_WORLD_RANK",
+        size: "OMPI_COMM_WORLD_SIZE",
+        local_rank: &["OMPI_COMM_WORLD_LOCAL_RANK"],
+        local_size: &["OMPI_COMM_WORLD_LOCAL_SIZE"],
     },
     // A batch script has SLURM_PROCID and SLURM_NTASKS, too, and is one process: the size of a step only srun sets.
     Launcher {
         by: "srun",
-        names: ["SLURM_PROCID", "SLURM_STEP_NUM_TASKS", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"],
+        rank: "SLURM_PROCID",
+        size: "SLURM_STEP_NUM_TASKS",
+        local_rank: &["SLURM_LOCALID"],
+        local_size: &["SLURM_STEP_TASKS_PER_NODE"],
     },
-    Launcher { by: "mpiexec", names: ["PMI_RANK", "PMI_SIZE", "MPI_LOCALRANKID", "MPI_LOCALNRANKS"] },
+    // Of MPICH and what descends from it: Intel MPI, Cray MPICH, MVAPICH.
+    Launcher {
+        by: "mpiexec",
+        rank: "PMI_RANK",
+        size: "PMI_SIZE",
+        local_rank: &["MPI_LOCALRANKID", "PMI_LOCAL_RANK", "PALS_LOCAL_RANKID", "MV2_COMM_WORLD_LOCAL_RANK"],
+        local_size: &["MPI_LOCALNRANKS", "PMI_LOCAL_SIZE", "PALS_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE"],
+    },
 ];
 
 impl Launched {
@@ -47,10 +58,11 @@ impl Launched {
         // Slurm writes `2(x3)` where several machines have as many.
         let digits = |text: String| text.chars().take_while(char::is_ascii_digit).collect::<String>();
         let number = |name: &str| digits(variable(name)?).parse::<usize>().ok();
-        LAUNCHERS.iter().find_map(|Launcher { by, names: [rank, size, local_rank, local_size] }| {
+        let first = |names: &[&str]| names.iter().find_map(|name| number(name));
+        LAUNCHERS.iter().find_map(|Launcher { by, rank, size, local_rank, local_size }| {
             let (rank, size) = (number(rank)?, number(size)?);
-            let local_rank = number(local_rank).unwrap_or(0);
-            let local_size = number(local_size).unwrap_or(1).max(local_rank + 1);
+            let local_rank = first(local_rank).unwrap_or(0);
+            let local_size = first(local_size).unwrap_or(1).max(local_rank + 1);
             (rank < size).then_some(Self { by, rank, size, local_rank, local_size })
         })
     }
@@ -85,9 +97,14 @@ mod tests {
             ("PMI_SIZE", "8"),
         ]);
         assert_eq!(srun, Some(of("srun")));
-        let mpich =
-            launched(&[("PMI_RANK", "3"), ("PMI_SIZE", "8"), ("MPI_LOCALRANKID", "1"), ("MPI_LOCALNRANKS", "2")]);
-        assert_eq!(mpich, Some(of("mpiexec")));
+        for [local_rank, local_size] in [
+            ["MPI_LOCALRANKID", "MPI_LOCALNRANKS"],
+            ["PMI_LOCAL_RANK", "PMI_LOCAL_SIZE"],
+            ["PALS_LOCAL_RANKID", "PALS_LOCAL_SIZE"],
+        ] {
+            let mpich = launched(&[("PMI_RANK", "3"), ("PMI_SIZE", "8"), (local_rank, "1"), (local_size, "2")]);
+            assert_eq!(mpich, Some(of("mpiexec")));
+        }
     }
 
     #[test]

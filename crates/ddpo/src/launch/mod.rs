@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use ddpo_train::Ranks;
 
+use crate::device::DeviceName;
 use crate::error::{Error, Result};
 
 pub use launcher::Launched;
@@ -36,6 +37,14 @@ pub fn threads(told: usize) -> usize {
     }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     (cores / local).max(1)
+}
+
+/// The device that this process means by a name: where several processes of this machine do a run together, each has a GPU of its own as
+/// far as there are as many, but for a name with a number, which is the same GPU for all.
+#[must_use]
+pub fn device(named: DeviceName) -> DeviceName {
+    let launched = Launched::by_environment(&|name| std::env::var(name).ok());
+    named.of_local_rank(launched.map_or(0, |launched| launched.local_rank))
 }
 
 #[cfg(feature = "mpi")]
