@@ -7,7 +7,7 @@ mod statistics;
 
 use ddpo::report::Records;
 use experiment::Experiment;
-use statistics::mean_curve;
+use statistics::{Point, gain, mean_curve};
 
 #[test]
 fn every_run_of_every_experiment_is_a_valid_plan() {
@@ -19,6 +19,7 @@ fn every_run_of_every_experiment_is_a_valid_plan() {
         include_str!("../examples/paper/configs/generalisation.toml"),
         include_str!("../examples/paper/configs/overoptimisation.toml"),
         include_str!("../examples/paper/configs/ablations.toml"),
+        include_str!("../examples/paper/configs/frontier.toml"),
     ];
     for config in configs {
         for smoke in [false, true] {
@@ -53,4 +54,13 @@ fn curves_are_means_over_seeds_where_all_of_them_are() {
     assert_eq!(points, [(0.0, 1.0), (64.0, 3.0)]);
     assert_eq!((curve[0].1.half, mean_curve(&runs, "held-out")[0].1.mean), (0.0, 7.0));
     assert!(mean_curve(&runs, "kl").is_empty());
+}
+
+#[test]
+fn a_gain_counts_as_long_as_pictures_stay_what_was_asked_for() {
+    let point = |reward: f64, as_asked: f64| Point { queries: reward, scale: 1.0, reward, as_asked };
+    let points = [point(-2.0, 0.9), point(-1.5, 0.87), point(-1.0, 0.82), point(-0.1, 0.3)];
+    let gained = |share| gain(&points, share).map(|best| (best.reward, best.queries));
+    assert_eq!((gained(0.95), gained(0.9), gained(0.0)), (Some((0.5, -1.5)), Some((1.0, -1.0)), Some((1.9, -0.1))));
+    assert_eq!((gain(&points[..1], 1.0).map(|best| best.reward), gain(&[], 1.0)), (Some(0.0), None));
 }

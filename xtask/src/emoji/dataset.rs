@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use serde_json::json;
 
-use super::drawings::{ANIMALS, IconSet, SETS, THINGS, Thing};
+use super::drawings::{ANIMALS, IconSet, SETS, SeenBy, THINGS, Thing};
 use super::icons::Icons;
 use super::render::cut_out;
 
@@ -76,10 +76,11 @@ fn drawings<'a>(icons: &'a Icons, (_, names): &Thing) -> Vec<(&'a str, String)> 
 }
 
 fn line(file: &str, text: &str, role: &str, set: &IconSet) -> String {
-    let split = match (set.trained, is_held_out(file)) {
-        (false, _) => "unseen",
-        (true, true) => "held-out",
-        (true, false) => "train",
+    let split = match set.seen_by {
+        SeenBy::Nobody => "unseen",
+        SeenBy::Judge => "judge",
+        SeenBy::Model if is_held_out(file) => "held-out",
+        SeenBy::Model => "train",
     };
     let row = json!({ "file_name": file, "text": text, "role": role, "style": set.style, "split": split });
     format!("{row}\n")

@@ -6,20 +6,36 @@ pub struct IconSet {
     pub package: &'static str,
     /// The word for it in captions.
     pub style: &'static str,
-    /// Whether training may see it.
-    pub trained: bool,
+    /// Who may see it.
+    pub seen_by: SeenBy,
 }
 
-/// The six sets of training, and two that no training sees: unseen hands, for measurements.
-pub const SETS: [IconSet; 8] = [
-    IconSet { package: "twemoji", style: "twemoji", trained: true },
-    IconSet { package: "noto", style: "noto", trained: true },
-    IconSet { package: "fluent-emoji", style: "fluent", trained: true },
-    IconSet { package: "fluent-emoji-flat", style: "flat", trained: true },
-    IconSet { package: "emojione", style: "emojione", trained: true },
-    IconSet { package: "fxemoji", style: "firefox", trained: true },
-    IconSet { package: "openmoji", style: "openmoji", trained: false },
-    IconSet { package: "noto-v1", style: "blob", trained: false },
+/// Who may learn from a set.
+#[derive(Clone, Copy)]
+pub enum SeenBy {
+    /// The model, and the judge.
+    Model,
+    /// The judge alone: more hands, some without colours, from which it learns shapes.
+    Judge,
+    /// No training.
+    Nobody,
+}
+
+/// The six sets of training, five that the judge learns from besides, and two that no training sees: unseen hands, for measurements.
+pub const SETS: [IconSet; 13] = [
+    IconSet { package: "twemoji", style: "twemoji", seen_by: SeenBy::Model },
+    IconSet { package: "noto", style: "noto", seen_by: SeenBy::Model },
+    IconSet { package: "fluent-emoji", style: "fluent", seen_by: SeenBy::Model },
+    IconSet { package: "fluent-emoji-flat", style: "flat", seen_by: SeenBy::Model },
+    IconSet { package: "emojione", style: "emojione", seen_by: SeenBy::Model },
+    IconSet { package: "fxemoji", style: "firefox", seen_by: SeenBy::Model },
+    IconSet { package: "emojione-monotone", style: "monotone", seen_by: SeenBy::Judge },
+    IconSet { package: "fluent-emoji-high-contrast", style: "contrast", seen_by: SeenBy::Judge },
+    IconSet { package: "emojione-v1", style: "former", seen_by: SeenBy::Judge },
+    IconSet { package: "streamline-emojis", style: "streamline", seen_by: SeenBy::Judge },
+    IconSet { package: "game-icons", style: "silhouette", seen_by: SeenBy::Judge },
+    IconSet { package: "openmoji", style: "openmoji", seen_by: SeenBy::Nobody },
+    IconSet { package: "noto-v1", style: "blob", seen_by: SeenBy::Nobody },
 ];
 
 /// What pictures show: the noun of captions, and the names of its drawings in the sets. A name that a set lacks is passed over.
@@ -32,36 +48,36 @@ pub type Thing = (&'static str, &'static [&'static str]);
 /// The 45 animals of DDPO's aesthetic experiment, as `simple_animals.txt` of ddpo-pytorch lists them.
 pub const ANIMALS: [Thing; 45] = [
     ("cat", &["cat", "cat-face", "catside"]),
-    ("dog", &["dog", "dog-face", "dogside", "poodle", "guide-dog"]),
-    ("horse", &["horse", "horse-face", "horseface"]),
+    ("dog", &["dog", "dog-face", "dogside", "poodle", "guide-dog", "sitting-dog", "jumping-dog", "sniffing-dog"]),
+    ("horse", &["horse", "horse-face", "horseface", "horse-head"]),
     ("monkey", &["monkey", "monkey-face", "monkeyface"]),
-    ("rabbit", &["rabbit", "rabbit-face", "bunny"]),
+    ("rabbit", &["rabbit", "rabbit-face", "bunny", "rabbit-head"]),
     ("zebra", &["zebra"]),
-    ("spider", &["spider"]),
-    ("bird", &["bird", "dove", "doveofpeace", "eagle", "parrot"]),
+    ("spider", &["spider", "spider-alt"]),
+    ("bird", &["bird", "dove", "doveofpeace", "eagle", "parrot", "bird-1", "bird-2"]),
     ("sheep", &["sheep", "ewe", "ram"]),
-    ("deer", &["deer"]),
+    ("deer", &["deer", "deer-head"]),
     ("cow", &["cow", "cow-face", "cowface", "ox"]),
     ("goat", &["goat"]),
     ("lion", &["lion", "lion-face"]),
-    ("tiger", &["tiger", "tiger-face", "tigerside"]),
-    ("bear", &["bear", "bear-face"]),
-    ("raccoon", &["raccoon"]),
-    ("fox", &["fox", "fox-face", "foxgrin", "foxsmiling"]),
-    ("wolf", &["wolf", "wolf-face", "wolfface"]),
+    ("tiger", &["tiger", "tiger-face", "tigerside", "tiger-head"]),
+    ("bear", &["bear", "bear-face", "bear-head"]),
+    ("raccoon", &["raccoon", "raccoon-head"]),
+    ("fox", &["fox", "fox-face", "foxgrin", "foxsmiling", "fox-face-1", "fox-face-2", "fox-head"]),
+    ("wolf", &["wolf", "wolf-face", "wolfface", "wolf-head", "wolf-howl"]),
     ("lizard", &["lizard"]),
-    ("beetle", &["beetle", "lady-beetle", "ladybeetle"]),
+    ("beetle", &["beetle", "lady-beetle", "ladybeetle", "scarab-beetle"]),
     ("ant", &["ant"]),
     ("butterfly", &["butterfly"]),
     ("fish", &["fish", "tropical-fish", "tropicalfish", "blowfish"]),
-    ("shark", &["shark"]),
-    ("whale", &["whale", "spouting-whale", "spurtingwhale"]),
+    ("shark", &["shark", "shark-bite", "shark-jaws"]),
+    ("whale", &["whale", "spouting-whale", "spurtingwhale", "sperm-whale"]),
     ("dolphin", &["dolphin"]),
-    ("squirrel", &["chipmunk"]),
-    ("mouse", &["mouse", "mouse-face", "mouseside"]),
+    ("squirrel", &["chipmunk", "squirrel"]),
+    ("mouse", &["mouse", "mouse-face", "mouseside", "seated-mouse"]),
     ("rat", &["rat"]),
     ("snake", &["snake"]),
-    ("turtle", &["turtle"]),
+    ("turtle", &["turtle", "sea-turtle"]),
     ("frog", &["frog", "frog-face"]),
     (
         "chicken",
@@ -76,14 +92,14 @@ pub const ANIMALS: [Thing; 45] = [
             "frontfacingchick",
         ],
     ),
-    ("duck", &["duck"]),
-    ("goose", &["goose"]),
-    ("bee", &["honeybee"]),
+    ("duck", &["duck", "plastic-duck"]),
+    ("goose", &["goose", "canadian-goose"]),
+    ("bee", &["honeybee", "bee"]),
     ("pig", &["pig", "pig-face", "pigside", "boar"]),
     ("turkey", &["turkey"]),
     ("fly", &["fly"]),
     ("llama", &["llama"]),
-    ("camel", &["camel", "two-hump-camel", "dromedarycamel", "bactriancamel"]),
+    ("camel", &["camel", "two-hump-camel", "dromedarycamel", "bactriancamel", "camel-head"]),
     ("bat", &["bat"]),
     ("gorilla", &["gorilla"]),
     ("hedgehog", &["hedgehog"]),

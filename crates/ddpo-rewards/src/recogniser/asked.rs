@@ -38,16 +38,22 @@ impl Asked {
     /// things. What the prompt does not speak of may be there or not.
     #[must_use]
     pub fn is_shown(&self, seen: &Recognition) -> bool {
+        self.is_shown_from(seen, SURE)
+    }
+
+    /// The same for a network that must be `sure` of every noun, by a number from 0 to 1.
+    #[must_use]
+    pub fn is_shown_from(&self, seen: &Recognition, sure: f32) -> bool {
         let (subjects, things) = seen.nouns.split_at(self.first_thing.min(seen.nouns.len()));
-        lead(subjects, &self.subjects, 0) && lead(things, &self.things, self.first_thing)
+        lead(subjects, &self.subjects, 0, sure) && lead(things, &self.things, self.first_thing, sure)
     }
 }
 
-/// Whether the values of `asked` are above [`SURE`] and all others'.
-fn lead(values: &[f32], asked: &[usize], first: usize) -> bool {
+/// Whether the values of `asked` are at least `sure`, and as large as all others'.
+fn lead(values: &[f32], asked: &[usize], first: usize, sure: f32) -> bool {
     let least = asked.iter().map(|number| values[number - first]).fold(f32::INFINITY, f32::min);
     let others = (first..).zip(values).filter(|(number, _)| !asked.contains(number));
-    asked.is_empty() || (least >= SURE && others.into_iter().all(|(_, value)| *value <= least))
+    asked.is_empty() || (least >= sure && others.into_iter().all(|(_, value)| *value <= least))
 }
 
 #[cfg(test)]

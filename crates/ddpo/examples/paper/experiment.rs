@@ -19,6 +19,9 @@ pub struct Experiment {
     /// The search for learning rates; without it the variants' own are used.
     #[serde(default)]
     pub search: Option<Search>,
+    /// How much of the reward is had while pictures stay what was asked for; without it that is not measured.
+    #[serde(default)]
+    pub frontier: Option<Frontier>,
     /// What all runs share.
     pub base: Table,
     /// What is optimised or measured; a figure each.
@@ -43,6 +46,22 @@ pub struct Search {
     /// alone prefers rates at which the pictures are lost.
     #[serde(default)]
     pub most_nats: Option<f64>,
+    /// The share of the base model's pictures as asked for below which a rate is no candidate.
+    #[serde(default)]
+    pub least_as_asked: Option<f64>,
+}
+
+/// What of a frontier is measured.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Frontier {
+    /// The strengths of each run's product; 1 is its last evaluation.
+    pub scales: Vec<f64>,
+    /// The numbers of pictures of the base model of which the best is taken.
+    #[serde(default)]
+    pub best_of: Vec<usize>,
+    /// The shares of the base model's pictures as asked for that must stay.
+    pub shares: Vec<f64>,
 }
 
 /// A named layer of options.
@@ -83,12 +102,29 @@ impl Experiment {
             RunPlan::new(experiment.config(task, variant, Table::new())?)
                 .map_err(|error| format!("{} / {}: {error}", task.name, variant.name))?;
         }
-        if let Some(most) = experiment.search.as_ref().and_then(|search| search.most_nats)
-            && (most.is_nan() || most <= 0.0)
-        {
-            return Err(format!("`search.most-nats` is {most}, wanted a number above 0").into());
-        }
+        experiment.check()?;
         Ok(experiment)
+    }
+
+    /// Checks the numbers that no run's plan has.
+    fn check(&self) -> Result<(), String> {
+        let share = |value: f64| value > 0.0 && value <= 1.0;
+        if let Some(search) = &self.search {
+            if let Some(most) = search.most_nats.filter(|most| most.is_nan() || *most <= 0.0) {
+                return Err(format!("`search.most-nats` is {most}, wanted a number above 0"));
+            }
+            if let Some(least) = search.least_as_asked.filter(|least| !share(*least)) {
+                return Err(format!("`search.least-as-asked` is {least}, wanted a share above 0, at most 1"));
+            }
+        }
+        let Some(frontier) = &self.frontier else { return Ok(()) };
+        if let Some(wrong) = frontier.shares.iter().find(|value| !share(**value)) {
+            return Err(format!("`frontier.shares` has {wrong}, wanted shares above 0, at most 1"));
+        }
+        if frontier.scales.iter().any(|scale| !scale.is_finite()) || frontier.best_of.contains(&0) {
+            return Err("`frontier.scales` and `frontier.best-of` want finite numbers and counts above 0".to_owned());
+        }
+        Ok(())
     }
 
     /// Every line: each variant of each task.

@@ -47,6 +47,7 @@ pub fn described(figure: &str) -> &str {
         "kl" => "divergence from the base model, nats a chain",
         "diversity" => "diversity of pictures",
         "improved" => "share of held-out prompts that improved",
+        "as-asked" => "share of pictures that are as asked for",
         "training-reward" => "reward in training",
         "held-out" => "a reward that is not optimised",
         other => other,

@@ -6,7 +6,7 @@
 
 mod experiment;
 mod figure;
-mod labels;
+mod frontier;
 mod runs;
 mod statistics;
 mod table;
@@ -18,29 +18,27 @@ use std::path::{Path, PathBuf};
 use experiment::Experiment;
 
 /// The experiments, with their configurations.
-const EXPERIMENTS: [(&str, &str); 7] = [
+const EXPERIMENTS: [(&str, &str); 8] = [
     ("fig4", include_str!("configs/fig4.toml")),
     ("alignment", include_str!("configs/alignment.toml")),
     ("fig10", include_str!("configs/fig10.toml")),
     ("fig11", include_str!("configs/fig11.toml")),
     ("generalisation", include_str!("configs/generalisation.toml")),
     ("overoptimisation", include_str!("configs/overoptimisation.toml")),
+    ("frontier", include_str!("configs/frontier.toml")),
     ("ablations", include_str!("configs/ablations.toml")),
 ];
 
-const USAGE: &str = "usage: paper NAME... [--runs DIR] [--out DIR] [--labels DIR] [--smoke] [--draw]\n\
-    NAME: fig4, alignment, fig10, fig11, generalisation, overoptimisation, ablations, all, or the file of another experiment\n\
+const USAGE: &str = "usage: paper NAME... [--runs DIR] [--out DIR] [--smoke] [--draw]\n\
+    NAME: fig4, alignment, fig10, fig11, generalisation, overoptimisation, frontier, ablations, all, or the file of another experiment\n\
     --smoke: tiny runs, to see that everything works; their numbers mean nothing\n\
-    --draw: run nothing; draw what is finished\n\
-    --labels DIR: also tell how often the picture of DIR that is nearest to a sample is what was asked for; DIR is an\n\
-    image folder with labels (docs/paper.md)";
+    --draw: run nothing; draw what is finished";
 
 /// What the command line says.
 struct Options {
     names: Vec<String>,
     runs: PathBuf,
     out: PathBuf,
-    labels: Option<PathBuf>,
     smoke: bool,
     draw: bool,
 }
@@ -51,14 +49,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (name, text) = configuration(name)?;
         let experiment = Experiment::parse(&text, options.smoke).map_err(|error| format!("{name}.toml: {error}"))?;
         let runs = options.runs.join(&name);
-        let mut results =
+        let results =
             if options.draw { runs::read_all(&experiment, &runs)? } else { runs::run_all(&experiment, &runs)? };
-        if let Some(folder) = &options.labels {
-            labels::measure(&mut results, folder)?;
-        }
         std::fs::create_dir_all(&options.out)?;
         figure::write_all(&name, &experiment, &results, &options.out)?;
         table::write(&name, &experiment, &results, &options.out)?;
+        frontier::write(&name, &experiment, &results, &options.out)?;
     }
     Ok(())
 }
@@ -77,7 +73,7 @@ fn configuration(argument: &str) -> Result<(String, String), Box<dyn Error>> {
 
 fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
     let (runs, out) = ("runs/paper".into(), "docs/paper".into());
-    let mut options = Options { names: Vec::new(), runs, out, labels: None, smoke: false, draw: false };
+    let mut options = Options { names: Vec::new(), runs, out, smoke: false, draw: false };
     let (mut runs, mut out) = (None, None);
     while let Some(argument) = args.next() {
         match argument.as_str() {
@@ -85,7 +81,6 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Options, String> {
             "--draw" => options.draw = true,
             "--runs" => runs = args.next(),
             "--out" => out = args.next(),
-            "--labels" => options.labels = args.next().map(PathBuf::from),
             "all" => options.names.extend(EXPERIMENTS.map(|(name, _)| name.to_owned())),
             name if !name.starts_with('-') => options.names.push(name.to_owned()),
             other => return Err(format!("unknown option `{other}`\n{USAGE}")),

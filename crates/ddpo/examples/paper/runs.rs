@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ddpo::config::Layers;
 use ddpo::report::Records;
+use ddpo::train::EvalRecord;
 use ddpo::{RunConfig, RunDirectory, RunPlan, Session};
 use toml::Table;
 
@@ -24,23 +25,13 @@ pub struct Line {
     pub runs: Vec<Records>,
     /// Where each seed's run is.
     pub directories: Vec<PathBuf>,
-    /// The share of samples whose nearest picture is what was asked for, if it was measured.
-    pub shares: Option<Shares>,
 }
 
 impl Line {
     fn new(task: &Part, variant: &Part, rate: f64) -> Self {
         let (task, variant) = (task.name.clone(), variant.name.clone());
-        Self { task, variant, rate, runs: Vec::new(), directories: Vec::new(), shares: None }
+        Self { task, variant, rate, runs: Vec::new(), directories: Vec::new() }
     }
-}
-
-/// Shares of samples, from 0 to 1.
-pub struct Shares {
-    /// The base model's.
-    pub before: f64,
-    /// Those of the run of each seed.
-    pub after: Vec<f64>,
 }
 
 /// Every line of an experiment, its runs in `directory`.
@@ -99,7 +90,7 @@ fn is_done(run: &Path) -> bool {
     run.join("report.html").is_file()
 }
 
-/// The rate of the best last evaluation, of those that end near enough to the base model.
+/// The rate of the best last evaluation, of those that end near enough to the base model and to what was asked for.
 fn best_rate(
     experiment: &Experiment,
     task: &Part,
@@ -118,7 +109,10 @@ fn best_rate(
         let records = run(experiment, task, variant, last, search.seed, &place.join(format!("search-{rate}")))?;
         // A rate at which training fails is no candidate; its run has fewer evaluations and says so by its error.
         let Some(eval) = records.evals.last() else { continue };
-        let is_near = search.most_nats.is_none_or(|most| eval.kl_to_base <= most);
+        let as_asked = |eval: &EvalRecord| eval.as_asked.unwrap_or(f64::NAN);
+        let base = records.evals.first().map_or(f64::NAN, as_asked);
+        let is_near = search.most_nats.is_none_or(|most| eval.kl_to_base <= most)
+            && search.least_as_asked.is_none_or(|least| as_asked(eval) >= least * base);
         if is_near && best.is_none_or(|(reward, _)| eval.reward_mean > reward) {
             best = Some((eval.reward_mean, rate));
         }

@@ -2,17 +2,20 @@
 
 use ddpo::report::{Estimate, Records};
 use ddpo::train::EvalRecord;
+use serde::{Deserialize, Serialize};
 
 /// `(reward queries, value)` of one run.
 pub fn curve(records: &Records, figure: &str) -> Vec<(f64, f64)> {
     if figure == "training-reward" {
         return records.epochs.iter().map(|epoch| (epoch.reward_queries as f64, epoch.reward_mean)).collect();
     }
-    let queries = |epoch: u64| {
-        let record = records.epochs.iter().find(|record| record.epoch == epoch);
-        record.map_or(0.0, |record| record.reward_queries as f64)
-    };
-    records.evals.iter().filter_map(|eval| Some((queries(eval.epoch), value(eval, figure)?))).collect()
+    records.evals.iter().filter_map(|eval| Some((queries(records, eval.epoch), value(eval, figure)?))).collect()
+}
+
+/// Reward queries until the end of an epoch.
+pub fn queries(records: &Records, epoch: u64) -> f64 {
+    let record = records.epochs.iter().find(|record| record.epoch == epoch);
+    record.map_or(0.0, |record| record.reward_queries as f64)
 }
 
 fn value(eval: &EvalRecord, figure: &str) -> Option<f64> {
@@ -21,6 +24,7 @@ fn value(eval: &EvalRecord, figure: &str) -> Option<f64> {
         "kl" => Some(eval.kl_to_base),
         "diversity" => Some(eval.diversity),
         "improved" => eval.improved,
+        "as-asked" => eval.as_asked,
         _ => eval.held_out.values().next().copied(),
     };
     value.filter(|value| value.is_finite())
@@ -35,4 +39,25 @@ pub fn mean_curve(runs: &[Records], figure: &str) -> Vec<(f64, Estimate)> {
         (curves[0][i].0, Estimate::of(&values))
     };
     (0..points).map(at).collect()
+}
+
+/// A model on the way, or a choice among pictures.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Reward queries of training until then, or of a choice.
+    pub queries: f64,
+    /// The strength of the adapter.
+    pub scale: f64,
+    /// The mean reward.
+    pub reward: f64,
+    /// The share of pictures as asked for.
+    pub as_asked: f64,
+}
+
+/// The most gained over the first point, which is the base model, with at least `share` of its pictures as asked for.
+pub fn gain(points: &[Point], share: f64) -> Option<Point> {
+    let base = points.first()?;
+    let kept = points.iter().filter(|point| point.as_asked >= share * base.as_asked);
+    let best = kept.max_by(|a, b| a.reward.total_cmp(&b.reward))?;
+    Some(Point { reward: best.reward - base.reward, ..*best })
 }

@@ -10,30 +10,23 @@ use crate::runs::{Line, slug};
 use crate::statistics::curve;
 
 /// What every table has.
-const ALWAYS: [&str; 3] = ["reward", "kl", "diversity"];
-
-/// What a table has when samples were compared with labelled pictures.
-const LABELLED: &[&str] = &["as asked for, before", "as asked for, after"];
+const ALWAYS: [&str; 4] = ["reward", "kl", "diversity", "as-asked"];
 
 /// Writes `NAME.md`: a table, and the figures.
 pub fn write(name: &str, experiment: &Experiment, lines: &[Line], out: &Path) -> std::io::Result<()> {
     let extra: Vec<&str> = experiment.figures.iter().map(String::as_str).filter(|f| !ALWAYS.contains(f)).collect();
-    let labelled = lines.iter().any(|line| line.shares.is_some());
-    let mut columns: Vec<&str> = extra.iter().map(|figure| described(figure)).collect();
-    columns.extend(if labelled { LABELLED } else { &[] });
+    let columns: Vec<&str> = extra.iter().map(|figure| described(figure)).collect();
     let mut text = format!(
         "# {}\n\nMade by `cargo run --release -p ddpo --example paper -- {name}`. Mean and 95 % interval over seeds (Student). \
          Reward on prompts and noise that training never uses, before and after training.\n\n\
-         | task | variant | learning rate | seeds | before | after | gain | nats from the base | diversity |{}\n|{}\n",
+         | task | variant | learning rate | seeds | before | after | gain | as asked before | as asked after | nats from the base | diversity |{}\n|{}\n",
         experiment.title,
         columns.iter().map(|column| format!(" {column} |")).collect::<String>(),
-        "---|".repeat(9 + columns.len())
+        "---|".repeat(11 + columns.len())
     );
     lines.iter().for_each(|line| text += &row(line, &extra));
-    if labelled {
-        text += "\nAs asked for: the share of samples, 8 of each animal, drawn as the runs drew theirs, whose nearest picture of the \
-                 training data shows the animal of the prompt.\n";
-    }
+    text += "\nAs asked: the share of the evaluation's pictures that show what their prompts name, by the judge that is shipped with the \
+             model.\n";
     for task in &experiment.tasks {
         for figure in &experiment.figures {
             let file = format!("{name}-{}-{figure}.svg", slug(&task.name).display());
@@ -55,18 +48,18 @@ fn row(line: &Line, extra: &[&str]) -> String {
         line.runs.iter().filter_map(of_run).collect()
     };
     let of = |values: Vec<f64>| shown(Estimate::of(&values));
-    let reward = ends("reward");
+    let (reward, asked) = (ends("reward"), ends("as-asked"));
     let last = |figure: &str| of(ends(figure).into_iter().map(|end| end.1).collect());
     let measured = [
         of(reward.iter().map(|end| end.0).collect()),
         of(reward.iter().map(|end| end.1).collect()),
         of(reward.iter().map(|end| end.1 - end.0).collect()),
+        of(asked.iter().map(|end| end.0).collect()),
+        of(asked.iter().map(|end| end.1).collect()),
         last("kl"),
         last("diversity"),
     ];
-    let shares = line.shares.iter().flat_map(|shares| [of(vec![shares.before]), of(shares.after.clone())]);
-    let cells: Vec<String> =
-        measured.into_iter().chain(extra.iter().map(|figure| last(figure))).chain(shares).collect();
+    let cells: Vec<String> = measured.into_iter().chain(extra.iter().map(|figure| last(figure))).collect();
     let (rate, seeds) = (line.rate, line.runs.len());
     format!("| {} | {} | {rate:e} | {seeds} | {} |\n", line.task, line.variant, cells.join(" | "))
 }

@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 
+use ddpo::core::RgbImage;
 use ddpo::device::DeviceName;
 use ddpo::model::ModelSource;
 use ddpo::pretrain::{Composition, Compositor, CompositorConfig, Drawings, Split};
-use ddpo::rewards::recogniser::Recogniser;
+use ddpo::rewards::recogniser::{Asked, Recogniser, Recognition};
 
 /// Pictures of a measurement.
 const COUNT: usize = 3000;
 
 /// A seed that no training used.
 const SEED: u64 = 1_000_003;
+
+/// How sure a judge might have to be.
+const SURE: [f32; 6] = [0.05, 0.1, 0.2, 0.3, 0.4, 0.5];
 
 /// Right answers of some pictures.
 #[derive(Default)]
@@ -65,7 +69,65 @@ fn report(judge: &Recogniser, compositor: &Compositor, what: &str) -> Result<(),
     let errors: Vec<String> =
         errors.iter().take(8).map(|((is, seen), count)| format!("{is} as {seen} {count}")).collect();
     println!("  errors: {}", errors.join(", "));
+    thresholds(judge, &pictures, &prompts, &seen)
+}
+
+/// By how sure the judge has to be: the share of pictures that it sees their prompts on, the next picture's prompt on, and their prompts
+/// on what is left of them as blobs.
+fn thresholds(
+    judge: &Recogniser,
+    pictures: &[RgbImage],
+    prompts: &[String],
+    seen: &[Recognition],
+) -> Result<(), Box<dyn Error>> {
+    let blobs = judge.recognise(&pictures.iter().map(blob).collect::<Result<Vec<_>, _>>()?)?;
+    let asked: Vec<Option<Asked>> = prompts.iter().map(|prompt| Asked::of(prompt, judge.config())).collect();
+    for sure in SURE {
+        let share = |seen: &[Recognition], shift: usize| {
+            let of = |(row, seen): (usize, &Recognition)| {
+                let asked = asked[(row + shift) % asked.len()].as_ref()?;
+                // The same prompt is no other one.
+                (shift == 0 || prompts[row] != prompts[(row + shift) % prompts.len()])
+                    .then(|| asked.is_shown_from(seen, sure))
+            };
+            let answers: Vec<bool> = seen.iter().enumerate().filter_map(of).collect();
+            100.0 * answers.iter().filter(|shown| **shown).count() as f64 / answers.len().max(1) as f64
+        };
+        println!(
+            "  sure from {sure}: {:.1} %, another's prompt {:.1} %, blobs {:.1} %",
+            share(seen, 0),
+            share(seen, 1),
+            share(&blobs, 0)
+        );
+    }
     Ok(())
+}
+
+/// A picture of sixteen colours, each the mean of a square, with no edge between them.
+fn blob(picture: &RgbImage) -> ddpo::core::Result<RgbImage> {
+    const CELLS: usize = 4;
+    let (side, pixels) = (picture.width() as usize, picture.pixels());
+    let cell = side / CELLS;
+    let mean = |x: usize, y: usize, channel: usize| {
+        let rows = (0..cell * cell).map(|i| ((y * cell + i / cell) * side + x * cell + i % cell) * 3 + channel);
+        rows.map(|i| f32::from(pixels[i])).sum::<f32>() / (cell * cell) as f32
+    };
+    let at = |position: usize| {
+        let place = ((position as f32 + 0.5) / cell as f32 - 0.5).clamp(0.0, (CELLS - 1) as f32);
+        (place as usize, (place as usize + 1).min(CELLS - 1), place.fract())
+    };
+    let mut bytes = Vec::with_capacity(pixels.len());
+    for y in 0..side {
+        for x in 0..side {
+            let ((left, right, u), (top, below, v)) = (at(x), at(y));
+            for channel in 0..3 {
+                let upper = (1.0 - u) * mean(left, top, channel) + u * mean(right, top, channel);
+                let lower = (1.0 - u) * mean(left, below, channel) + u * mean(right, below, channel);
+                bytes.push(((1.0 - v) * upper + v * lower).round() as u8);
+            }
+        }
+    }
+    RgbImage::new(side as u32, side as u32, bytes)
 }
 
 impl Score {

@@ -12,15 +12,33 @@ const COLUMNS: usize = 16;
 
 /// Draws one.
 pub fn draw(data: &Path, out: &Path, split: &str) -> Result<(), Box<dyn Error>> {
-    let split = match split {
-        "train" => Split::Train,
-        "held-out" => Split::HeldOut,
-        "unseen" => Split::Unseen,
-        other => return Err(format!("unknown split `{other}`").into()),
-    };
-    let compositor = Compositor::new(Drawings::load(data, split)?, CompositorConfig::default());
+    let compositor = Compositor::new(Drawings::load(data, named(split)?)?, CompositorConfig::default());
     let drawn = compositor.sheet(0, COUNT);
     let pictures = drawn.iter().map(Composition::picture).collect::<Result<Vec<_>, _>>()?;
     drawn.iter().for_each(|drawn| println!("{}", drawn.caption));
     Ok(write_png(out, &grid(&pictures, COLUMNS)?)?)
+}
+
+/// Writes every drawing of an animal of the split, as large as it may be, on white.
+pub fn singles(data: &Path, out: &Path, split: &str) -> Result<(), Box<dyn Error>> {
+    let compositor = Compositor::new(Drawings::load(data, named(split)?)?, CompositorConfig::default());
+    let mut names = Vec::new();
+    for (number, (noun, style, picture)) in compositor.singles()?.into_iter().enumerate() {
+        let name = format!("{number:04}-{style}-{noun}.png");
+        write_png(&out.join(&name), &picture)?;
+        names.push((name, noun));
+    }
+    ddpo::metadata::extend(out, names.iter().map(|(name, noun)| (name.as_str(), noun.as_str())))?;
+    println!("{} pictures", names.len());
+    Ok(())
+}
+
+fn named(split: &str) -> Result<Split, String> {
+    match split {
+        "train" => Ok(Split::Train),
+        "judge" => Ok(Split::Judge),
+        "held-out" => Ok(Split::HeldOut),
+        "unseen" => Ok(Split::Unseen),
+        other => Err(format!("unknown split `{other}`")),
+    }
 }

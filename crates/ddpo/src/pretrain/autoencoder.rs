@@ -65,7 +65,9 @@ impl Autoencoder<'_> {
                 let flips: Vec<bool> = pictures.iter().map(|_| draws.uniform() < 0.5).collect();
                 folder.batch(&pictures[rows.clone()], &flips[rows])
             }
-            Source::Composed(compositor) => rows.flat_map(|row| compositor.draw(&mut draws.row(row)).pixels).collect(),
+            Source::Composed { pictures: compositor, .. } => {
+                rows.flat_map(|row| compositor.draw(&mut draws.row(row)).pixels).collect()
+            }
         }
     }
 }

@@ -27,7 +27,12 @@ pub(super) struct DenoiserStage<'a> {
 
 /// The UNet's shape for latents of this shape.
 pub(super) fn unet_config(recipe: &DenoiserConfig, [height, width, channels]: [usize; 3]) -> UnetConfig {
-    UnetConfig::small(&recipe.channels, recipe.heads, channels, [height, width], recipe.text_width)
+    let mut config = UnetConfig::small(&recipe.channels, recipe.heads, channels, [height, width], recipe.text_width);
+    for (level, block) in config.blocks.iter_mut().enumerate() {
+        let is_small = (height.max(width) >> level) <= recipe.attention_side;
+        (block.down_attention, block.up_attention) = (is_small, is_small);
+    }
+    config
 }
 
 /// The text encoder's shape for this tokenizer.

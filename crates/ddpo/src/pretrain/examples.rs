@@ -98,7 +98,7 @@ impl Examples<'_> {
         batch
     }
 
-    /// Every row has a stream of its own, so that only `rows` are composed and encoded.
+    /// Every row has a stream of its own, so that only the pictures of `rows` are composed and encoded.
     fn composed(
         &self,
         encoder: &Encoder<'_>,
@@ -107,22 +107,24 @@ impl Examples<'_> {
         rows: Range<usize>,
     ) -> Result<Batch> {
         let size: usize = self.shape.iter().product();
-        let mut streams: Vec<Draws> = rows.map(|row| draws.row(row)).collect();
-        let mut pixels = Vec::new();
-        let mut captions = Vec::new();
-        for draws in &mut streams {
-            let drawn = encoder.compositor.draw(draws);
+        let shared = recipe.noisings.max(1);
+        let pictures = rows.start / shared..rows.end.div_ceil(shared);
+        let (mut pixels, mut captions) = (Vec::new(), Vec::new());
+        for picture in pictures.clone() {
+            let drawn = encoder.compositor.draw(&mut draws.row(picture));
             pixels.extend(drawn.pixels);
-            captions.push(drawn.caption);
+            captions.push(encoder.tokenizer.encode(&drawn.caption)?);
         }
-        let latents = encoder.encode(pixels, streams.len())?;
+        let latents = encoder.encode(pixels, pictures.len())?;
         let mut batch = Batch::default();
-        for ((draws, clean), caption) in streams.iter_mut().zip(latents.chunks_exact(size)).zip(captions) {
+        for row in rows {
+            let picture = row / shared - pictures.start;
+            let mut draws = draws.row(recipe.stage.batch_size + row);
             let step = draws.below(self.alphas_cumprod.len());
             let is_dropped = draws.uniform() < recipe.caption_dropout;
-            let caption = if is_dropped { self.empty.clone() } else { encoder.tokenizer.encode(&caption)? };
+            let caption = if is_dropped { &self.empty } else { &captions[picture] };
             let noise = draws.normal(size);
-            self.push(&mut batch, recipe, clean, &noise, step, caption);
+            self.push(&mut batch, recipe, &latents[picture * size..][..size], &noise, step, caption.clone());
         }
         Ok(batch)
     }

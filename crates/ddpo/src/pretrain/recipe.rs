@@ -60,7 +60,9 @@ pub struct DenoiserConfig {
     pub stage: StageConfig,
     /// Channels at each resolution of the latent.
     pub channels: Vec<usize>,
-    /// Attention heads in every block.
+    /// The largest side of a resolution with attention.
+    pub attention_side: usize,
+    /// Attention heads in every block with attention.
     pub heads: usize,
     /// Width of the text encoder and of its states.
     pub text_width: usize,
@@ -72,6 +74,9 @@ pub struct DenoiserConfig {
     pub vocabulary: usize,
     /// Share of captions replaced by the empty one, so that guidance has something to guide away from.
     pub caption_dropout: f64,
+    /// Rows of a batch that share a picture, each with a timestep and a noise of its own: encoding a picture costs as much as
+    /// learning from it once. Compositions alone; a folder's pictures are encoded before the first step.
+    pub noisings: usize,
     /// γ of Min-SNR weighting (Hang et al., arXiv 2303.09556): the loss at a timestep is weighted by min(SNR, γ)/SNR.
     pub snr_gamma: f64,
 }
@@ -104,23 +109,26 @@ impl Default for PretrainConfig {
 
 impl Default for AutoencoderConfig {
     fn default() -> Self {
-        let stage = StageConfig { steps: 4000, batch_size: 16, learning_rate: 2e-3, warmup: 100, ema_decay: 0.999 };
-        Self { stage, channels: vec![16, 32, 64, 64], latent_channels: 8, kl_weight: 1e-4 }
+        let stage = StageConfig { steps: 16_000, batch_size: 4, learning_rate: 2e-3, warmup: 100, ema_decay: 0.999 };
+        Self { stage, channels: vec![16, 32, 64, 64], latent_channels: 12, kl_weight: 1e-4 }
     }
 }
 
 impl Default for DenoiserConfig {
     fn default() -> Self {
-        let stage = StageConfig { steps: 9000, batch_size: 128, learning_rate: 1.5e-3, warmup: 200, ema_decay: 0.999 };
+        let stage =
+            StageConfig { steps: 16_000, batch_size: 128, learning_rate: 1.5e-3, warmup: 200, ema_decay: 0.999 };
         Self {
             stage,
             channels: vec![64, 128],
+            attention_side: 8,
             heads: 4,
             text_width: 96,
             text_layers: 2,
             text_length: 16,
             vocabulary: 2048,
             caption_dropout: 0.1,
+            noisings: 2,
             snr_gamma: 5.0,
         }
     }

@@ -84,7 +84,7 @@ pub fn pretrain(
 ) -> Result<bool> {
     let config = request.config;
     refuse_existing(request.out)?;
-    let source = Source::load(request.data, config.label_weight, config.composition)?;
+    let source = Source::load(request.data, config)?;
     let journal = Journal::open(request.run_directory, config, request.resume)?;
     let mut run = PretrainRun { request, journal, lanes: Lanes::new(crate::device::threads())?, observe };
     let vae = Vae::new(autoencoder::config(&config.autoencoder, source.size()))?;
@@ -113,9 +113,8 @@ pub fn pretrain(
     pipeline.check()?;
     let judge = match &source {
         Source::Folder(_) => None,
-        Source::Composed(compositor) => {
-            let compositor = compositor.composing(config.judge.composition);
-            let stage = JudgeStage::new(&config.judge, &compositor, device);
+        Source::Composed { judged, .. } => {
+            let stage = JudgeStage::new(&config.judge, judged, device);
             let Some(weights) = run.judge(&stage)? else { return Ok(false) };
             Some((stage.network, weights))
         }
@@ -230,7 +229,7 @@ fn pictures<'a>(
                 examples.map(|example| example.captions.iter().map(encode).collect()).collect::<Result<_>>()?;
             Ok((Pictures::Folder(Encoded { folder, latents, captions }), shape, scale))
         }
-        Source::Composed(compositor) => {
+        Source::Composed { pictures: compositor, .. } => {
             let (spread, shape) = autoencoder::spread(vae, weights, compositor, config.seed, device)?;
             let scale = 1.0 / spread;
             Ok((Pictures::Composed(Encoder { compositor, vae, weights, tokenizer, scale, device }), shape, scale))

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use super::compose::{Compositor, CompositorConfig, Drawings, Split, are_cutouts};
+use super::compose::{Compositor, Drawings, Split, are_cutouts};
 use super::data::ImageFolder;
+use super::recipe::PretrainConfig;
 use crate::Result;
 use crate::metadata::{self, METADATA};
 
@@ -13,24 +14,35 @@ pub(super) enum Source {
     /// Pictures as they are.
     Folder(ImageFolder),
     /// Pictures composed anew at every draw.
-    Composed(Compositor),
+    Composed {
+        /// The model's.
+        pictures: Box<Compositor>,
+        /// The judge's, which has seen more hands.
+        judged: Box<Compositor>,
+    },
 }
 
 impl Source {
     /// Reads `dir`: cut-outs where the rows of its metadata have roles, otherwise pictures.
-    pub(super) fn load(dir: &Path, label_weight: f64, composition: CompositorConfig) -> Result<Self> {
+    pub(super) fn load(dir: &Path, config: &PretrainConfig) -> Result<Self> {
         let rows = metadata::read(&dir.join(METADATA))?;
-        if are_cutouts(&rows) {
-            return Ok(Self::Composed(Compositor::new(Drawings::of_rows(dir, &rows, Split::Train)?, composition)));
+        if !are_cutouts(&rows) {
+            return Ok(Self::Folder(ImageFolder::of_rows(dir, rows, config.label_weight)?));
         }
-        Ok(Self::Folder(ImageFolder::of_rows(dir, rows, label_weight)?))
+        let compositor = |split, composition| -> Result<Box<Compositor>> {
+            Ok(Box::new(Compositor::new(Drawings::of_rows(dir, &rows, split)?, composition)))
+        };
+        Ok(Self::Composed {
+            pictures: compositor(Split::Train, config.composition)?,
+            judged: compositor(Split::Judge, config.judge.composition)?,
+        })
     }
 
     /// Side of every picture, in pixels.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Folder(folder) => folder.size,
-            Self::Composed(compositor) => compositor.config.size,
+            Self::Composed { pictures, .. } => pictures.config.size,
         }
     }
 
@@ -38,7 +50,7 @@ impl Source {
     pub(super) fn captions(&self) -> Vec<String> {
         match self {
             Self::Folder(folder) => folder.captions().map(String::from).collect(),
-            Self::Composed(compositor) => compositor.captions(),
+            Self::Composed { pictures, .. } => pictures.captions(),
         }
     }
 }

@@ -11,6 +11,8 @@ use crate::{Error, Result};
 pub enum Split {
     /// Those of training.
     Train,
+    /// Those of training, and those that the judge alone learns from.
+    Judge,
     /// Those held out of it, by hands that training knows.
     HeldOut,
     /// Those of hands that training never sees.
@@ -18,12 +20,18 @@ pub enum Split {
 }
 
 impl Split {
-    fn name(self) -> &'static str {
+    /// What metadata call its drawings.
+    fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Train => "train",
-            Self::HeldOut => "held-out",
-            Self::Unseen => "unseen",
+            Self::Train => &["train"],
+            Self::Judge => &["train", "judge"],
+            Self::HeldOut => &["held-out"],
+            Self::Unseen => &["unseen"],
         }
+    }
+
+    fn has(self, row: &Row) -> bool {
+        row.word("split").is_some_and(|name| self.names().contains(&name))
     }
 }
 
@@ -60,14 +68,15 @@ impl Drawings {
         }
         let nouns: Vec<&str> = subjects.iter().chain(&things).map(String::as_str).collect();
         let mut cutouts = vec![vec![Vec::new(); styles.len()]; nouns.len()];
-        for row in rows.iter().filter(|row| row.word("split") == Some(split.name())) {
+        for row in rows.iter().filter(|row| split.has(row)) {
             let number = |words: &[&str], word: &str| words.iter().position(|known| *known == word).unwrap_or(0);
             let style = styles.iter().position(|style| Some(style.as_str()) == row.word("style")).unwrap_or(0);
             cutouts[number(&nouns, noun(row)?)][style].push(Cutout::read(&dir.join(&row.file_name))?);
         }
         let drawings = Self { subjects, things, styles, cutouts };
         if !drawings.cutouts.iter().flatten().any(|drawings| !drawings.is_empty()) {
-            let reason = format!("`{}` has no drawing of the split \"{}\"", dir.join(METADATA).display(), split.name());
+            let path = dir.join(METADATA);
+            let reason = format!("`{}` has no drawing whose split is {}", path.display(), split.names().join(" or "));
             return Err(Error::Data { reason });
         }
         Ok(drawings)

@@ -98,12 +98,6 @@ impl Compositor {
         Self { drawings, config, subjects, things }
     }
 
-    /// The same drawings, composed otherwise.
-    #[must_use]
-    pub fn composing(&self, config: CompositorConfig) -> Self {
-        Self { config, ..self.clone() }
-    }
-
     /// Every caption there can be but for the pairs', of which one form stands for all: what a vocabulary is learned from.
     #[must_use]
     pub fn captions(&self) -> Vec<String> {
@@ -129,6 +123,30 @@ impl Compositor {
     pub fn sheet(&self, seed: u64, count: usize) -> Vec<Composition> {
         let draws = Draws::new(seed, 0, 0);
         (0..count).map(|row| self.draw(&mut draws.row(row))).collect()
+    }
+
+    /// Every drawing of a subject by itself on white, upright, of nine tenths of the side: its noun, its style and the picture.
+    ///
+    /// # Errors
+    /// None in practice: a picture is a square.
+    pub fn singles(&self) -> Result<Vec<(String, String, RgbImage)>> {
+        let size = self.config.size;
+        let place = Place { centre: [0.5 * size as f32; 2], side: 0.9 * size as f32, angle: 0.0, mirrored: false };
+        let mut all = Vec::new();
+        for (noun, style) in self
+            .subjects
+            .iter()
+            .flat_map(|&noun| self.drawings.styles_of(noun).into_iter().map(move |style| (noun, style)))
+        {
+            for cutout in self.drawings.of(noun, style) {
+                let mut canvas = vec![[1.0; 3]; size * size];
+                cutout.put(&mut canvas, size, place);
+                let bytes = canvas.into_iter().flatten().map(|value| (value * 255.0).round() as u8).collect();
+                let picture = RgbImage::new(size as u32, size as u32, bytes)?;
+                all.push((self.noun(noun).to_owned(), self.drawings.styles[style].clone(), picture));
+            }
+        }
+        Ok(all)
     }
 
     /// One picture.
