@@ -126,6 +126,13 @@ pub struct Train {
 
 /// `ddpo distill`.
 #[derive(Args, Debug)]
+#[command(
+    mut_arg("preset", |arg| arg.hide(true)),
+    mut_arg("algorithm", |arg| arg.hide(true)),
+    mut_arg("epochs", |arg| arg.help(or_default("Rounds of drawing and learning", "run.epochs"))),
+    mut_arg("reward", |arg| arg.help("What evaluations measure and nothing follows")),
+    mut_arg("name", |arg| arg.help("What the run is called [default: the configuration file's name, else the model's and the steps]"))
+)]
 pub struct Distill {
     /// Steps in which evaluations sample the few-step model
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = at_least_one)]
@@ -198,9 +205,27 @@ pub struct Sample {
     /// Images that are denoised together; changes memory and time, and no image
     #[arg(long, value_name = "N", help = or_run_default("Images that are denoised together; changes memory and time, and no image", "sample.batch-size"), value_parser = at_least_one)]
     pub batch_size: Option<usize>,
-    /// Search for pictures that a reward likes, for more computation a picture and no training; what is seen on the way goes into
-    /// search.jsonl
-    #[arg(long, value_name = "KIND", help = values::searches().list("Search for pictures that --reward likes, for more computation a picture and no training") + ". What is seen on the way goes into search.jsonl", value_parser = values::searches(), hide_possible_values = true, requires = "reward")]
+    #[command(flatten)]
+    pub search: SearchOptions,
+    /// Seed of the noise
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Also write every latent, log-probability, embedding and image, as safetensors in the diffusers layout
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+    /// Where to compute
+    #[arg(long, value_name = "D", help = or_run_default(DEVICE, "run.device"), value_parser = values::devices(), hide_possible_values = true)]
+    pub device: Option<String>,
+    /// What the denoiser computes in
+    #[arg(long, value_name = "T", help = or_run_default(DTYPE, "model.dtype"), value_parser = values::dtypes(), hide_possible_values = true)]
+    pub dtype: Option<String>,
+}
+
+/// A search at sampling time.
+#[derive(Args, Debug)]
+pub struct SearchOptions {
+    /// Search for pictures that a reward likes, for more computation a picture and no training
+    #[arg(long, value_name = "KIND", help = values::searches().list("Search for pictures that --reward likes, for more computation a picture and no training"), value_parser = values::searches(), hide_possible_values = true, requires = "reward")]
     pub search: Option<String>,
     /// What is searched for
     #[arg(long, value_name = "R", help = values::rewards().list("What is searched for"), value_parser = values::rewards(), hide_possible_values = true, requires = "search")]
@@ -217,18 +242,6 @@ pub struct Sample {
     /// The timestep below which steps are drawn without a search
     #[arg(long, value_name = "T", default_value_t = 0.0, requires = "search")]
     pub search_until: f64,
-    /// Seed of the noise
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub seed: u64,
-    /// Also write every latent, log-probability, embedding and image, as safetensors in the diffusers layout
-    #[arg(long, value_name = "FILE")]
-    pub trace: Option<PathBuf>,
-    /// Where to compute
-    #[arg(long, value_name = "D", help = or_run_default(DEVICE, "run.device"), value_parser = values::devices(), hide_possible_values = true)]
-    pub device: Option<String>,
-    /// What the denoiser computes in
-    #[arg(long, value_name = "T", help = or_run_default(DTYPE, "model.dtype"), value_parser = values::dtypes(), hide_possible_values = true)]
-    pub dtype: Option<String>,
 }
 
 /// `ddpo evaluate`.
@@ -268,6 +281,8 @@ pub struct Evaluate {
     /// How prompts are read
     #[arg(long, value_name = "S", help = or_run_default(&values::prompt_syntaxes().list("How prompts are read"), "sample.prompt-syntax"), value_parser = values::prompt_syntaxes(), hide_possible_values = true)]
     pub prompt_syntax: Option<String>,
+    #[command(flatten)]
+    pub search: SearchOptions,
     /// An image folder with labels: also tell how often the picture nearest to a sample has the label it was drawn for
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub labels: Option<PathBuf>,
@@ -428,6 +443,15 @@ pub struct Pretrain {
     /// Pictures in each step of the autoencoder
     #[arg(long, value_name = "N", default_value_t = PretrainConfig::default().autoencoder.stage.batch_size, value_parser = at_least_one)]
     pub vae_batch_size: usize,
+    /// Channels of the autoencoder at each resolution, the finest first; each but the first halves the picture
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = PretrainConfig::default().autoencoder.channels, value_parser = at_least_one)]
+    pub vae_channels: Vec<usize>,
+    /// Channels of a latent
+    #[arg(long, value_name = "N", default_value_t = PretrainConfig::default().autoencoder.latent_channels, value_parser = at_least_one)]
+    pub latent_channels: usize,
+    /// Channels of the UNet at each resolution of the latent, the finest first
+    #[arg(long, value_name = "N,N", value_delimiter = ',', default_values_t = PretrainConfig::default().denoiser.channels, value_parser = at_least_one)]
+    pub unet_channels: Vec<usize>,
     /// Same seed, same model
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,

@@ -29,6 +29,13 @@ pub fn at_least_two(text: &str) -> Result<usize, String> {
     }
 }
 
+/// The choice of a name on the command line.
+pub fn chosen<T>(what: &'static str, name: &str, known: &[&str], choice: fn(&str) -> Option<T>) -> anyhow::Result<T> {
+    let known = || known.iter().map(|name| (*name).to_owned()).collect();
+    let unknown = || ddpo::Error::UnknownName { what, found: name.to_owned(), nearest: None, known: known() };
+    Ok(choice(name).ok_or_else(unknown)?)
+}
+
 /// Any text, of which some are known: a shell offers these. What is none of them is for the library to judge, which knows
 /// files, hub ids and programs besides, and names what is near.
 #[derive(Clone)]

@@ -101,8 +101,8 @@ fn wrong_commands_are_usage_errors_that_name_the_remedy() {
     refuse(
         &["score", "--reward", "jpeg", "x.png"],
         "error: unknown reward `jpeg`; known: jpeg-compressibility, jpeg-incompressibility, \
-         diffusion-classifier, diversity, as-asked, aesthetic, clip-score, pickscore, hpsv2, image-reward, alignment:URL, \
-         exec:PROGRAM, http://HOST/PATH\n",
+         diffusion-classifier, diversity, parity:CLASSES, as-asked, aesthetic, clip-score, pickscore, hpsv2, image-reward, \
+         alignment:URL, exec:PROGRAM, http://HOST/PATH\n",
     );
     let output = ddpo(directory.path(), &["train", "--algorithm", "ppo"]);
     let text = String::from_utf8(output.stderr).unwrap();
@@ -248,6 +248,17 @@ fn a_run_from_start_to_report() {
     let base: serde_json::Value = serde_json::from_str(base).unwrap();
     let mean = json["base"]["rewards"]["jpeg-compressibility"]["mean"].as_f64().unwrap();
     assert!((mean - base["reward_mean"].as_f64().unwrap()).abs() < 1e-9);
+
+    // What a search finds with the run's product, beside what was drawn without one.
+    let search = ["--search", "best-of", "--candidates", "16", "--reward", "jpeg-compressibility", "--json", "f.json"];
+    let text = check_done(&at(&[&["evaluate", "run"], &search[..]].concat()));
+    assert!(text.contains(" rewards in ") && text.contains("   tuned ") && text.contains("   found "), "{text}");
+    let json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(directory.path().join("f.json")).unwrap()).unwrap();
+    let mean = |column: &str| json[column]["rewards"]["jpeg-compressibility"]["mean"].as_f64().unwrap();
+    assert!(mean("found") > mean("tuned"), "{json}");
+    let images = json["found"]["count"].as_u64().unwrap();
+    assert_eq!(json["found"]["queries"].as_u64(), Some(16 * images));
 
     // The gradient at the run's product, with its configuration: a part a step.
     let text = check_done(&at(&["gradient", "--run", "run", "--batches", "3", "--json", "g.json"]));

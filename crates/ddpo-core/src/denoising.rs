@@ -1,4 +1,5 @@
-//! How well a model predicts the noise in a clean sample: what regression minimises and the diffusion classifier compares.
+//! How well a model predicts the noise in a clean sample, or what another model predicts there: what regressions and the anchor
+//! minimise, and the diffusion classifier compares.
 
 use burn::Tensor;
 
@@ -32,5 +33,32 @@ pub fn denoising_error<const D: usize>(
     let levels = timesteps.iter().map(|&t| schedule.level(t)).collect::<Result<Vec<_>>>()?;
     let target = prediction.kind.target(clean.clone(), epsilon.clone(), &levels);
     let difference = target - prediction.value;
+    Ok(mean_rows(difference.clone() * difference))
+}
+
+/// The squared distance between two models' predictions, a mean over the elements of each row, of noised clean samples as in
+/// [`denoising_error`]. Both predict the same quantity.
+///
+/// # Shapes
+/// Those of [`denoising_error`]; the result is tracked where `denoiser` is.
+///
+/// # Errors
+/// Those of [`denoising_error`].
+pub fn prediction_distance<const D: usize>(
+    denoiser: &dyn Denoiser<D>,
+    reference: &dyn Denoiser<D>,
+    schedule: &NoiseSchedule,
+    clean: &Tensor<D>,
+    epsilon: &Tensor<D>,
+    timesteps: &[usize],
+    condition: &Condition,
+) -> Result<Tensor<1>> {
+    check_shape("prediction distance", &epsilon.dims(), &clean.dims())?;
+    check_count("prediction distance", "conditions", condition.batch(), clean.dims()[0])?;
+    let noisy = schedule.diffuse(clean.clone(), epsilon.clone(), timesteps)?;
+    let predict = |model: &dyn Denoiser<D>| model.predict(&noisy, &moments(timesteps), condition);
+    let (prediction, wanted) = (predict(denoiser)?.value, predict(reference)?.value);
+    check_shape("prediction distance", &prediction.dims(), &wanted.dims())?;
+    let difference = prediction - wanted;
     Ok(mean_rows(difference.clone() * difference))
 }

@@ -55,7 +55,7 @@ pub use data::sampling::{Chains, Sampling};
 pub use data::scored::ScoredRollout;
 pub use data::training_set::{Action, TrainingSet};
 pub use denoiser::Denoiser;
-pub use denoising::denoising_error;
+pub use denoising::{denoising_error, prediction_distance};
 pub use error::{BoxError, Error, Result};
 pub use grouping::Grouping;
 pub use guidance::Guided;

@@ -26,6 +26,8 @@ pub const DISTANCE_TO_OLD: &str = "train/distance_to_old";
 pub const DISTANCE_TO_BASE: &str = "train/distance_to_base";
 /// The squared distance of a student's guesses at the clean sample from their targets, in distillation.
 pub const DISTANCE_TO_TARGET: &str = "train/distance_to_target";
+/// The loss of the anchor beside an update, without its weight.
+pub const ANCHOR_LOSS: &str = "train/anchor_loss";
 /// (Σw)²/Σw² of a regression round's weights: how many samples count.
 pub const EFFECTIVE_SAMPLES: &str = "train/effective_samples";
 /// The mean reward of an epoch's training samples.

@@ -62,6 +62,10 @@ pub enum Stream {
     Search,
     /// Which term of a reward decides, where one is drawn.
     RewardTerm,
+    /// The picture and the timestep of a row of the anchor.
+    AnchorRow,
+    /// The noise that an anchor's picture is mixed with.
+    AnchorNoise,
     /// Anything else.
     Other(u16),
 }
@@ -203,6 +207,8 @@ impl Stream {
             Self::DenoisingNoise => 7,
             Self::Search => 8,
             Self::RewardTerm => 9,
+            Self::AnchorRow => 10,
+            Self::AnchorNoise => 11,
             Self::Other(tag) => (1 << 16) | u32::from(tag),
         }
     }

@@ -26,6 +26,7 @@ mod factory;
 mod files;
 mod managed;
 mod options;
+mod parity;
 mod plan;
 mod posterior;
 mod probe;

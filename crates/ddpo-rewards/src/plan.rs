@@ -31,6 +31,11 @@ impl RewardPlan {
         self.factory.kind()
     }
 
+    /// The value of an option of its kind, where one is given.
+    pub fn option(&self, key: &str) -> Option<&toml::Value> {
+        self.options.get(key)
+    }
+
     /// Whether an option may differ when a run goes on.
     pub fn is_free(&self, key: &str) -> bool {
         let options = self.factory.options().iter().chain(HandlingOptions::SPECS);

@@ -11,16 +11,18 @@ use crate::http::HttpFactory;
 use crate::jpeg::{JpegCompressibilityFactory, JpegIncompressibilityFactory};
 use crate::learned::{AestheticFactory, CLIP_SCORE, HPS_V2, ImageRewardFactory, PICK_SCORE};
 use crate::managed::{HandlingOptions, KEYS};
+use crate::parity::ParityFactory;
 use crate::posterior::PosteriorFactory;
 use crate::recogniser::AsAskedFactory;
 use crate::{Error, Result, RewardFactory, RewardPlan, files, nearest};
 
 /// How the kinds of this crate are written in a line.
-pub const USAGES: [&str; 13] = [
+pub const USAGES: [&str; 14] = [
     "jpeg-compressibility",
     "jpeg-incompressibility",
     "diffusion-classifier",
     "diversity",
+    "parity:CLASSES",
     "as-asked",
     "aesthetic",
     "clip-score",
@@ -52,6 +54,7 @@ impl Default for RewardRegistry {
             .with(JpegIncompressibilityFactory)
             .with(PosteriorFactory)
             .with(DiversityFactory)
+            .with(ParityFactory)
             .with(AsAskedFactory)
             .with(AestheticFactory)
             .with(CLIP_SCORE)
@@ -212,7 +215,7 @@ mod tests {
             "jpeg-compresibility",
             "",
             "unknown reward `jpeg-compresibility` (did you mean `jpeg-compressibility`?); known: jpeg-compressibility, \
-             jpeg-incompressibility, diffusion-classifier, diversity, as-asked, aesthetic, clip-score, pickscore, hpsv2, \
+             jpeg-incompressibility, diffusion-classifier, diversity, parity:CLASSES, as-asked, aesthetic, clip-score, pickscore, hpsv2, \
              image-reward, alignment:URL, exec:PROGRAM, http://HOST/PATH",
         );
         let message = plan("alignment", "").unwrap_err().to_string();

@@ -46,9 +46,9 @@ pub use plan::{
 pub use prompts::EncodedPrompts;
 pub use ranks::{Alone, Collective, Ranks, Team};
 pub use record::{
-    ChainRecord, CorrectionRecord, DistillationRecord, EpochRecord, EvalRecord, METRICS, MachineRecord, MetricName,
-    ModelRecord, PairsRecord, PreferenceRecord, PromptsRecord, Record, RegressionRecord, RewardRecord, RunRecord,
-    UpdateRecord,
+    AnchorRecord, ChainRecord, CorrectionRecord, DistillationRecord, EpochRecord, EvalRecord, METRICS, MachineRecord,
+    MetricName, ModelRecord, PairsRecord, PreferenceRecord, PromptsRecord, Record, RegressionRecord, RewardRecord,
+    RunRecord, UpdateRecord,
 };
 pub use run::{Checkpoints, Learner, Outcome, Position, Run, Work};
 pub use sampler::{BatchSampler, OpenModel};
@@ -57,7 +57,8 @@ pub use tensors::NamedTensor;
 pub use time::rfc3339;
 pub use tracker::{Answers, Batches, Broadcast, Csv, JsonLines, Memory, TensorBoard, Tracker};
 pub use trainer::{
-    AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DistillParts, DistillTrainer, DiversityMeasure, Encoder,
-    Evaluation, FirstGradient, ForkPolicy, ForwardParts, ForwardTrainer, GradientPart, GradientProbe, Parts,
-    PicturePairs, PreferenceParts, PreferenceTrainer, RwrParts, RwrTrainer, StopRule, TimestepRange,
+    Anchor, AnchorTarget, AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DistillParts, DistillTrainer,
+    DiversityMeasure, Encoder, Evaluation, FirstGradient, ForkPolicy, ForwardParts, ForwardTrainer, GradientPart,
+    GradientProbe, Parts, PicturePairs, PreferenceParts, PreferenceTrainer, RwrParts, RwrTrainer, StopRule,
+    TimestepRange,
 };

@@ -7,7 +7,10 @@ use ddpo::core::search::{Lookahead, Temperature};
 use ddpo::device::DeviceName;
 use ddpo::model::ModelSource;
 use ddpo::train::StopFlag;
-use ddpo::{LoadedModel, RunConfig, SampleRequest, Sampled, SearchPlan, SearchRecord, sample, search};
+use ddpo::{
+    LoadedModel, MeasureRequest, Measurement, RunConfig, SampleRequest, Sampled, SearchPlan, SearchRecord, measure,
+    measure_search, sample, search,
+};
 
 fn config() -> RunConfig {
     let mut layers = Layers::default();
@@ -73,6 +76,42 @@ fn one_candidate_is_plain_sampling_and_more_are_worth_more_whatever_the_batch() 
         let of_first = seen.iter().filter(|seen| seen.image == 0);
         let queries: usize = of_first.map(|seen| seen.queries).sum();
         assert_eq!(queries, 6 * if kind == SearchKind::BestOf { 1 } else { several.rollout.steps().len() }, "{kind}");
+    }
+}
+
+#[test]
+fn a_measurement_searches_from_the_noise_it_would_draw_from() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let loaded = LoadedModel::open(&ModelSource::Directory(model), DeviceName::Cpu).unwrap();
+    let denoiser = loaded.denoiser(&[]).unwrap();
+    let of = request(3);
+    let asked = MeasureRequest {
+        prompts: of.prompts.into(),
+        count: 5,
+        rewards: vec![ddpo::reward::named("jpeg-compressibility").unwrap()],
+        sampler: of.sampler,
+        guidance: of.guidance,
+        negative_prompt: of.negative_prompt,
+        seed: of.seed,
+        batch_size: of.batch_size,
+        size: of.size,
+    };
+    let mean = |of: &Measurement| of.rewards["jpeg-compressibility"].iter().sum::<f32>() / 5.0;
+    let plain = measure(&loaded, &*denoiser, None, &asked, &StopFlag::new(), &mut |_, _| {}).unwrap();
+    for kind in [SearchKind::BestOf, SearchKind::Demon] {
+        let found = |candidates| {
+            let plan = plan(kind, candidates);
+            measure_search(&loaded, &*denoiser, &asked, &plan, &StopFlag::new(), &mut |_, _| {}).unwrap()
+        };
+        let (one, _) = found(1);
+        assert_eq!(
+            (one.images, one.prompts, one.rewards),
+            (plain.images.clone(), plain.prompts.clone(), plain.rewards.clone())
+        );
+        let (several, seen) = found(4);
+        assert!(mean(&several) > mean(&plain), "{kind}");
+        assert!(several.kl_to_base.is_nan() && seen.iter().any(|seen| seen.image == 4));
     }
 }
 

@@ -26,7 +26,7 @@ fn config(few: u32) -> ProptestConfig {
 }
 
 /// Options whose values are whole numbers: small ones, which a run can be made of.
-const COUNTS: [&str; 25] = [
+const COUNTS: [&str; 28] = [
     "run.seed",
     "run.threads",
     "lora.rank",
@@ -40,6 +40,9 @@ const COUNTS: [&str; 25] = [
     "train.inner-epochs",
     "distill.teacher-steps",
     "distill.grid",
+    "anchor.samples",
+    "anchor.batch-size",
+    "anchor.first-timestep",
     "train.first-timestep",
     "rwr.buffer-size",
     "rwr.min-count",
@@ -54,7 +57,7 @@ const COUNTS: [&str; 25] = [
     "checkpoint.every",
 ];
 
-const NUMBERS: [&str; 33] = [
+const NUMBERS: [&str; 34] = [
     "lora.alpha",
     "sample.eta",
     "sample.guidance",
@@ -81,6 +84,7 @@ const NUMBERS: [&str; 33] = [
     "distill.guidance",
     "distill.target-decay",
     "distill.huber",
+    "anchor.weight",
     "pairs.clip-range",
     "pairs.loser-weight",
     "pairs.loser-denoising",
@@ -90,7 +94,7 @@ const NUMBERS: [&str; 33] = [
     "checkpoint.keep",
 ];
 
-const CHOICES: [(&str, &[&str]); 27] = [
+const CHOICES: [(&str, &[&str]); 28] = [
     (
         "train.algorithm",
         &["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram", "pso", "d3po", "diffusion-dpo", "lcd"],
@@ -116,6 +120,7 @@ const CHOICES: [(&str, &[&str]); 27] = [
     ("forward.space", &["sample", "velocity", "noise"]),
     ("forward.normalise", &["true", "false"]),
     ("forward.guidance", &["true", "false"]),
+    ("anchor.data", &["pictures", "\"\""]),
     ("reward", &["jpeg-compressibility", "diversity", "{ kind = \"diffusion-classifier\", trials = 2 }"]),
     ("prompts.kind", &["simple-animals", "imagenet-animals", "nouns-activities", "counting"]),
     ("lora.targets", &["[\"to_q\"]", "[\"to_out.0\", \"to_q\"]", "[\"nothing\"]", "[\"\"]"]),

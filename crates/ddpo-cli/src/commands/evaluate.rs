@@ -1,6 +1,7 @@
 //! `ddpo evaluate`.
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Result;
 use ddpo::config::RunConfig;
@@ -10,7 +11,7 @@ use ddpo::images::write_text;
 use ddpo::model::ModelSource;
 use ddpo::prompts::{PromptSource, PromptSplit};
 use ddpo::train::StopFlag;
-use ddpo::{LoadedModel, MeasureRequest, Measurement, OpenOptions, RunDirectory, RunPlan};
+use ddpo::{LoadedModel, MeasureRequest, Measurement, OpenOptions, RunDirectory, RunPlan, SearchPlan};
 use serde_json::{Map, Value, json};
 
 use crate::args::Evaluate;
@@ -21,6 +22,7 @@ use crate::progress::{fetch_networks, line, open_model, stage_bar};
 use super::adapters::Stacks;
 use super::labels::Labels;
 use super::sample::{base_config, dtype, embeddings, prompt_syntax};
+use super::search::{queries, search_plan};
 
 /// Measures the model, and with a run or an adapter also what it has become.
 pub fn run(args: &Evaluate) -> Result<()> {
@@ -41,22 +43,40 @@ pub fn run(args: &Evaluate) -> Result<()> {
         .with_clip_skip(config.sample.clip_skip)?
         .with_embeddings(&embeddings(&args.embedding, &config))?
         .reading(syntax);
-    fetch_networks(&request.rewards)?;
+    let search = search_plan(&args.search)?;
+    fetch_networks(request.rewards.iter().chain(search.iter().map(|plan| &plan.reward)))?;
     let stacks = Stacks::new(args, &config)?;
     let stop = stop_on_signal("stopping at the next step")?;
-    let base = measure(&loaded, &stacks, false, &request, &stop)?;
-    let tuned = stacks.is_pair().then(|| measure(&loaded, &stacks, true, &request, &stop)).transpose()?;
-    print_table(&request, &base, tuned.as_ref());
+    let mut columns = vec![measure(&loaded, &stacks, "base", &request, &stop)?];
+    if stacks.is_pair() {
+        columns.push(measure(&loaded, &stacks, "tuned", &request, &stop)?);
+    }
+    if let Some(plan) = &search {
+        columns.push(found(&loaded, &stacks, &request, plan, &stop)?);
+    }
+    print_table(&request, &columns);
     let of_folder = |folder: &PathBuf| {
         super::labels::measure(&loaded, &stacks, folder, args.labels_grid.as_deref(), &config, &stop)
     };
     let labels = args.labels.as_ref().map(of_folder).transpose()?;
     labels.iter().for_each(Labels::print);
     if let Some(path) = &args.json {
-        let text = serde_json::to_string_pretty(&to_json(&base, tuned.as_ref(), labels.as_ref()))? + "\n";
-        write_text(path, &text)?;
+        let mut object: Map<String, Value> =
+            columns.iter().map(|column| (column.name.into(), column.to_json())).collect();
+        object.extend(labels.map(|labels| ("labels".to_owned(), labels.to_json())));
+        write_text(path, &(serde_json::to_string_pretty(&object)? + "\n"))?;
     }
     Ok(())
+}
+
+/// What was measured in one way.
+struct Column {
+    name: &'static str,
+    measurement: Measurement,
+    /// Of drawing and scoring.
+    seconds: f64,
+    /// Rewards that a search asked for, where there was one.
+    queries: Option<usize>,
 }
 
 fn override_config(config: &mut RunConfig, args: &Evaluate) {
@@ -127,60 +147,99 @@ fn source(name: &str) -> Result<PromptSource> {
     }
 }
 
+/// Draws and measures the model alone, or what became of it.
 fn measure(
     loaded: &LoadedModel,
     stacks: &Stacks,
-    is_tuned: bool,
+    name: &'static str,
     request: &MeasureRequest,
     stop: &StopFlag,
-) -> Result<Measurement> {
+) -> Result<Column> {
+    let is_tuned = name == "tuned";
     let loaded = &stacks.model(loaded, is_tuned)?;
     let model = loaded.denoiser(&[])?;
     let base = is_tuned
         .then(|| stacks.model(&loaded.base(), false)?.denoiser(&[]).map_err(anyhow::Error::from))
         .transpose()?;
-    let bar = stage_bar(if is_tuned { "tuned" } else { "base" }, 1);
-    let measurement = ddpo::measure(loaded, &*model, base.as_deref(), request, stop, &mut |done, total| {
+    let (measurement, seconds) =
+        timed(name, |on_step| ddpo::measure(loaded, &*model, base.as_deref(), request, stop, on_step))?;
+    Ok(Column { name, measurement, seconds, queries: None })
+}
+
+/// Searches with what became of the model, or where nothing did with the model alone.
+fn found(
+    loaded: &LoadedModel,
+    stacks: &Stacks,
+    request: &MeasureRequest,
+    plan: &SearchPlan,
+    stop: &StopFlag,
+) -> Result<Column> {
+    let loaded = &stacks.model(loaded, stacks.is_pair())?;
+    let model = loaded.denoiser(&[])?;
+    let ((measurement, seen), seconds) =
+        timed("found", |on_step| ddpo::measure_search(loaded, &*model, request, plan, stop, on_step))?;
+    Ok(Column { name: "found", measurement, seconds, queries: Some(queries(&seen)) })
+}
+
+/// What `measure` comes to, under a bar of that name, and its seconds.
+fn timed<T>(
+    name: &'static str,
+    measure: impl FnOnce(&mut dyn FnMut(usize, usize)) -> ddpo::Result<T>,
+) -> Result<(T, f64)> {
+    let (bar, start) = (stage_bar(name, 1), Instant::now());
+    let measured = measure(&mut |done, total| {
         bar.set_length(total as u64);
         bar.set_position(done as u64);
     });
     bar.finish_and_clear();
-    Ok(measurement?)
+    Ok((measured?, start.elapsed().as_secs_f64()))
 }
 
-fn print_table(request: &MeasureRequest, base: &Measurement, tuned: Option<&Measurement>) {
+/// A line of the table: what `value` says of each column.
+fn row(title: &str, columns: &[Column], value: &dyn Fn(&Measurement) -> Option<String>) {
+    let cells = columns.iter().filter_map(|column| Some(format!("{} {}", column.name, value(&column.measurement)?)));
+    line(&format!("{title:24} {}", cells.collect::<Vec<_>>().join("   ")));
+}
+
+fn print_table(request: &MeasureRequest, columns: &[Column]) {
+    let Some(Column { measurement: base, .. }) = columns.first() else { return };
     // Fewer images than prompts are images of the first prompts.
     let prompts = request.prompts.len().min(base.images.len());
     let (images, prompts) = (counted(base.images.len(), "image"), counted(prompts, "prompt"));
     line(&format!("{images} of {prompts}; mean and 95 % interval"));
-    for (name, values) in &base.rewards {
+    for name in base.rewards.keys() {
         let unit = base.units.get(name).map(|unit| format!(" {unit}")).unwrap_or_default();
-        let after = tuned
-            .and_then(|tuned| tuned.rewards.get(name))
-            .map(|values| format!("   tuned {}{unit}", interval(values)));
-        line(&format!("{name:24} base {}{unit}{}", interval(values), after.unwrap_or_default()));
+        row(name, columns, &|of| Some(format!("{}{unit}", interval(of.rewards.get(name)?))));
     }
-    let after = |value: fn(&Measurement) -> f64| {
-        tuned.map(|tuned| format!("            tuned {:10.4}", value(tuned))).unwrap_or_default()
-    };
     // Asked for as a reward, it is in the table already.
     if !base.rewards.contains_key("diversity") {
-        line(&format!("{:24} base {:10.4}{}", "diversity", base.diversity, after(|m| m.diversity)));
+        // As wide as a mean with its interval.
+        row("diversity", columns, &|of| Some(format!("{:<19}", format!("{:10.4}", of.diversity))));
     }
-    let shares = |measurement: &Measurement| measurement.as_asked.as_deref().and_then(as_asked);
-    if let Some(base) = shares(base) {
-        let after = tuned.and_then(shares).map(|after| format!("   tuned {after}")).unwrap_or_default();
-        line(&format!("{:24} base {base}{after}", "as asked"));
+    if base.as_asked.as_deref().and_then(as_asked).is_some() {
+        row("as asked", columns, &|of| of.as_asked.as_deref().and_then(as_asked));
     }
-    if let Some(tuned) = tuned {
-        let divergence = match tuned.kl_to_base.is_finite() {
-            true => format!("{:.4} nats", tuned.kl_to_base),
-            false => "none, as the sampler draws nothing".to_owned(),
-        };
-        line(&format!("{:24} {divergence}", "divergence from base"));
-        let ModelDistance { epsilon, x0 } = tuned.distance;
-        line(&format!("{:24} {epsilon:.6} of the noise, {x0:.6} of the picture", "distance from base"));
+    for column in columns {
+        match (column.name, column.queries) {
+            ("tuned", _) => print_distance(&column.measurement),
+            (_, Some(queries)) => {
+                let seconds = counted(column.seconds.ceil() as usize, "second");
+                line(&format!("{:24} {} in {seconds}", "search", counted(queries, "reward")));
+            }
+            _ => {}
+        }
     }
+}
+
+/// How far the tuned model is from the base.
+fn print_distance(tuned: &Measurement) {
+    let divergence = match tuned.kl_to_base.is_finite() {
+        true => format!("{:.4} nats", tuned.kl_to_base),
+        false => "none, as the sampler draws nothing".to_owned(),
+    };
+    line(&format!("{:24} {divergence}", "divergence from base"));
+    let ModelDistance { epsilon, x0 } = tuned.distance;
+    line(&format!("{:24} {epsilon:.6} of the noise, {x0:.6} of the picture", "distance from base"));
 }
 
 /// The share of images that show what their prompts name, of those whose prompts name something.
@@ -195,35 +254,35 @@ fn interval(values: &[f32]) -> String {
     format!("{mean:10.4} ± {half:.4}")
 }
 
-fn to_json(base: &Measurement, tuned: Option<&Measurement>, labels: Option<&Labels>) -> Value {
-    let mut object = Map::from_iter([("base".to_owned(), measurement_json(base))]);
-    if let Some(tuned) = tuned {
-        object.insert("tuned".into(), measurement_json(tuned));
+impl Column {
+    fn to_json(&self) -> Value {
+        let measurement = &self.measurement;
+        let means: Map<String, Value> = (measurement.rewards.iter())
+            .map(|(name, values)| {
+                let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
+                let (mean, half) = mean_with_interval(&values);
+                (name.clone(), json!({ "mean": mean, "interval_95": half, "values": values }))
+            })
+            .collect();
+        let mut object = Map::new();
+        object.insert("count".into(), measurement.images.len().into());
+        object.insert("prompts".into(), json!(measurement.prompts));
+        object.insert("rewards".into(), means.into());
+        match self.queries {
+            Some(queries) => {
+                object.insert("queries".into(), queries.into());
+            }
+            None => {
+                object.insert("kl_to_base".into(), json!(measurement.kl_to_base));
+                object.insert("epsilon_distance".into(), json!(measurement.distance.epsilon));
+                object.insert("x0_distance".into(), json!(measurement.distance.x0));
+            }
+        }
+        object.insert("diversity".into(), json!(measurement.diversity));
+        object.insert("as_asked".into(), json!(measurement.as_asked));
+        object.insert("seconds".into(), json!(self.seconds));
+        object.into()
     }
-    if let Some(labels) = labels {
-        object.insert("labels".into(), labels.to_json());
-    }
-    Value::Object(object)
-}
-
-fn measurement_json(measurement: &Measurement) -> Value {
-    let means: Map<String, Value> = (measurement.rewards.iter())
-        .map(|(name, values)| {
-            let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
-            let (mean, half) = mean_with_interval(&values);
-            (name.clone(), json!({ "mean": mean, "interval_95": half, "values": values }))
-        })
-        .collect();
-    json!({
-        "count": measurement.images.len(),
-        "prompts": measurement.prompts,
-        "rewards": means,
-        "kl_to_base": measurement.kl_to_base,
-        "epsilon_distance": measurement.distance.epsilon,
-        "x0_distance": measurement.distance.x0,
-        "diversity": measurement.diversity,
-        "as_asked": measurement.as_asked,
-    })
 }
 
 #[cfg(test)]

@@ -15,4 +15,5 @@ pub mod reference;
 pub mod report;
 pub mod sample;
 pub mod score;
+pub mod search;
 pub mod train;

@@ -3,22 +3,23 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use ddpo::config::{Dtype, Layers, PromptSyntax, RunConfig, SamplerPlan, SchedulerKind, SearchKind, SpacingKind};
-use ddpo::core::search::{Lookahead, Temperature};
+use ddpo::config::{Dtype, Layers, PromptSyntax, RunConfig, SamplerPlan, SchedulerKind, SpacingKind};
 use ddpo::device::DeviceName;
 use ddpo::embedding::EmbeddingSource;
 use ddpo::images::{grid, write_png, write_text};
 use ddpo::model::ModelSource;
 use ddpo::prompts::PromptSource;
-use ddpo::{OpenOptions, RunDirectory, SampleRequest, SearchPlan, SearchRecord, metadata};
+use ddpo::{OpenOptions, RunDirectory, SampleRequest, SearchRecord, metadata};
 use serde_json::{Map, Value};
 
 use crate::args::Sample;
 use crate::interrupt::stop_on_signal;
 use crate::numbers::counted;
 use crate::progress::{fetch_networks, line, open_model, stage_bar, warn_of_truncations};
+use crate::values::chosen;
 
 use super::adapters::parse;
+use super::search::{queries, search_plan};
 
 /// Images of a row of the grid, when each prompt has more.
 const COLUMNS: usize = 8;
@@ -32,7 +33,7 @@ pub fn run(args: &Sample) -> Result<()> {
     let run = adapters.iter().map(|adapter| adapter.path.as_path()).find(is_run);
     let config = base_config(run, args.model.as_deref())?;
     let request = request(args, &config)?;
-    let plan = search_plan(args)?;
+    let plan = search_plan(&args.search)?;
     let model = args.model.as_deref().unwrap_or(&config.model.path);
     let revision = if args.model.is_none() { config.model.revision.as_deref() } else { None };
     let device = DeviceName::parse(args.device.as_deref().unwrap_or(&config.run.device))?;
@@ -120,36 +121,6 @@ fn request(args: &Sample, config: &RunConfig) -> Result<SampleRequest> {
     })
 }
 
-/// What is searched for, if anything is.
-fn search_plan(args: &Sample) -> Result<Option<SearchPlan>> {
-    let (Some(kind), Some(reward)) = (&args.search, &args.reward) else { return Ok(None) };
-    let refuse = |key, found: &str, expected: &str| ddpo::Error::InvalidOption {
-        key,
-        found: found.to_owned(),
-        expected: expected.to_owned(),
-    };
-    let temperature = match args.temperature.as_str() {
-        "adaptive" => Temperature::Adaptive,
-        number => Temperature::Fixed(
-            number.parse().map_err(|_| refuse("--temperature", number, "adaptive, or a number above 0"))?,
-        ),
-    };
-    let wrong = || refuse("--lookahead", &args.lookahead, "one, or ode:N with N of at least 1");
-    let lookahead = match args.lookahead.split_once(':') {
-        None if args.lookahead == "one" => Lookahead::OneStep,
-        Some(("ode", steps)) => Lookahead::Ode(steps.parse().ok().filter(|steps| *steps > 0).ok_or_else(wrong)?),
-        _ => return Err(wrong().into()),
-    };
-    Ok(Some(SearchPlan {
-        kind: chosen("search", kind, SearchKind::NAMES, SearchKind::from_name)?,
-        reward: ddpo::reward::named(reward)?,
-        candidates: args.candidates,
-        temperature,
-        lookahead,
-        last_timestep: args.search_until,
-    }))
-}
-
 /// Writes a line for each step that was searched at, in the order of the images, and says what it came to.
 fn write_search(path: &Path, seen: &[SearchRecord]) -> Result<()> {
     let record = |seen: &SearchRecord| {
@@ -167,16 +138,8 @@ fn write_search(path: &Path, seen: &[SearchRecord]) -> Result<()> {
         Value::Object(object).to_string() + "\n"
     };
     write_text(path, &seen.iter().map(record).collect::<String>())?;
-    let queries: usize = seen.iter().map(|seen| seen.queries).sum();
-    line(&format!("{}: {}", path.display(), counted(queries, "reward")));
+    line(&format!("{}: {}", path.display(), counted(queries(seen), "reward")));
     Ok(())
-}
-
-/// The choice of a name on the command line.
-fn chosen<T>(what: &'static str, name: &str, known: &[&str], choice: fn(&str) -> Option<T>) -> Result<T> {
-    let known = || known.iter().map(|name| (*name).to_owned()).collect();
-    let unknown = || ddpo::Error::UnknownName { what, found: name.to_owned(), nearest: None, known: known() };
-    Ok(choice(name).ok_or_else(unknown)?)
 }
 
 /// The embeddings of the configuration, and then those that are asked for besides.

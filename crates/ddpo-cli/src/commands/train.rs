@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ddpo::config::{Layers, Preset, RunPlan};
+use ddpo::config::{AlgorithmPlan, Layers, Preset, RunPlan};
 use ddpo::prompts::PromptSplit;
 use ddpo::report::{Records, Verdict};
 use ddpo::train::Ranks;
@@ -151,8 +151,11 @@ fn resumed(args: &Train) -> Result<Option<&Path>> {
 
 /// A directory for a new run that nobody named.
 fn free_directory(args: &Train, plan: &RunPlan) -> PathBuf {
-    let reward = plan.reward.first().map_or("reward", |term| term.reward.name());
-    let name = run_name(args.name.as_deref(), args.config.as_deref(), &plan.model.short_name(), reward);
+    let aim = match plan.algorithm {
+        AlgorithmPlan::Distillation(_) => format!("{}-steps", plan.config.sample.steps),
+        _ => plan.reward.first().map_or("reward", |term| term.reward.name()).to_owned(),
+    };
+    let name = run_name(args.name.as_deref(), args.config.as_deref(), &plan.model.short_name(), &aim);
     RunDirectory::next_free(Path::new(RUNS), &name)
 }
 

@@ -152,6 +152,18 @@ pub struct PreferenceRecord {
     pub grad_norm: f64,
 }
 
+/// What the anchor saw beside one optimizer step, before it changed anything.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct AnchorRecord {
+    /// The epoch, from 1.
+    pub epoch: u64,
+    /// The optimizer step since the run began, from 1.
+    pub step: u64,
+    /// The anchor's error, a mean over its rows, without its weight: 0 while the policy is the base model that it is held to.
+    #[serde(deserialize_with = "number")]
+    pub loss: f64,
+}
+
 /// What one optimizer step of a weighted regression saw, before it changed anything.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 pub struct RegressionRecord {

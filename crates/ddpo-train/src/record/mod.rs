@@ -8,8 +8,8 @@ mod number;
 mod run;
 
 pub use measured::{
-    CorrectionRecord, DistillationRecord, EpochRecord, EvalRecord, PairsRecord, PreferenceRecord, RegressionRecord,
-    UpdateRecord,
+    AnchorRecord, CorrectionRecord, DistillationRecord, EpochRecord, EvalRecord, PairsRecord, PreferenceRecord,
+    RegressionRecord, UpdateRecord,
 };
 pub use names::{METRICS, MetricName};
 pub use run::{ChainRecord, MachineRecord, ModelRecord, PromptsRecord, RewardRecord, RunRecord};
@@ -38,6 +38,8 @@ pub enum Record {
     Distillation(DistillationRecord),
     /// One optimizer step on given pairs.
     Preference(PreferenceRecord),
+    /// The anchor beside an optimizer step.
+    Anchor(AnchorRecord),
     /// An evaluation.
     Eval(EvalRecord),
 }
@@ -50,8 +52,8 @@ struct Line {
 
 impl Record {
     /// The kinds of lines there are.
-    const KINDS: [&str; 8] =
-        ["run", "epoch", "update", "regression", "correction", "distillation", "preference", "eval"];
+    const KINDS: [&str; 9] =
+        ["run", "epoch", "update", "regression", "correction", "distillation", "preference", "anchor", "eval"];
 
     /// Reads a line. `None` for a kind that a later version may have added; fields of a later version are passed over, and a
     /// number that is missing or was not finite is NaN, or 0 where it counts.
@@ -73,6 +75,7 @@ impl Record {
             Self::Correction(_) => "correction",
             Self::Distillation(_) => "distillation",
             Self::Preference(_) => "preference",
+            Self::Anchor(_) => "anchor",
             Self::Eval(_) => "eval",
         }
     }
@@ -87,6 +90,7 @@ impl Record {
             Self::Correction(r) => r.epoch,
             Self::Distillation(r) => r.epoch,
             Self::Preference(r) => r.epoch,
+            Self::Anchor(r) => r.epoch,
             Self::Eval(r) => r.epoch,
         }
     }
@@ -99,6 +103,7 @@ impl Record {
             Self::Correction(r) => r.step,
             Self::Distillation(r) => r.step,
             Self::Preference(r) => r.step,
+            Self::Anchor(r) => r.step,
             other => other.epoch(),
         }
     }

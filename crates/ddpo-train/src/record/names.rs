@@ -56,6 +56,7 @@ pub const METRICS: &[MetricName] = &[
     metric("preference", "denoising_error", metrics::DENOISING_ERROR),
     metric("preference", "pair_accuracy", metrics::PAIR_ACCURACY),
     metric("preference", "grad_norm", metrics::GRAD_NORM),
+    metric("anchor", "loss", metrics::ANCHOR_LOSS),
     metric("eval", "reward_mean", metrics::EVAL_REWARD_MEAN),
     metric("eval", "kl_to_base", metrics::EVAL_KL_TO_BASE),
     metric("eval", "epsilon_distance", metrics::EVAL_EPSILON_DISTANCE),
@@ -90,6 +91,7 @@ mod tests {
             Record::Correction(CorrectionRecord { distance_to_base: Some(0.0), ..Default::default() }),
             Record::Distillation(DistillationRecord::default()),
             Record::Preference(PreferenceRecord::default()),
+            Record::Anchor(AnchorRecord::default()),
             Record::Eval(eval),
         ]
     }

@@ -1,5 +1,7 @@
 //! The trainers, and what they share: sampling, scoring, evaluation, the optimizer's step, the state.
 
+mod anchor;
+mod anchored;
 mod average;
 mod correction;
 mod ddpo;
@@ -27,6 +29,7 @@ mod scores;
 mod state;
 mod trainer_core;
 
+pub use anchor::{Anchor, AnchorTarget};
 pub use ddpo::DdpoTrainer;
 pub use distill::DistillTrainer;
 pub use early_stopping::StopRule;

@@ -34,6 +34,11 @@ pub(super) trait BatchLoss<P, const D: usize>: Sync {
     /// What an optimizer step saw.
     fn record(&self, epoch: Epoch, step: u64, grad_norm: f64, passes: &[Reading]) -> Record;
 
+    /// What another loss beside the algorithm's saw in an optimizer step, where there is one.
+    fn record_beside(&self, _: Epoch, _: u64, _: &[Reading]) -> Option<Record> {
+        None
+    }
+
     /// Where a row is, but for the optimizer step.
     fn location(&self, core: &TrainerCore<P, D>, row: Self::Row) -> Location;
 
@@ -61,6 +66,7 @@ pub(super) trait BatchLoss<P, const D: usize>: Sync {
 
 /// What one forward and backward pass leaves, on its device.
 pub(super) struct Pass {
+    /// How many rows it counts as in the mean; 0 of a loss beside the algorithm's, whose gradient has its weight already.
     rows: f64,
     /// The loss `[1]`, a number a row that is finite where the loss is, and whatever else the algorithm measures.
     measured: Vec<Tensor<1>>,
@@ -78,6 +84,13 @@ pub(super) struct Reading {
     pub per_row: Vec<f32>,
     /// Whatever else the algorithm measures.
     pub others: Vec<Vec<f32>>,
+}
+
+impl Reading {
+    /// Whether it is of a loss beside the algorithm's.
+    pub fn is_beside(&self) -> bool {
+        self.rows == 0.0
+    }
 }
 
 /// Why an optimizer step did not happen.
@@ -104,9 +117,18 @@ impl Pass {
     }
 }
 
+impl Pass {
+    /// The gradient of `share` times the sum of the errors of rows, for a loss beside the algorithm's.
+    pub fn beside<P: ForkPolicy<D>, const D: usize>(policy: &P, share: f64, errors: &Tensor<1>) -> Result<Self> {
+        let measured = vec![errors.clone().mean().inner(), errors.clone().inner()];
+        let gradients = gradients_of(&policy.parameters(), errors.clone().sum().mul_scalar(share).backward())?;
+        Ok(Self { rows: 0.0, measured, gradients })
+    }
+}
+
 impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
-    /// Takes an optimizer step for each entry of `steps`, whose entries are the rows of one pass each.
-    pub fn optimise<L: BatchLoss<P, D>>(
+    /// An optimizer step for each entry of `steps`, whose entries are the rows of one pass each.
+    pub fn descend<L: BatchLoss<P, D>>(
         &mut self,
         loss: &L,
         steps: &[Vec<Vec<L::Row>>],
@@ -118,8 +140,9 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         for passes in steps {
             let end = progress.done + passes.len();
             match self.optimizer_step(loss, passes, &mut progress, observer) {
-                Ok(record) => {
+                Ok((record, beside)) => {
                     observer.record(&record);
+                    beside.iter().for_each(|record| observer.record(record));
                     loss.old_keeps().map_or(Ok(()), |decay| self.old_follows(decay))?;
                     if let Some(drift) = loss.drift(&record).filter(|_| self.counters.updates == 1) {
                         observer.event(&Event::Warning(&drift));
@@ -151,11 +174,11 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         passes: &[Vec<L::Row>],
         progress: &mut Progress,
         observer: &mut Observer<'_>,
-    ) -> Result<Record, StepFailure> {
+    ) -> Result<(Record, Option<Record>), StepFailure> {
         let epoch = Epoch(progress.epoch);
         let (gradients, readings) = self.finite_loss_gradient(loss, passes, progress, observer)?;
         let (step, grad_norm) = self.step(gradients, epoch)?;
-        Ok(loss.record(epoch, step, grad_norm, &readings))
+        Ok((loss.record(epoch, step, grad_norm, &readings), loss.record_beside(epoch, step, &readings)))
     }
 
     /// The mean gradient over all passes, of losses that are finite.

@@ -1,8 +1,11 @@
 //! What runs are made of.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Tensor};
 use ddpo_core::{Advantage, Judge, NoiseSchedule, Objective, PromptId, RgbImage, Scheduler, Weighting};
 
+use super::anchor::Anchor;
 use super::evaluation::Evaluation;
 use crate::prompts::EncodedPrompts;
 use crate::ranks::Ranks;
@@ -56,6 +59,8 @@ pub struct Parts<P, const D: usize> {
     /// The share of itself that a moving average of the policy keeps at an optimizer step, at most: it is what is evaluated and
     /// handed back, and the policy learns on without it. `None` keeps no average.
     pub average_decay: Option<f64>,
+    /// What the policy is held to while it learns; `None` for nothing.
+    pub anchor: Option<Arc<Anchor<D>>>,
     /// The held-out evaluation; `None` never evaluates.
     pub evaluation: Option<Evaluation>,
     /// How many sampling batches, and micro-batches of an update, are worked on at once, each by one thread; 1 leaves all

@@ -59,9 +59,10 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     /// A trainer in which nothing has been done yet.
     ///
     /// # Errors
-    /// [`Error::Plan`] for an impossible evaluation or average, [`Error::Threads`] where there are no threads for its lanes.
+    /// [`Error::Plan`] for an impossible evaluation, anchor or average, [`Error::Threads`] where there are no threads for its lanes.
     pub fn new(plan: SamplePlan, parts: Parts<P, D>, adamw: AdamWConfig, learning_rate: f64) -> Result<Self> {
         parts.evaluation.as_ref().map_or(Ok(()), |evaluation| evaluation.validate())?;
+        parts.anchor.as_ref().map_or(Ok(()), |anchor| anchor.validate())?;
         let (counters, early_stopping, lanes) =
             (Counters::default(), EarlyStopping::default(), Lanes::new(parts.lanes)?);
         if let Some(decay) = parts.average_decay.filter(|decay| !(0.0..1.0).contains(decay)) {

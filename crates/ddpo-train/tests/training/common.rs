@@ -57,6 +57,7 @@ pub fn parts(reward: Box<dyn Reward>) -> Parts<ToyPolicy, 4> {
         shape: [1, 4, 4, 3],
         device: device.clone(),
         average_decay: None,
+        anchor: None,
         evaluation: Some(evaluation(&device)),
         lanes: 1,
         ranks: Ranks::default(),
@@ -119,7 +120,20 @@ fn forward_parts_of<P>(shared: Parts<P, 4>) -> ForwardParts<P, 4> {
 fn with_policy<P>(parts: Parts<ToyPolicy, 4>, policy: P) -> Parts<P, 4> {
     let Parts { scheduler, decoder, reward, prompts, shape, device, average_decay, evaluation, lanes, ranks, .. } =
         parts;
-    Parts { policy, scheduler, decoder, reward, prompts, shape, device, average_decay, evaluation, lanes, ranks }
+    Parts {
+        policy,
+        scheduler,
+        decoder,
+        reward,
+        prompts,
+        shape,
+        device,
+        average_decay,
+        anchor: None,
+        evaluation,
+        lanes,
+        ranks,
+    }
 }
 
 fn evaluation(device: &Device) -> Evaluation {

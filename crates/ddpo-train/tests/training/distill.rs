@@ -98,6 +98,7 @@ pub fn distill_parts(lanes: usize) -> DistillParts<Student, 4> {
         evaluation: None,
         lanes,
         average_decay: None,
+        anchor: None,
         ranks: ddpo_train::Ranks::default(),
     };
     let teacher = parts(Box::new(MeanBrightness)).scheduler;

@@ -1,5 +1,6 @@
 //! The trainers on a toy policy: what an epoch and a round must do, and what a resumed run must be.
 
+mod anchor;
 mod common;
 mod ddpo;
 mod distill;

@@ -43,8 +43,9 @@ pub use reference::{default_of, reference};
 pub use regression::{RegressionPlan, WeightPlan};
 pub use rewards::{RewardEntry, RewardList, RewardTerm};
 pub use run::{
-    AdvantageOptions, CheckpointOptions, DistillOptions, EvalOptions, ForwardOptions, LoraOptions, ModelOptions,
-    PairOptions, PromptOptions, RunConfig, RunOptions, RwrOptions, SampleOptions, TrackOptions, TrainOptions,
+    AdvantageOptions, AnchorOptions, CheckpointOptions, DistillOptions, EvalOptions, ForwardOptions, LoraOptions,
+    ModelOptions, PairOptions, PromptOptions, RunConfig, RunOptions, RwrOptions, SampleOptions, TrackOptions,
+    TrainOptions,
 };
 pub use sampler::SamplerPlan;
 

@@ -14,7 +14,7 @@ use super::algorithm::{AlgorithmPlan, ObjectivePlan};
 use super::check::{at_least_one, at_most, invalid, positive, within};
 use super::choices::{Dtype, EvalPrompts, PairJudge, Parameters, PromptKind, SchedulerKind};
 use super::rewards::RewardTerm;
-use super::run::{EvalOptions, PromptOptions, RunConfig, SampleOptions, TrainOptions};
+use super::run::{AnchorOptions, EvalOptions, PromptOptions, RunConfig, SampleOptions, TrainOptions};
 
 /// A run that can be started: every value is in range, every number divides what it must.
 ///
@@ -68,15 +68,18 @@ impl RunPlan {
         check_sample(&config.sample)?;
         check_train(&config.train)?;
         check_timestep_fraction(&config)?;
+        check_anchor(&config.anchor)?;
         check_eval(&config.eval)?;
         check_deterministic(&config)?;
         let samples_per_epoch = samples_per_epoch(&config.sample)?;
         let advantage = AdvantagePlan::new(&config, samples_per_epoch)?;
+        let reward = config.reward.terms(registry)?;
+        check_credit(&reward, advantage)?;
         Ok(Self {
             model: ModelSource::parse(&config.model.path, config.model.revision.as_deref())?
                 .with_config(config.model.config.as_deref())?,
             device: DeviceName::parse(&config.run.device)?,
-            reward: config.reward.terms(registry)?,
+            reward,
             held_out: config.eval.held_out.held_out(registry)?,
             prompts: match &config.pairs.path {
                 Some(path) => PromptSource::Pairs(path.into()),
@@ -138,6 +141,24 @@ impl RunPlan {
             AlgorithmPlan::Preference(plan) => plan.updates_per_epoch,
             AlgorithmPlan::Distillation(plan) => plan.updates_per_epoch,
         }
+    }
+}
+
+/// What all samples of a prompt are told alike says nothing to whoever compares them with each other.
+fn check_credit(terms: &[RewardTerm], advantage: AdvantagePlan) -> Result<()> {
+    let says = |term: &RewardTerm, key: &str, value: &str| {
+        term.reward.option(key).and_then(toml::Value::as_str) == Some(value)
+    };
+    let is_same_for_all = |term: &RewardTerm| {
+        term.reward.kind() == "parity" && says(term, "credit", "shared") && !says(term, "over", "epoch")
+    };
+    match advantage {
+        AdvantagePlan::Group { .. } | AdvantagePlan::Pairs { .. } if terms.iter().any(is_same_for_all) => {
+            let expected = "\"marginal\", or advantage.kind = \"batch\": samples of a prompt are compared with each other, and \
+                            would all be told the same";
+            Err(invalid("reward.credit", "shared", expected))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -250,6 +271,20 @@ fn check_train(train: &TrainOptions) -> Result<()> {
     within("train.adam-beta1", train.adam_beta1, 0.0, 0.999_999_9)?;
     within("train.adam-beta2", train.adam_beta2, 0.0, 0.999_999_9)?;
     within("train.weight-decay", train.weight_decay, 0.0, f64::MAX)
+}
+
+fn check_anchor(anchor: &AnchorOptions) -> Result<()> {
+    within("anchor.weight", anchor.weight, 0.0, f64::MAX)?;
+    at_least_one("anchor.batch-size", anchor.batch_size)?;
+    at_most("anchor.batch-size", anchor.batch_size, 1 << 20)?;
+    at_least_one("anchor.samples", anchor.samples)?;
+    at_most("anchor.samples", anchor.samples, 1 << 20)?;
+    match &anchor.data {
+        Some(path) if anchor.weight == 0.0 => {
+            Err(invalid("anchor.data", path, "none where anchor.weight is 0, which holds to nothing"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_eval(eval: &EvalOptions) -> Result<()> {

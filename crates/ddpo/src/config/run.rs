@@ -287,6 +287,24 @@ options! {
 }
 
 options! {
+    /// What the model is to keep while it follows the reward: pictures at which its predictions are held to what they were, as a loss of
+    /// its own beside the algorithm's in every update.
+    AnchorOptions = "anchor" {
+        /// What the anchor's gradient counts beside that of the algorithm's loss; 0 holds to nothing.
+        weight: f64 = 0.0, "ours";
+        /// An image folder with captions, such as what the model was trained on: predictions are held to the noise, as in pretraining.
+        /// Without one, pictures that the base model draws before the run begins: predictions are held to the base model's.
+        data: Option<String> = None, "the base model's own pictures", "\"pictures\"";
+        /// Without `data`: the least number of pictures drawn, the same of every training prompt.
+        samples: usize = 64, "ours";
+        /// Pictures drawn for an update, each with a timestep and a noise of its own.
+        batch_size: usize = 16, "paper: large-scale RL";
+        /// The least timestep at which it holds. What a picture shows is decided at the largest ones.
+        first_timestep: usize = 0, "ours";
+    }
+}
+
+options! {
     /// How rewards become advantages.
     AdvantageOptions = "advantage" {
         /// "per-prompt" (running statistics of each prompt), "batch", or "group" (an equal number of samples a prompt).
@@ -379,6 +397,8 @@ pub struct RunConfig {
     pub pairs: PairOptions,
     /// Latent consistency distillation.
     pub distill: DistillOptions,
+    /// What the model is to keep.
+    pub anchor: AnchorOptions,
     /// How rewards become advantages.
     pub advantage: AdvantageOptions,
     /// What is measured on unseen prompts and seeds.
@@ -422,6 +442,7 @@ impl RunConfig {
             forward: ForwardOptions::defaults(kind),
             pairs: PairOptions::defaults(kind),
             distill: DistillOptions::defaults(kind),
+            anchor: AnchorOptions::defaults(kind),
             advantage: AdvantageOptions::defaults(kind),
             eval: EvalOptions::defaults(kind),
             checkpoint: CheckpointOptions::defaults(kind),
@@ -434,7 +455,7 @@ impl RunConfig {
     #[must_use]
     pub fn with_absolute_paths(mut self) -> Self {
         let paths = self.prompts.path.iter_mut().chain(&mut self.pairs.path).chain(&mut self.lora.path);
-        let paths = paths.chain(&mut self.model.config);
+        let paths = paths.chain(&mut self.model.config).chain(&mut self.anchor.data);
         let model = (self.model.path != ModelSource::EMBEDDED).then_some(&mut self.model.path);
         for path in paths.chain(model).filter(|path| std::path::Path::new(path.as_str()).exists()) {
             if let Ok(absolute) = std::path::absolute(path.as_str()) {
@@ -455,7 +476,7 @@ impl RunConfig {
     }
 
     /// Every section, in the order it is printed.
-    pub(crate) const SECTIONS: [Section; 14] = [
+    pub(crate) const SECTIONS: [Section; 15] = [
         RunOptions::SECTION,
         ModelOptions::SECTION,
         LoraOptions::SECTION,
@@ -466,6 +487,7 @@ impl RunConfig {
         ForwardOptions::SECTION,
         PairOptions::SECTION,
         DistillOptions::SECTION,
+        AnchorOptions::SECTION,
         AdvantageOptions::SECTION,
         EvalOptions::SECTION,
         CheckpointOptions::SECTION,

@@ -52,6 +52,7 @@ pub(super) fn parts(
         shape,
         device: loaded.device().clone(),
         average_decay: config.train.ema_decay,
+        anchor: None,
         evaluation: evaluation(plan, loaded, &prompts.evaluation, rewards.held_out)?,
         decoder: Box::new(decoder(loaded.clone())),
         lanes: run_lanes(plan, loaded, shape),

@@ -224,6 +224,11 @@ impl<'a> Work<'a> {
             AlgorithmPlan::Distillation(_) => 3,
             AlgorithmPlan::Forward(forward) => forward.frozen_passes(),
         };
+        // Without guidance.
+        let anchored = match config.anchor.weight > 0.0 {
+            true => (plan.updates_per_epoch() * config.anchor.batch_size) as f64,
+            false => 0.0,
+        };
         let vae = pipeline.vae.config();
         let decoded = (height * width * vae.downscale().pow(2) * vae.block_out_channels[0]) as f64;
         let of_unet = elements(pipeline.unet.specs());
@@ -235,7 +240,7 @@ impl<'a> Work<'a> {
             samples,
             rows,
             sampled_passes: samples * sampled_rows,
-            trained_passes: trained * rows[1],
+            trained_passes: trained * rows[1] + anchored,
             frozen_passes,
             lanes: run_lanes(plan, loaded, shape) as f64,
             latent: (height * width * channels) as f64,

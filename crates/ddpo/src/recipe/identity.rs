@@ -11,7 +11,7 @@ use crate::prompts::{PromptList, PromptSource, pairs_fingerprint};
 
 /// Sections and options that may change when a run goes on: none of them changes a number that was or will be computed.
 /// Files may move; what was in them counts by checksum, or is in the checkpoint.
-const FREE: [&str; 19] = [
+const FREE: [&str; 20] = [
     "run.epochs",
     "run.device",
     "run.threads",
@@ -25,6 +25,7 @@ const FREE: [&str; 19] = [
     "lora.format",
     "prompts.path",
     "pairs.path",
+    "anchor.data",
     "train.non-finite",
     "eval.every",
     "checkpoint.every",
@@ -76,7 +77,15 @@ pub(super) fn fingerprints(plan: &RunPlan) -> Result<BTreeMap<String, String>> {
         PromptSource::Pairs(path) => Some(("pairs".to_owned(), pairs_fingerprint(path)?)),
         _ => None,
     };
-    Ok(frozen.into_iter().chain(embeddings).chain(pairs).collect())
+    let anchor = plan
+        .config
+        .anchor
+        .data
+        .as_ref()
+        .map(|folder| super::anchor_pictures::fingerprint(folder.as_ref()))
+        .transpose()?;
+    let anchor = anchor.map(|anchor| ("anchor pictures".to_owned(), anchor));
+    Ok(frozen.into_iter().chain(embeddings).chain(pairs).chain(anchor).collect())
 }
 
 /// The configuration without the options of rewards that may change when a run goes on.

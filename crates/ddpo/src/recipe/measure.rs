@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use ddpo_core::distance::{DistanceMeasure, ModelDistance};
-use ddpo_core::{
-    Denoiser, Domain, Epoch, Noise, PromptId, Reduction, RewardBatch, RgbImage, Rollout, SampleId, Sampling,
-};
+use ddpo_core::{Denoiser, Domain, Judge, Noise, PromptId, RewardBatch, RgbImage, Rollout, SampleId};
 use ddpo_rewards::{RewardPlan, mean_pairwise_distance, score_checked};
-use ddpo_train::{BatchSampler, EncodedPrompts, Lanes, OpenModel, StopFlag};
+use ddpo_train::{BatchSampler, Lanes, OpenModel, StopFlag};
 
 use crate::config::SamplerPlan;
 use crate::error::Result;
 use crate::prompts::PromptList;
 
 use super::assembly::lanes;
+use super::drawing::{Asked, Drawing};
 use super::loaded::{LoadedModel, to_pictures};
 use super::rewards::context_of;
 use super::sample::stopped_or;
@@ -64,6 +63,26 @@ pub struct Measurement {
     pub as_asked: Option<Vec<Option<bool>>>,
 }
 
+impl MeasureRequest {
+    /// The chains: prompts in turns, each picture with noise of its own.
+    pub(super) fn drawing<'a>(&self, loaded: &'a LoadedModel) -> Result<Drawing<'a>> {
+        let asked = Asked {
+            prompts: self.prompts.clone(),
+            negative_prompt: &self.negative_prompt,
+            sampler: &self.sampler,
+            guidance: self.guidance,
+            noise: Noise::new(self.seed, Domain::Evaluation),
+            size: self.size,
+        };
+        let prompts = self.prompts.len().max(1) as u64;
+        Drawing::new(
+            loaded,
+            asked,
+            (0..self.count as u64).map(|row| (SampleId(row), PromptId(row % prompts))).collect(),
+        )
+    }
+}
+
 /// Measures `model`; its divergence is from `base`, where that is given.
 ///
 /// # Errors
@@ -77,33 +96,17 @@ pub fn measure(
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Measurement> {
-    let PromptList { texts, metadata } = &request.prompts;
-    let context = context_of(loaded.base(), request.prompts.clone());
-    let judges = request.rewards.iter().map(|reward| reward.open(&context)).collect::<Result<Vec<_>, _>>()?;
-    let scheduler = loaded.scheduler(&request.sampler)?;
-    let (conditions, unconditional) = loaded.encode_guided(texts, &request.negative_prompt)?;
-    let encoded = EncodedPrompts::new(texts.clone(), conditions, unconditional.clone())?;
-    let encoded = encoded.with_metadata(metadata.clone())?;
-    let (shape, batch_size) = (loaded.latent_shape(request.size)?, request.batch_size.max(1));
-    let ids: Vec<PromptId> = (0..request.count).map(|row| PromptId((row % encoded.count()) as u64)).collect();
-    let chains: Vec<_> = (0..).map(SampleId).zip(ids.iter().copied()).collect();
+    let judges = Judges::open(loaded, request)?;
+    let drawing = request.drawing(loaded)?;
+    let batch_size = request.batch_size.max(1);
     let open_base = base.map(|base| move || -> Box<dyn Denoiser<4> + '_> { Box::new(base) });
     let sampler = BatchSampler {
-        sampling: Sampling {
-            scheduler: &*scheduler,
-            guidance: request.guidance,
-            unconditional: &unconditional,
-            shape,
-            noise: Noise::new(request.seed, Domain::Evaluation),
-            epoch: Epoch(0),
-            reduction: Reduction::Mean,
-            device: loaded.device(),
-        },
+        sampling: drawing.sampling(),
         model: &|| Box::new(model),
         reference: open_base.as_ref().map(|open| open as OpenModel<'_, 4>),
-        prompts: &encoded,
+        prompts: &drawing.prompts,
         batch: batch_size,
-        lanes: &Lanes::new(lanes(loaded, batch_size, shape))?,
+        lanes: &Lanes::new(lanes(loaded, batch_size, drawing.shape))?,
         stop,
     };
     let (mut images, mut divergences, mut distances) = (Vec::new(), Vec::new(), Vec::new());
@@ -118,24 +121,45 @@ pub fn measure(
         let distances = base.map(between).transpose()?.unwrap_or_default();
         Ok((values.map_err(ddpo_core::Error::model)?, divergence, distances))
     };
-    let outcome = sampler.each(&chains, finish, on_step, |(pictures, divergence, distance)| {
+    let outcome = sampler.each(&drawing.chains, finish, on_step, |(pictures, divergence, distance)| {
         images.extend(pictures);
         divergences.extend(divergence);
         distances.extend(distance);
         Ok(())
     });
     outcome.map_err(|error| stopped_or(stop, error))?;
-    let (prompts, metadata) = (encoded.texts(&ids), encoded.metadata(&ids));
-    let all = RewardBatch::new(&images, &prompts).with_metadata(&metadata);
-    let mut rewards = BTreeMap::new();
-    for judge in &judges {
-        rewards.insert(judge.name().to_owned(), score_checked(judge, &all, batch_size)?);
-    }
-    let unit = |judge: &ddpo_core::Judge| Some((judge.name().to_owned(), judge.unit()?.to_owned()));
-    let units = judges.iter().filter_map(unit).collect();
     let kl_to_base = divergences.iter().sum::<f64>() / divergences.len().max(1) as f64;
-    let as_asked = loaded.judge().map(|judge| judge.as_asked(&images, &prompts)).transpose()?;
     let distance = ModelDistance::mean(&distances).unwrap_or_default();
-    let diversity = mean_pairwise_distance(&images);
-    Ok(Measurement { diversity, as_asked, images, prompts, rewards, units, kl_to_base, distance })
+    Ok(Measurement { kl_to_base, distance, ..judges.measure(loaded, &drawing, images)? })
+}
+
+/// What pictures are measured by.
+pub(super) struct Judges {
+    rewards: Vec<Judge>,
+    batch: usize,
+}
+
+impl Judges {
+    /// Those of `request`.
+    pub fn open(loaded: &LoadedModel, request: &MeasureRequest) -> Result<Self> {
+        let context = context_of(loaded.base(), request.prompts.clone());
+        let rewards = request.rewards.iter().map(|reward| reward.open(&context)).collect::<Result<_, _>>()?;
+        Ok(Self { rewards, batch: request.batch_size.max(1) })
+    }
+
+    /// What the pictures of `drawing` are worth, whatever drew them.
+    pub fn measure(&self, loaded: &LoadedModel, drawing: &Drawing<'_>, images: Vec<RgbImage>) -> Result<Measurement> {
+        let ids = drawing.ids();
+        let (prompts, metadata) = (drawing.prompts.texts(&ids), drawing.prompts.metadata(&ids));
+        let all = RewardBatch::new(&images, &prompts).with_metadata(&metadata);
+        let (mut rewards, mut units) = (BTreeMap::new(), BTreeMap::new());
+        for judge in &self.rewards {
+            rewards.insert(judge.name().to_owned(), score_checked(judge, &all, self.batch)?);
+            units.extend(judge.unit().map(|unit| (judge.name().to_owned(), unit.to_owned())));
+        }
+        let as_asked = loaded.judge().map(|judge| judge.as_asked(&images, &prompts)).transpose()?;
+        let diversity = mean_pairwise_distance(&images);
+        let distance = ModelDistance::default();
+        Ok(Measurement { images, prompts, rewards, units, kl_to_base: 0.0, distance, diversity, as_asked })
+    }
 }

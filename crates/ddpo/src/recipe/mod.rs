@@ -1,11 +1,14 @@
 //! The recipe: from a checked plan to a model that has been trained, sampled or measured.
 
 mod adapter_files;
+mod anchor;
+mod anchor_pictures;
 mod assembly;
 mod classify;
 mod description;
 mod directory;
 mod distill;
+mod drawing;
 mod embeddings;
 mod estimate;
 mod forward;
@@ -35,5 +38,5 @@ pub use measure::{MeasureRequest, Measurement, measure};
 pub use opening::OpenOptions;
 pub use sample::{SampleRequest, Sampled, sample};
 pub use score::{check_reward, score};
-pub use search::{SearchPlan, SearchRecord, search};
+pub use search::{SearchPlan, SearchRecord, measure_search, search};
 pub use session::{Session, SessionBuilder, Step, TrainOutcome};

@@ -1,6 +1,7 @@
 //! Opening a run: its trainer, and the directory in which it goes on from where it was.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ddpo_models::DiffusionPolicy;
 use ddpo_train::{
@@ -12,6 +13,7 @@ use crate::config::{AlgorithmPlan, RunPlan};
 use crate::error::Result;
 use crate::prompts::PromptSplit;
 
+use super::anchor::anchor;
 use super::assembly::{parts, policy_gradient};
 use super::description::describe;
 use super::directory::RunDirectory;
@@ -72,8 +74,10 @@ pub(super) fn prepare(
     prompts: &PromptSplit,
     rewards: Rewards,
     ranks: Ranks,
+    stop: &StopFlag,
 ) -> Result<Prepared> {
-    let shared = parts(plan, loaded, prompts, rewards, ranks)?;
+    let mut shared = parts(plan, loaded, prompts, rewards, ranks)?;
+    shared.anchor = anchor(plan, loaded, &prompts.training, stop)?.map(Arc::new);
     let record = describe(plan, &plan.model.fingerprint()?, prompts, &shared);
     let trainer: Box<dyn Trained> = match &plan.algorithm {
         AlgorithmPlan::PolicyGradient(gradient) => Box::new(policy_gradient(plan, gradient, shared)?),

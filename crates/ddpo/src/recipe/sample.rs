@@ -1,15 +1,14 @@
 //! Drawing images on request.
 
 use burn::tensor::Tensor;
-use ddpo_core::{
-    Condition, Denoiser, Domain, Epoch, Noise, PromptId, Reduction, RgbImage, Rollout, SampleId, Sampling, Scheduler,
-};
-use ddpo_train::{BatchSampler, EncodedPrompts, Lanes, StopFlag};
+use ddpo_core::{Condition, Denoiser, Domain, Noise, PromptId, RgbImage, Rollout, SampleId};
+use ddpo_train::{BatchSampler, Lanes, StopFlag};
 
 use crate::config::SamplerPlan;
 use crate::error::{Error, Result};
 
 use super::assembly::lanes;
+use super::drawing::{Asked, Drawing};
 use super::loaded::{LoadedModel, to_pictures};
 
 /// What to draw, and how.
@@ -50,62 +49,34 @@ pub struct Sampled {
     pub unconditional: Condition,
 }
 
-/// What a request's pictures are drawn from, whoever draws them.
-pub(super) struct Drawing<'a> {
-    loaded: &'a LoadedModel,
-    request: &'a SampleRequest,
-    scheduler: Box<dyn Scheduler>,
-    unconditional: Condition,
-    /// The prompts, encoded.
-    pub prompts: EncodedPrompts,
-    /// The shape of a latent.
-    pub shape: [usize; 4],
-    /// The number and the prompt of each picture.
-    pub chains: Vec<(SampleId, PromptId)>,
+impl SampleRequest {
+    /// The chains: those of a prompt one after the other, the k-th of every prompt with the same noise.
+    pub(super) fn drawing<'a>(&self, loaded: &'a LoadedModel) -> Result<Drawing<'a>> {
+        let asked = Asked {
+            prompts: self.prompts.clone().into(),
+            negative_prompt: &self.negative_prompt,
+            sampler: &self.sampler,
+            guidance: self.guidance,
+            noise: Noise::new(self.seed, Domain::Sampling),
+            size: self.size,
+        };
+        let numbers = 0..self.count as u64;
+        let of_prompt = |prompt| numbers.clone().map(move |number| (SampleId(number), PromptId(prompt)));
+        Drawing::new(loaded, asked, (0..self.prompts.len() as u64).flat_map(of_prompt).collect())
+    }
 }
 
-impl<'a> Drawing<'a> {
-    /// Checks the request, and encodes its prompts.
-    pub fn new(loaded: &'a LoadedModel, request: &'a SampleRequest) -> Result<Self> {
-        let scheduler = loaded.scheduler(&request.sampler)?;
-        let (conditions, unconditional) = loaded.encode_guided(&request.prompts, &request.negative_prompt)?;
-        let prompts = EncodedPrompts::new(request.prompts.clone(), conditions, unconditional.clone())?;
-        let shape = loaded.latent_shape(request.size)?;
-        let numbers = 0..request.count as u64;
-        let of_prompt = |prompt| numbers.clone().map(move |number| (SampleId(number), PromptId(prompt)));
-        let chains = (0..request.prompts.len() as u64).flat_map(of_prompt).collect();
-        Ok(Self { loaded, request, scheduler, unconditional, prompts, shape, chains })
-    }
-
-    /// How a chain is sampled.
-    pub fn sampling(&self) -> Sampling<'_, 4> {
-        Sampling {
-            scheduler: &*self.scheduler,
-            guidance: self.request.guidance,
-            unconditional: &self.unconditional,
-            shape: self.shape,
-            noise: Noise::new(self.request.seed, Domain::Sampling),
-            epoch: Epoch(0),
-            reduction: Reduction::Mean,
-            device: self.loaded.device(),
-        }
-    }
-
-    /// The prompt of each picture.
-    pub fn texts(&self) -> Vec<String> {
-        self.prompts.texts(&self.chains.iter().map(|chain| chain.1).collect::<Vec<_>>())
-    }
-
-    /// What the rollouts of all chains, in their order, and their decoded latents come to.
-    pub fn sampled(self, rollouts: Vec<Rollout<4>>, values: Vec<Tensor<4>>) -> Result<Sampled> {
+impl Sampled {
+    /// What the rollouts of all chains of a drawing, in their order, and their decoded latents come to.
+    pub(super) fn new(drawing: Drawing<'_>, rollouts: Vec<Rollout<4>>, values: Vec<Tensor<4>>) -> Result<Self> {
         let values = Tensor::cat(values, 0);
-        Ok(Sampled {
-            prompts: self.texts(),
+        Ok(Self {
+            prompts: drawing.prompts.texts(&drawing.ids()),
             images: to_pictures(&values)?,
             values,
             rollout: Rollout::concat(rollouts)?,
-            timesteps: self.scheduler.timesteps().iter().map(|timestep| timestep.0).collect(),
-            unconditional: self.unconditional,
+            timesteps: drawing.scheduler.timesteps().iter().map(|timestep| timestep.0).collect(),
+            unconditional: drawing.unconditional,
         })
     }
 }
@@ -122,7 +93,7 @@ pub fn sample(
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<Sampled> {
-    let drawing = Drawing::new(loaded, request)?;
+    let drawing = request.drawing(loaded)?;
     let sampler = BatchSampler {
         sampling: drawing.sampling(),
         model: &|| Box::new(model),
@@ -143,7 +114,7 @@ pub fn sample(
         Ok(())
     });
     outcome.map_err(|error| stopped_or(stop, error))?;
-    drawing.sampled(rollouts, values)
+    Sampled::new(drawing, rollouts, values)
 }
 
 /// A set flag explains any failure of the model: it is what made it refuse.

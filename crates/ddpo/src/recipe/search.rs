@@ -11,11 +11,14 @@ use ddpo_train::{EncodedPrompts, Lanes, StopFlag};
 
 use crate::config::SearchKind;
 use crate::error::{Error, Result};
+use crate::prompts::PromptList;
 
 use super::assembly::lanes;
+use super::drawing::Drawing;
 use super::loaded::{LoadedModel, to_pictures};
+use super::measure::{Judges, MeasureRequest, Measurement};
 use super::rewards::context_of;
-use super::sample::{Drawing, SampleRequest, Sampled, stopped_or};
+use super::sample::{SampleRequest, Sampled, stopped_or};
 
 /// What is searched for, and how.
 #[derive(Clone, Debug)]
@@ -64,8 +67,6 @@ struct Found {
 struct Search<'a> {
     loaded: &'a LoadedModel,
     model: &'a (dyn Denoiser<4> + Sync),
-    sampling: Sampling<'a, 4>,
-    prompts: &'a EncodedPrompts,
     judge: &'a Judge,
     plan: &'a SearchPlan,
     batch: usize,
@@ -86,40 +87,37 @@ pub fn search(
     stop: &StopFlag,
     on_step: &mut dyn FnMut(usize, usize),
 ) -> Result<(Sampled, Vec<SearchRecord>)> {
-    plan.check()?;
-    let judge = plan.reward.open(&context_of(loaded.base(), request.prompts.clone().into()))?;
-    let drawing = Drawing::new(loaded, request)?;
-    let batch = request.batch_size.max(1);
-    let search = Search {
-        loaded,
-        model,
-        sampling: drawing.sampling(),
-        prompts: &drawing.prompts,
-        judge: &judge,
-        plan,
-        batch,
-        stop,
-    };
-    let texts = drawing.texts();
-    let (mut rollouts, mut values, mut records) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut done, total) = (0, drawing.chains.len() * search.steps());
-    let outcome = Lanes::new(lanes(loaded, plan.candidates.min(batch), drawing.shape))?.each(
-        drawing.chains.clone(),
-        |_, chain, on_step| search.find(chain, on_step),
-        &mut || {
-            done += 1;
-            on_step(done, total);
-        },
-        |found: Found| {
-            let image = rollouts.len();
-            records.extend(found.seen.iter().map(|seen| record(image, &texts[image], seen, plan)));
-            rollouts.push(found.rollout);
-            values.push(found.values);
-            Ok(())
-        },
-    );
-    outcome.map_err(|error: ddpo_core::Error| stopped_or(stop, error.into()))?;
-    Ok((drawing.sampled(rollouts, values)?, records))
+    let judge = plan.open(loaded, request.prompts.clone().into())?;
+    let drawing = request.drawing(loaded)?;
+    let mut records = Vec::new();
+    let search = Search { loaded, model, judge: &judge, plan, batch: request.batch_size.max(1), stop };
+    let (rollouts, values) = search.all(&drawing, on_step, &mut records)?;
+    Ok((Sampled::new(drawing, rollouts, values)?, records))
+}
+
+/// Searches for the pictures of a measurement, from the noise that [`measure`](super::measure::measure) draws them from, and measures them. Their
+/// divergence and distance from the base model mean nothing, and are NaN and 0.
+///
+/// # Errors
+///
+/// As [`search`].
+pub fn measure_search(
+    loaded: &LoadedModel,
+    model: &(dyn Denoiser<4> + Sync),
+    request: &MeasureRequest,
+    plan: &SearchPlan,
+    stop: &StopFlag,
+    on_step: &mut dyn FnMut(usize, usize),
+) -> Result<(Measurement, Vec<SearchRecord>)> {
+    let judge = plan.open(loaded, request.prompts.clone())?;
+    let judges = Judges::open(loaded, request)?;
+    let drawing = request.drawing(loaded)?;
+    let mut records = Vec::new();
+    let search = Search { loaded, model, judge: &judge, plan, batch: request.batch_size.max(1), stop };
+    let (_, values) = search.all(&drawing, on_step, &mut records)?;
+    let images = to_pictures(&Tensor::cat(values, 0))?;
+    let measured = judges.measure(loaded, &drawing, images)?;
+    Ok((Measurement { kl_to_base: f64::NAN, ..measured }, records))
 }
 
 fn record(image: usize, prompt: &str, seen: &DemonStep, plan: &SearchPlan) -> SearchRecord {
@@ -129,6 +127,12 @@ fn record(image: usize, prompt: &str, seen: &DemonStep, plan: &SearchPlan) -> Se
 }
 
 impl SearchPlan {
+    /// What is searched for, of a plan that is possible.
+    fn open(&self, loaded: &LoadedModel, prompts: PromptList) -> Result<Judge> {
+        self.check()?;
+        Ok(self.reward.open(&context_of(loaded.base(), prompts))?)
+    }
+
     fn check(&self) -> Result<()> {
         let refuse = |key, found: String, expected: &str| {
             Err(Error::InvalidOption { key, found, expected: expected.to_owned() })
@@ -158,17 +162,56 @@ impl SearchPlan {
 }
 
 impl Search<'_> {
+    /// The chains of all pictures of `drawing` and what they decode to, in their order. What was seen is added to `records`.
+    fn all(
+        &self,
+        drawing: &Drawing<'_>,
+        on_step: &mut dyn FnMut(usize, usize),
+        records: &mut Vec<SearchRecord>,
+    ) -> Result<(Vec<Rollout<4>>, Vec<Tensor<4>>)> {
+        let texts = drawing.prompts.texts(&drawing.ids());
+        let of_chain = OfDrawing { search: self, sampling: drawing.sampling(), prompts: &drawing.prompts };
+        let (mut rollouts, mut values) = (Vec::new(), Vec::new());
+        let (mut done, total) = (0, drawing.chains.len() * of_chain.steps());
+        let outcome = Lanes::new(lanes(self.loaded, self.plan.candidates.min(self.batch), drawing.shape))?.each(
+            drawing.chains.clone(),
+            |_, chain, on_step| of_chain.find(chain, on_step),
+            &mut || {
+                done += 1;
+                on_step(done, total);
+            },
+            |found: Found| {
+                let image = rollouts.len();
+                records.extend(found.seen.iter().map(|seen| record(image, &texts[image], seen, self.plan)));
+                rollouts.push(found.rollout);
+                values.push(found.values);
+                Ok(())
+            },
+        );
+        outcome.map_err(|error: ddpo_core::Error| stopped_or(self.stop, error.into()))?;
+        Ok((rollouts, values))
+    }
+}
+
+/// A search among the chains of a drawing.
+struct OfDrawing<'a> {
+    search: &'a Search<'a>,
+    sampling: Sampling<'a, 4>,
+    prompts: &'a EncodedPrompts,
+}
+
+impl OfDrawing<'_> {
     /// The steps that looking for a picture reports.
     fn steps(&self) -> usize {
         let steps = self.sampling.scheduler.timesteps().len();
-        match self.plan.kind {
-            SearchKind::BestOf => self.plan.candidates.div_ceil(self.batch) * steps,
+        match self.search.plan.kind {
+            SearchKind::BestOf => self.search.plan.candidates.div_ceil(self.search.batch) * steps,
             _ => steps,
         }
     }
 
     fn find(&self, chain: (SampleId, PromptId), on_step: &mut dyn FnMut()) -> ddpo_core::Result<Found> {
-        match self.plan.demon() {
+        match self.search.plan.demon() {
             Some(demon) => self.by_steps(chain, &demon, on_step),
             None => self.by_pictures(chain, on_step),
         }
@@ -181,7 +224,7 @@ impl Search<'_> {
         on_step: &mut dyn FnMut(),
     ) -> ddpo_core::Result<Found> {
         let sampling = &self.sampling;
-        let model = Guided::new(self.model, sampling.unconditional.clone(), sampling.guidance)?;
+        let model = Guided::new(self.search.model, sampling.unconditional.clone(), sampling.guidance)?;
         let condition = self.condition(&[prompt])?;
         let request = RolloutRequest {
             shape: sampling.shape,
@@ -205,13 +248,14 @@ impl Search<'_> {
         (sample, prompt): (SampleId, PromptId),
         on_step: &mut dyn FnMut(),
     ) -> ddpo_core::Result<Found> {
-        let samples: Vec<SampleId> = (0..self.plan.candidates as u64).map(|k| SampleId(sample.0 + (k << 32))).collect();
+        let samples: Vec<SampleId> =
+            (0..self.search.plan.candidates as u64).map(|k| SampleId(sample.0 + (k << 32))).collect();
         let (mut best, mut rewards) = (None::<(f32, Found)>, Vec::new());
-        for samples in samples.chunks(self.batch) {
+        for samples in samples.chunks(self.search.batch) {
             let prompts = vec![prompt; samples.len()];
             let condition = self.condition(&prompts)?;
             let chains = Chains { samples, prompts: &prompts, condition: &condition };
-            let rollout = self.sampling.chains(self.model, chains, on_step)?;
+            let rollout = self.sampling.chains(self.search.model, chains, on_step)?;
             let (scores, values) = self.judged(rollout.last_state(), prompt)?;
             for (row, score) in scores.iter().enumerate() {
                 // What has no score is better than nothing.
@@ -233,12 +277,12 @@ impl Search<'_> {
     }
 
     fn decoded(&self, latents: &Tensor<4>) -> ddpo_core::Result<Tensor<4>> {
-        self.loaded.decode(latents).map_err(ddpo_core::Error::model)
+        self.search.loaded.decode(latents).map_err(ddpo_core::Error::model)
     }
 
     /// What clean latents of a prompt are worth, and their pictures.
     fn judged(&self, clean: &Tensor<4>, prompt: PromptId) -> ddpo_core::Result<(Vec<f32>, Tensor<4>)> {
-        if self.stop.is_set() {
+        if self.search.stop.is_set() {
             return Err(ddpo_core::Error::model("the search was asked to stop"));
         }
         let values = self.decoded(clean)?;
@@ -246,6 +290,6 @@ impl Search<'_> {
         let prompts = self.prompts.texts(&vec![prompt; images.len()]);
         let metadata = self.prompts.metadata(&vec![prompt; images.len()]);
         let batch = RewardBatch::new(&images, &prompts).with_metadata(&metadata);
-        Ok((self.judge.assess(&batch, images.len())?.values, values))
+        Ok((self.search.judge.assess(&batch, images.len())?.values, values))
     }
 }

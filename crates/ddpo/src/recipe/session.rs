@@ -201,7 +201,7 @@ impl SessionBuilder {
         }
         loaded.check(&self.plan)?;
         let rewards = self.rewards(&loaded, &prompts)?;
-        let prepared = prepare(&self.plan, &loaded, &prompts, rewards, self.ranks.clone())?;
+        let prepared = prepare(&self.plan, &loaded, &prompts, rewards, self.ranks.clone(), &self.stop)?;
         let directory = self.directory()?;
         let last = LastStep::default();
         let listeners = (self.trackers.with(last.clone()), self.stop, self.ranks.clone());

@@ -217,6 +217,8 @@ pub(super) fn updates(run: &ReportRun) -> String {
     ];
     let moving = preferences.into_iter().filter(|(_, _, points)| !still(points));
     charts.extend(moving.map(|(title, quantity, points)| steps(title, quantity, points)));
+    let anchor = records.anchors.iter().map(|step| Point::new(step.step as f64, step.loss)).collect();
+    charts.push(steps("What the anchor's pictures have lost", Quantity::Positive, anchor));
     // A run has steps of one kind.
     let norms = [
         per_update(|update| update.grad_norm),

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use ddpo_train::{
-    CorrectionRecord, DistillationRecord, EpochRecord, EvalRecord, PreferenceRecord, Record, RegressionRecord,
-    RunRecord, UpdateRecord,
+    AnchorRecord, CorrectionRecord, DistillationRecord, EpochRecord, EvalRecord, PreferenceRecord, Record,
+    RegressionRecord, RunRecord, UpdateRecord,
 };
 
 use crate::error::{Error, Result};
@@ -27,6 +27,8 @@ pub struct Records {
     pub distillations: Vec<DistillationRecord>,
     /// Steps on given pairs.
     pub preferences: Vec<PreferenceRecord>,
+    /// The anchor beside steps of any kind.
+    pub anchors: Vec<AnchorRecord>,
     /// Evaluations.
     pub evals: Vec<EvalRecord>,
 }
@@ -67,6 +69,7 @@ impl Extend<Record> for Records {
                 Record::Correction(step) => self.corrections.push(step),
                 Record::Distillation(step) => self.distillations.push(step),
                 Record::Preference(step) => self.preferences.push(step),
+                Record::Anchor(step) => self.anchors.push(step),
                 Record::Eval(eval) => self.evals.push(eval),
             }
         }
