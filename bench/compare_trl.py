@@ -1,9 +1,11 @@
 """Times `ddpo train` and TRL's DDPOTrainer alternately on the same weights, and prints the ratios with their spread.
 
 usage: compare_trl.py MODEL [--steps 20] [--batch 8] [--batches 2] [--rounds 3] [--epochs 3] [--threads 2] [--tuned]
+       [--precision f32|bf16]
 
 MODEL is a diffusers directory (random_pipeline.py makes one). Both sides train a LoRA of rank 4 by DDPO with importance
-sampling: the same prompts, denoising steps, guidance, batch sizes, reward (JPEG size) and number of threads, in f32. A round
+sampling: the same prompts, denoising steps, guidance, batch sizes, reward (JPEG size) and number of threads, in f32 or, with
+`--precision bf16`, ours with `model.dtype = "bf16"` and TRL with `mixed_precision="bf16"`. A round
 is one run of each; its first epoch is not counted. Peak memory is the largest resident set of the whole process.
 Run it with a Python that has the peers (see README.md), after `cargo build --release`, and with nothing else running.
 """
@@ -26,6 +28,7 @@ def parse():
     for name, default in dict(steps=20, batch=8, batches=2, rounds=3, epochs=3, threads=2).items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--tuned", action="store_true", help="also PyTorch with channels-last and merged adapters")
+    parser.add_argument("--precision", default="f32", choices=["f32", "bf16"])
     parser.add_argument("--ddpo", default=HERE.parent / "target/release/ddpo", help="the program to time")
     return parser.parse_args()
 
@@ -52,7 +55,8 @@ def ours(args):
             f"sample.batch-size={args.batch}", f"sample.batches-per-epoch={args.batches}",
             f"train.batch-size={args.batch}", "train.accumulation=1", "train.gradient-checkpointing=false",
             "train.learning-rate=3e-4", "train.clip-range=1e-4",
-            "advantage.kind=\"batch\"", "eval.every=0", "checkpoint.every=0", f"run.threads={args.threads}"]
+            "advantage.kind=\"batch\"", "eval.every=0", "checkpoint.every=0", f"run.threads={args.threads}",
+            f"model.dtype=\"{args.precision}\"", "run.device=\"cpu\""]
         command = [str(args.ddpo), "train", "--model", args.model, "--epochs", str(args.epochs)]
         command += ["--reward", "jpeg-compressibility", "--run-dir", str(folder / "run")]
         _, memory = run(command + [word for setting in settings for word in ("--set", setting)])
@@ -63,7 +67,7 @@ def ours(args):
 def theirs(args, tuned):
     """TRL's epochs after the first, and the peak memory."""
     command = [sys.executable, str(HERE / "trl_ddpo.py"), args.model, "--prompts", PROMPTS]
-    for name in ["epochs", "steps", "batch", "batches", "threads"]:
+    for name in ["epochs", "steps", "batch", "batches", "threads", "precision"]:
         command += [f"--{name}", str(getattr(args, name))]
     text, memory = run(command + ["--tuned"] * tuned)
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")][1:], memory

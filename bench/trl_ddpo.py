@@ -29,6 +29,7 @@ def parse():
     parser.add_argument("--guidance", type=float, default=5.0)
     parser.add_argument("--prompts", required=True)
     parser.add_argument("--tuned", action="store_true")
+    parser.add_argument("--precision", default="f32", choices=["f32", "bf16"])
     return parser.parse_args()
 
 
@@ -48,7 +49,7 @@ def main():
     prompts = args.prompts.split(",")
     folder = tempfile.mkdtemp()
     config = DDPOConfig(
-        num_epochs=args.epochs, mixed_precision="no", allow_tf32=False, sample_num_steps=args.steps,
+        num_epochs=args.epochs, mixed_precision="bf16" if args.precision == "bf16" else "no", allow_tf32=False, sample_num_steps=args.steps,
         sample_batch_size=args.batch, sample_num_batches_per_epoch=args.batches, sample_guidance_scale=args.guidance,
         train_batch_size=args.batch, train_gradient_accumulation_steps=1, train_learning_rate=3e-4,
         per_prompt_stat_tracking=False, save_freq=10**6, log_with=None, tracker_kwargs={},

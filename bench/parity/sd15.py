@@ -1,14 +1,15 @@
 """Stable Diffusion 1.5's shape on this machine: two sampling steps, and one training micro-step with gradient checkpointing,
-by `ddpo` and by diffusers with PEFT; seconds and peak memory of each, in processes of their own.
+by `ddpo` and by diffusers with PEFT; seconds and peak memory of each, in processes of their own. In bf16 it is `--dtype bf16` beside
+a pipeline whose weights are in bf16 and channels-last, its adapter in f32 under autocast.
 
-usage: sd15.py DDPO MODEL        (MODEL: made by `../random_pipeline.py MODEL --size sd15`; 3.8 GB)
+usage: sd15.py DDPO MODEL [--precision bf16]      (MODEL: made by `../random_pipeline.py MODEL --size sd15`; 3.8 GB)
 """
-import json, os, resource, subprocess, sys, tempfile, time
+import contextlib, json, os, resource, subprocess, sys, tempfile, time
 
 SIZE = 512
 
 
-def diffusers(what, model):
+def diffusers(what, model, precision):
     import torch
     from diffusers import DDIMScheduler, StableDiffusionPipeline
     from peft import LoraConfig
@@ -16,7 +17,12 @@ def diffusers(what, model):
 
     torch.set_num_threads(os.cpu_count())
     start = time.perf_counter()
-    pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None, requires_safety_checker=False)
+    half = precision == "bf16"
+    dtype = torch.bfloat16 if half else torch.float32
+    pipe = StableDiffusionPipeline.from_pretrained(model, safety_checker=None, requires_safety_checker=False, torch_dtype=dtype)
+    if half:
+        pipe.unet.to(memory_format=torch.channels_last)
+        pipe.vae.to(memory_format=torch.channels_last)
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     report = {"load": time.perf_counter() - start}
@@ -27,6 +33,8 @@ def diffusers(what, model):
         pipe.unet.requires_grad_(False)
         pipe.unet.add_adapter(LoraConfig(r=4, lora_alpha=4, init_lora_weights="gaussian", target_modules=["to_q", "to_k", "to_v", "to_out.0"]))
         factors = [p for p in pipe.unet.parameters() if p.requires_grad]
+        for factor in factors:
+            factor.data = factor.data.float()
         optimizer = torch.optim.AdamW(factors, lr=3e-4)
         pipe.unet.enable_gradient_checkpointing()
         pipe.unet.train()
@@ -34,7 +42,8 @@ def diffusers(what, model):
             states = torch.cat(pipe.encode_prompt("a cat", "cpu", 1, True)[::-1])
         x, following, t = torch.randn(1, 4, SIZE // 8, SIZE // 8), torch.randn(1, 4, SIZE // 8, SIZE // 8), pipe.scheduler.timesteps[:1]
         start = time.perf_counter()
-        uncond, cond = pipe.unet(torch.cat([x, x]), torch.cat([t, t]), states).sample.chunk(2)
+        with torch.autocast("cpu", dtype=torch.bfloat16) if half else contextlib.nullcontext():
+            uncond, cond = pipe.unet(torch.cat([x, x]).to(dtype), torch.cat([t, t]), states).sample.float().chunk(2)
         log_prob = scheduler_step(pipe.scheduler, uncond + 5.0 * (cond - uncond), t, x, eta=1.0, prev_sample=following).log_probs
         ratio = torch.exp(log_prob - log_prob.detach())
         torch.maximum(-ratio, -ratio.clamp(1 - 1e-4, 1 + 1e-4)).mean().backward()
@@ -59,23 +68,23 @@ def report(who, seconds, peak, parts):
     print(f"{who}: {seconds:.1f} s in all, peak {peak:.2f} GiB ({shown})", flush=True)
 
 
-def main(program, model):
+def main(program, model, precision="f32"):
     with tempfile.TemporaryDirectory() as out:
-        sample = [program, "sample", "--model", model, "--prompt", "a cat", "--count", "1", "--steps", "2", "--guidance", "5", "--out", out]
+        sample = [program, "sample", "--model", model, "--prompt", "a cat", "--count", "1", "--steps", "2", "--guidance", "5", "--out", out, "--dtype", precision, "--device", "cpu"]
         seconds, peak, _ = measured(sample)
         report("ddpo sample", seconds, peak, {})
-        report("diffusers sample", *(lambda s, p, o: (s, p, json.loads(o)))(*measured([sys.executable, __file__, "--sample", model])))
+        report("diffusers sample", *(lambda s, p, o: (s, p, json.loads(o)))(*measured([sys.executable, __file__, "--sample", model, precision])))
         settings = ["sample.steps=2", "sample.guidance=5.0", "sample.batch-size=1", "sample.batches-per-epoch=1", "train.batch-size=1",
                     "train.timestep-fraction=0.5", "train.gradient-checkpointing=true", "eval.every=0", "advantage.kind=batch",
                     "prompts.kind=list", 'prompts.values=["a cat"]']
-        train = [program, "train", "--model", model, "--run-dir", f"{out}/run", "--epochs", "1"]
+        train = [program, "train", "--model", model, "--run-dir", f"{out}/run", "--epochs", "1", "--dtype", precision, "--device", "cpu"]
         seconds, peak, _ = measured(train + [word for setting in settings for word in ("--set", setting)])
         epoch = next(r for r in map(json.loads, open(f"{out}/run/metrics.jsonl")) if r["kind"] == "epoch")
         report("ddpo train", seconds, peak, {"sample": epoch["sample_seconds"], "micro-step": epoch["train_seconds"]})
-        report("diffusers train", *(lambda s, p, o: (s, p, json.loads(o)))(*measured([sys.executable, __file__, "--train", model])))
+        report("diffusers train", *(lambda s, p, o: (s, p, json.loads(o)))(*measured([sys.executable, __file__, "--train", model, precision])))
 
 
 if sys.argv[1] in ("--sample", "--train"):
-    diffusers(sys.argv[1][2:], sys.argv[2])
+    diffusers(sys.argv[1][2:], *sys.argv[2:])
 else:
-    main(*sys.argv[1:])
+    main(*(word for word in sys.argv[1:] if word != "--precision"))

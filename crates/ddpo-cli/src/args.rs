@@ -11,7 +11,7 @@ use crate::values::{self, at_least_one, at_least_two, or_default, or_run_default
 const MODEL: &str =
     "`emoji` (embedded), a diffusers directory, a one-file checkpoint, or a hub id `org/name[@revision]`";
 const DEVICE: &str = "Where to compute: auto, cpu, or a GPU of `ddpo devices`, such as cuda or cuda:1";
-const DTYPE: &str = "What the denoiser is held and computed in: f32; on a GPU also bf16 or f16";
+const DTYPE: &str = "What frozen weights are held and multiplied in: f32 or bf16; on a GPU also f16";
 const STEPS: &str = "Denoising steps";
 const GUIDANCE: &str = "Classifier-free guidance; 1 switches it off";
 

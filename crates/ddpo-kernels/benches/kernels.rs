@@ -1,14 +1,14 @@
 //! GFLOP/s of the kernels at the shapes of a diffusion UNet, beside the measured peak.
 //!
-//! `cargo bench -p ddpo-kernels` prints a line per shape: forward, input gradient, weight gradient
-//! (as the difference that tracking the weight makes), and the composed form's forward.
+//! `cargo bench -p ddpo-kernels` prints a line per shape: forward, forward and input gradient with the weight in bf16, input
+//! gradient, weight gradient (as the difference that tracking the weight makes), and the composed form's forward.
 
 use std::time::Instant;
 
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{DType, Device, Distribution, Tensor};
 use ddpo_kernels::{
-    Activation, Conv2dOptions, Mask, Weight, attention, conv2d, geglu, group_norm, layer_norm, linear, silu,
-    upsample_nearest_2x,
+    Activation, Conv2dOptions, Mask, Weight, attention, conv2d, geglu, group_norm, half_attention, layer_norm, linear,
+    silu, upsample_nearest_2x,
 };
 
 /// Whether the command line asks for this line: any of its words is part of the name, or there are none.
@@ -50,11 +50,14 @@ fn line<const D: usize, const E: usize>(
         return;
     }
     let frozen = Weight::frozen(w.clone());
+    let half = Weight::frozen(w.clone().cast(DType::BF16));
     let packing = Weight::trainable(w.clone());
     let forward = time(|| drop(f(x.clone(), &frozen)));
+    let in_half = time(|| drop(f(x.clone(), &half)));
     let packed = time(|| drop(f(x.clone(), &packing)));
     let leaf = x.clone().autodiff().require_grad();
     let g = f(x.clone(), &frozen).autodiff();
+    let half_input = time(|| drop((f(leaf.clone(), &half) * g.clone()).sum().backward()));
     let input = time(|| drop((f(leaf.clone(), &frozen) * g.clone()).sum().backward()));
     let tracked = Weight::trainable(w.autodiff().require_grad());
     let weight = time(|| drop((f(x.clone().autodiff(), &tracked) * g.clone()).sum().backward()));
@@ -64,9 +67,11 @@ fn line<const D: usize, const E: usize>(
     };
     let rate = |seconds: f64| flops / seconds * 1e-9;
     println!(
-        "{name:34} {:8.3} ms  forward {:4.0}  packing {:4.0}  input gradient {:4.0}  weight gradient {:4.0}",
+        "{name:34} {:8.3} ms  forward {:4.0}  bf16 {:4.0} and {:4.0}  packing {:4.0}  input gradient {:4.0}  weight gradient {:4.0}",
         forward * 1e3,
         rate(forward),
+        rate(in_half),
+        rate(half_input - rest - in_half),
         rate(packed),
         rate(input - rest - forward),
         rate(weight - rest - packed),
@@ -97,15 +102,17 @@ fn attend(batch: usize, queries: usize, keys: usize, heads: usize, depth: usize)
     let (q, k, v) = (random([batch, queries, c]), random([batch, keys, c]), random([batch, keys, c]));
     let flops = 4.0 * (batch * queries * keys * c) as f64;
     let forward = time(|| drop(attention(q.clone(), k.clone(), v.clone(), heads, Mask::None)));
+    let half = time(|| drop(half_attention(q.clone(), k.clone(), v.clone(), heads, None)));
     let leaves = [&q, &k, &v].map(|x| x.clone().autodiff().require_grad());
     let both = time(|| {
         let [q, k, v] = leaves.clone();
         drop(attention(q, k, v, heads, Mask::None).sum().backward());
     });
     println!(
-        "{name:34} {:8.3} ms  forward {:4.0}  with gradients {:8.3} ms",
+        "{name:34} {:8.3} ms  forward {:4.0}  bf16 {:4.0}  with gradients {:8.3} ms",
         forward * 1e3,
         flops / forward * 1e-9,
+        flops / half * 1e-9,
         both * 1e3,
     );
 }

@@ -18,7 +18,7 @@ use crate::{Mask, composed, ops};
 /// If `heads` does not divide the channels, the shapes above do not fit, or `S` is zero.
 pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, mask: Mask) -> Tensor<3> {
     check([&q, &k, &v], q.dims()[0], heads);
-    ops::attention(&q, &k, &v, heads, mask, None).unwrap_or_else(|| match mask {
+    ops::attention(&q, &k, &v, heads, mask, None, false).unwrap_or_else(|| match mask {
         Mask::None => composed::fused_attention(q, k, v, heads),
         Mask::Causal => composed::attention(q, k, v, heads, mask),
     })
@@ -36,12 +36,49 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, mask: M
 ///
 /// As [`attention`], and if `rows` are not `B` indices of samples of the keys.
 pub fn shared_attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, rows: &Arc<[usize]>) -> Tensor<3> {
-    let u = k.dims()[0];
-    check([&q, &k, &v], u, heads);
-    assert_eq!(rows.len(), q.dims()[0], "attention: rows, against the batch of the queries");
-    assert!(rows.iter().all(|&row| row < u), "attention: rows {rows:?}, wanted indices below {u}");
-    ops::attention(&q, &k, &v, heads, Mask::None, Some(rows)).unwrap_or_else(|| {
-        let [k, v] = [k, v].map(|x| composed::samples(x, rows));
+    image_attention(q, k, v, heads, Some(rows), false)
+}
+
+/// [`attention`] without a mask, or [`shared_attention`] of `rows`, whose value the CPU computes with products in bf16: what goes with
+/// weights in bf16, between which images are in `f32` there. Its gradient is computed in `f32`. On other devices the format is that of
+/// the queries.
+///
+/// # Shapes
+///
+/// Those of [`attention`] or of [`shared_attention`].
+///
+/// # Panics
+///
+/// Where they do.
+pub fn half_attention(
+    q: Tensor<3>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    heads: usize,
+    rows: Option<&Arc<[usize]>>,
+) -> Tensor<3> {
+    image_attention(q, k, v, heads, rows, true)
+}
+
+fn image_attention(
+    q: Tensor<3>,
+    k: Tensor<3>,
+    v: Tensor<3>,
+    heads: usize,
+    rows: Option<&Arc<[usize]>>,
+    half: bool,
+) -> Tensor<3> {
+    let (b, u) = (q.dims()[0], k.dims()[0]);
+    check([&q, &k, &v], if rows.is_some() { u } else { b }, heads);
+    if let Some(rows) = rows {
+        assert_eq!(rows.len(), b, "attention: rows, against the batch of the queries");
+        assert!(rows.iter().all(|&row| row < u), "attention: rows {rows:?}, wanted indices below {u}");
+    }
+    ops::attention(&q, &k, &v, heads, Mask::None, rows, half).unwrap_or_else(|| {
+        let [k, v] = match rows {
+            Some(rows) => [k, v].map(|x| composed::samples(x, rows)),
+            None => [k, v],
+        };
         composed::fused_attention(q, k, v, heads)
     })
 }

@@ -15,7 +15,7 @@ use burn::{
         flex::FlexTensor,
         tensor::FloatTensor,
     },
-    tensor::{DType, Tensor, TensorData},
+    tensor::{DType, Tensor, TensorData, bf16},
 };
 
 /// A kernel with up to three inputs; [`Operation::backward`] mirrors [`Operation::forward`].
@@ -68,6 +68,16 @@ pub(crate) fn constant<const D: usize>(tensor: &Tensor<D>) -> Option<Array> {
         DispatchTensorKind::Flex(BackendTensor::Float(x)) if x.dtype() == DType::F32 => Some(Array::from_flex(x)),
         _ => None,
     }
+}
+
+/// The bits of a tensor, if it is a bf16 tensor on the CPU; its graph is not followed.
+pub(crate) fn constant_half<const D: usize>(tensor: &Tensor<D>) -> Option<Vec<u16>> {
+    let DispatchTensorKind::Flex(BackendTensor::Float(x)) = tensor.clone().without_autodiff().into_dispatch().kind
+    else {
+        return None;
+    };
+    let x = if x.is_contiguous() { x } else { x.to_contiguous() };
+    (x.dtype() == DType::BF16).then(|| x.as_slice::<bf16>())?.map(|values| values.iter().map(|x| x.to_bits()).collect())
 }
 
 /// Whether a tensor holds `f32` values on the CPU, under autodiff or not.

@@ -1,7 +1,8 @@
 //! The tensor operations a diffusion UNet spends its time in, with a hand-written CPU path.
 //!
 //! Every function here works on any Burn device and under autodiff. On the `flex` device with
-//! `f32` values it runs this crate's own kernels (AVX-512, AVX2 or portable, chosen at run time);
+//! `f32` values it runs this crate's own kernels (AVX-512, AVX2 or portable, chosen at run time), and where a frozen
+//! weight is in bf16 its products are in bf16 (AMX, AVX512-BF16 or widened), summed in `f32`;
 //! everywhere else it is composed of Burn's own operations, in half precision where a weight or an input is.
 //!
 //! Three laws hold on the CPU path:
@@ -33,7 +34,7 @@ mod weight;
 
 pub use activation::{geglu, gelu, quick_gelu, silu};
 pub use allocator::KeepingAllocator;
-pub use attention::{attention, distinct, shared_attention};
+pub use attention::{attention, distinct, half_attention, shared_attention};
 pub use conv::conv2d;
 pub use deferred::deferred;
 pub use format::cast;

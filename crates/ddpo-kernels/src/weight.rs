@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
 use crate::ops::Frozen;
 
@@ -27,7 +27,8 @@ pub(crate) enum Form {
 
 impl Weight {
     /// A weight that never receives a gradient. The CPU kernels pack it when they first use it, and
-    /// then the packed form is the only one in memory; every clone shares it.
+    /// then the packed form is the only one in memory; every clone shares it. A weight in bf16 stays so: its products are in
+    /// bf16, summed and returned in `f32`.
     pub fn frozen(value: Tensor<2>) -> Self {
         Self { dims: value.dims(), form: Form::Frozen(Arc::new(Frozen::new(value.without_autodiff()))) }
     }
@@ -41,7 +42,7 @@ impl Weight {
     /// being read is never in memory twice.
     pub fn pack(&self) {
         if let Form::Frozen(frozen) = &self.form {
-            frozen.panels();
+            frozen.packed();
         }
     }
 
@@ -55,6 +56,14 @@ impl Weight {
         match &self.form {
             Form::Frozen(frozen) => frozen.value(),
             Form::Trainable(value) => value.as_ref().clone(),
+        }
+    }
+
+    /// The floating-point format of the matrix.
+    pub fn format(&self) -> DType {
+        match &self.form {
+            Form::Frozen(frozen) => frozen.format(),
+            Form::Trainable(value) => value.dtype(),
         }
     }
 

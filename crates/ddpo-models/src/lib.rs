@@ -25,7 +25,7 @@ pub use ddpo_nn::{Error, Result};
 pub use denoiser::UnetDenoiser;
 pub use embedding::Embedding;
 pub use lora::{Adapter, KohyaDetails, Lora, LoraConfig, LoraFormat};
-pub use pipeline::Pipeline;
+pub use pipeline::{Pipeline, Placements};
 pub use policy::DiffusionPolicy;
 pub use required::{RequiredFiles, required_configuration, required_files};
 pub use scheduler::{Sampler, SchedulerConfig};

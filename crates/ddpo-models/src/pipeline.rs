@@ -41,6 +41,22 @@ pub struct Pipeline {
     pub clip_skip: usize,
 }
 
+/// Where the weights of a pipeline's networks go, and in what format the matrices of their products are.
+#[derive(Clone, Debug)]
+pub struct Placements {
+    /// Of the denoiser.
+    pub unet: Placement,
+    /// Of the autoencoder and the text encoder.
+    pub others: Placement,
+}
+
+impl From<&Device> for Placements {
+    /// All in `f32`.
+    fn from(device: &Device) -> Self {
+        Self { unet: device.into(), others: device.into() }
+    }
+}
+
 /// The components of a `StableDiffusionPipeline` that are read, with the classes that are accepted.
 const CLASSES: [(&str, &[&str]); 4] = [
     ("unet", &["UNet2DConditionModel"]),
@@ -65,23 +81,21 @@ impl Pipeline {
     }
 
     /// Reads a diffusers directory with the weights of a `variant`, such as `fp16`, where a component has them; of the others,
-    /// which [`Pipeline::without_variant`] names, and without a variant, the plain weights are read if there are any. `unet` says
-    /// what its weights are held in; those of the autoencoder and the text encoder are in `f32` on the same device.
+    /// which [`Pipeline::without_variant`] names, and without a variant, the plain weights are read if there are any.
     ///
     /// # Errors
     ///
     /// Those of [`Pipeline::load`], or if no component has the variant.
-    pub fn load_variant(files: &ModelFiles, variant: Option<&str>, unet: impl Into<Placement>) -> Result<Self> {
-        let unet = unet.into();
-        let device = &unet.device().clone();
+    pub fn load_variant(files: &ModelFiles, variant: Option<&str>, placements: impl Into<Placements>) -> Result<Self> {
+        let Placements { unet, others } = placements.into();
         let described = Described::read(files)?;
         let [of_unet, of_vae, of_text] = COMPONENTS;
         Self::without_variant(files, variant)?;
         let open = |(folder, names)| open_weights(files, folder, names, variant);
         let weights = [
             Weights::load(described.unet.specs(), &open(of_unet)?, unet)?,
-            Weights::load(described.vae.specs(), &open(of_vae)?, device)?,
-            described.text_encoder.load(&open(of_text)?, device)?,
+            Weights::load(described.vae.specs(), &open(of_vae)?, others.clone())?,
+            described.text_encoder.load(&open(of_text)?, others)?,
         ];
         described.join(weights)
     }
@@ -104,19 +118,18 @@ impl Pipeline {
     pub fn load_single_file(
         checkpoint: &SingleFile,
         configuration: &ModelFiles,
-        unet: impl Into<Placement>,
+        placements: impl Into<Placements>,
     ) -> Result<Self> {
-        let (of_unet, described) = (unet.into(), Described::read(configuration)?);
-        let device = of_unet.device().clone();
+        let (placements, described) = (placements.into(), Described::read(configuration)?);
         let (file, unet, vae) = (checkpoint.tensors(), &described.unet, &described.vae);
         let load = |specs: &Specs, rename: &dyn Fn(&str) -> String, prefix: &str, placement: Placement| {
             Weights::load_renamed(specs, file, rename, |name| !name.starts_with(prefix), placement)
         };
         let of_vae = checkpoint.vae();
         let weights = [
-            load(unet.specs(), &|name| unet_name(unet.config(), name), UNET, of_unet)?,
-            load(vae.specs(), &|name| vae_name(vae.config(), of_vae, name), of_vae, (&device).into())?,
-            text_weights(&described.text_encoder, file, &device)?,
+            load(unet.specs(), &|name| unet_name(unet.config(), name), UNET, placements.unet)?,
+            load(vae.specs(), &|name| vae_name(vae.config(), of_vae, name), of_vae, placements.others.clone())?,
+            text_weights(&described.text_encoder, file, placements.others)?,
         ];
         described.join(weights)
     }

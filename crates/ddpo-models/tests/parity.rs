@@ -4,13 +4,16 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 use ddpo_core::{Condition, Denoiser, Policy, Timestep};
-use ddpo_models::{DiffusionPolicy, Lora, LoraFormat, Pipeline};
-use ddpo_nn::ModelFiles;
+use ddpo_models::{DiffusionPolicy, Lora, LoraFormat, Pipeline, Placements};
+use ddpo_nn::{ModelFiles, Placement, Weights};
 use safetensors::SafeTensors;
 
 const KINDS: [&str; 2] = ["sd1", "sd2"];
+
+/// The error of products in bf16.
+const HALF: f32 = 2e-2;
 
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
@@ -130,6 +133,44 @@ fn an_adapter_agrees_with_peft_in_values_and_all_gradients() {
             let name = parameter.name.strip_prefix("unet.").unwrap();
             let gradient = parameter.value.grad(&gradients).unwrap().reshape([parameter.shape[0], parameter.shape[1]]);
             check(name, gradient, golden.tensor::<2>(&format!("grad.{name}")).transpose(), 1e-3);
+        }
+    }
+}
+
+/// All networks with matrices in bf16: as near to diffusers in f32 as eight bits of a fraction are, and the gradients of an
+/// adapter, which stays in f32.
+#[test]
+fn a_pipeline_in_bf16_agrees_with_diffusers_to_its_rounding() {
+    for kind in KINDS {
+        let half = Placement::new(&Device::default(), FloatDType::BF16);
+        let files = ModelFiles::Directory(fixtures().join(kind));
+        let placements = Placements { unet: half.clone(), others: half };
+        let (pipe, golden) = (Pipeline::load_variant(&files, None, placements).unwrap(), Golden::new(kind));
+        assert_eq!(pipe.unet_weights.products(), DType::BF16);
+        let states = golden.tensor("states");
+        let predict = |weights: &Weights| {
+            pipe.unet.forward(weights, golden.image("sample"), &golden.times(), states.clone()).unwrap()
+        };
+        check(&format!("{kind} unet"), predict(&pipe.unet_weights), golden.image("unet"), HALF);
+        let decoded = pipe.vae.decode(&pipe.vae_weights, golden.image("latents")).unwrap();
+        check(&format!("{kind} vae decode"), decoded, golden.image("decoded"), HALF);
+
+        let path = fixtures().join(format!("{kind}_lora")).join(Lora::FILE_NAME);
+        let adapter = Lora::load(&path, pipe.unet.specs(), &Device::default()).unwrap();
+        let merged = adapter.merge(&pipe.unet_weights).unwrap();
+        assert_eq!(merged.products(), DType::BF16);
+        check(&format!("{kind} merged adapter"), predict(&merged), golden.image("lora_unet"), HALF);
+
+        let policy = DiffusionPolicy::lora(pipe.denoiser(), &adapter, &Device::default().autodiff()).unwrap();
+        let times: Vec<Timestep> = golden.times().into_iter().map(Timestep).collect();
+        let out = policy.predict(&golden.image("sample"), &times, &Condition::new(states.clone())).unwrap().value;
+        check(&format!("{kind} adapter"), out.clone(), golden.image("lora_unet"), HALF);
+        let gradients = (out - golden.image("target")).square().mean().backward();
+        for parameter in policy.parameters() {
+            let name = parameter.name.strip_prefix("unet.").unwrap();
+            let gradient = parameter.value.grad(&gradients).unwrap().reshape([parameter.shape[0], parameter.shape[1]]);
+            assert_eq!(gradient.dtype(), DType::F32);
+            check(name, gradient, golden.tensor::<2>(&format!("grad.{name}")).transpose(), 5.0 * HALF);
         }
     }
 }

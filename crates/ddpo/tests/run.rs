@@ -175,6 +175,44 @@ fn a_resumed_run_ends_with_the_same_bytes() {
     check_same(&whole, &parts);
 }
 
+/// What a policy ratio of exactly 1 needs holds in half precision, too: no row knows its batch, and constants multiply in one way.
+#[test]
+fn a_run_in_bf16_on_the_processor_starts_at_ratio_one_and_resumes_to_the_same_bytes() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let [whole, parts, full] = ["whole", "parts", "full"].map(|name| parent.path().join(name));
+    let plan = |dtype: &str, more: &[&str]| {
+        let dtype = format!("model.dtype={dtype}");
+        plan(&model, &[&["run.device=cpu", dtype.as_str()], more].concat())
+    };
+    quiet(&plan("bf16", &[]), &whole, false).unwrap();
+    quiet(&plan("bf16", &["run.epochs=2"]), &parts, false).unwrap();
+    quiet(&plan("bf16", &[]), &parts, true).unwrap();
+    check_same(&whole, &parts);
+    quiet(&plan("f32", &["run.epochs=1", "train.gradient-checkpointing=true"]), &full, false).unwrap();
+
+    let [of_half, of_full] = [metrics(&whole), metrics(&full)];
+    assert_eq!([&of_half[0]["model"]["dtype"], &of_full[0]["model"]["dtype"]], ["bf16", "f32"]);
+    let updates = || of_half.iter().filter(|line| line["kind"] == "update");
+    let first: Vec<_> = updates().filter(|line| line["step"].as_u64().unwrap() % 2 == 1).collect();
+    assert!(first.len() == 4 && first.iter().all(|line| line["ratio_max_deviation"] == 0.0), "{first:?}");
+    // It rounds, and not by much: the first gradient is that of f32 to about a hundredth.
+    let norm = |lines: &[serde_json::Value]| {
+        lines.iter().find(|line| line["kind"] == "update").unwrap()["grad_norm"].as_f64().unwrap()
+    };
+    let (half, full) = (norm(&of_half), norm(&of_full));
+    assert!(half != full && (half / full - 1.0).abs() < 0.1, "{half}, in f32 {full}");
+}
+
+#[test]
+fn a_number_type_that_the_processor_does_not_multiply_is_refused() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let plan = plan(&model, &["run.device=cpu", "model.dtype=f16"]);
+    let error = quiet(&plan, &parent.path().join("run"), false).unwrap_err().to_string();
+    assert_eq!(error, "invalid `model.dtype`: found f16, expected \"f32\" or \"bf16\" on the device `cpu`");
+}
+
 #[test]
 fn a_run_of_the_score_function_resumes_to_the_same_bytes() {
     let parent = tempfile::tempdir().unwrap();

@@ -72,7 +72,7 @@ impl OutputRows {
     }
 
     /// The first pixel of a row of outputs, counted over the batch.
-    fn row(&self, image: usize, y: usize) -> usize {
+    pub(super) fn row(&self, image: usize, y: usize) -> usize {
         let [height, width] = self.size;
         (image * height + self.origin[0] + y * self.step) * width + self.origin[1]
     }

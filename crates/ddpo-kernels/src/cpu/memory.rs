@@ -38,6 +38,17 @@ impl Aligned {
         // SAFETY: as in `values`; the borrow of the lines is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * 16) }
     }
+
+    /// The same memory as values of 16 bits.
+    pub(crate) fn halves(&self) -> &[u16] {
+        // SAFETY: a line is 64 bytes without padding, and any of their patterns are values of 16 bits.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.lines.len() * 32) }
+    }
+
+    pub(crate) fn halves_mut(&mut self) -> &mut [u16] {
+        // SAFETY: as in `halves`, and any pattern is an `f32`; the borrow of the lines is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.lines.len() * 32) }
+    }
 }
 
 thread_local! {
@@ -46,9 +57,18 @@ thread_local! {
 
 /// Lends a buffer of `length` values with arbitrary contents, kept by the thread for the next task.
 pub(crate) fn with_scratch<R>(length: usize, body: impl FnOnce(&mut [f32]) -> R) -> R {
+    with_aligned(length, |buffer| body(&mut buffer.values_mut()[..length]))
+}
+
+/// [`with_scratch`] of values of 16 bits.
+pub(crate) fn with_half_scratch<R>(length: usize, body: impl FnOnce(&mut [u16]) -> R) -> R {
+    with_aligned(length.div_ceil(2), |buffer| body(&mut buffer.halves_mut()[..length]))
+}
+
+fn with_aligned<R>(length: usize, body: impl FnOnce(&mut Aligned) -> R) -> R {
     let mut buffer = SCRATCH.with_borrow_mut(Vec::pop).unwrap_or_default();
     buffer.reserve(length);
-    let result = body(&mut buffer.values_mut()[..length]);
+    let result = body(&mut buffer);
     SCRATCH.with_borrow_mut(|kept| kept.push(buffer));
     result
 }
@@ -132,6 +152,21 @@ pub(crate) fn for_each(count: usize, work: usize, task: impl Fn(usize) + Sync + 
         (0..count).for_each(task);
     } else {
         (0..count).into_par_iter().with_max_len(1).for_each(task);
+    }
+}
+
+/// Runs `task` for each part of `size` values; what is left behind the last whole one is no part.
+pub(crate) fn for_each_part<T: Send>(
+    values: &mut [T],
+    size: usize,
+    work: usize,
+    task: impl Fn(usize, &mut [T]) + Sync + Send,
+) {
+    let parts = values.chunks_exact_mut(size.max(1)).enumerate();
+    if work < SMALL || rayon::current_num_threads() == 1 {
+        parts.for_each(|(index, part)| task(index, part));
+    } else {
+        values.par_chunks_exact_mut(size.max(1)).enumerate().for_each(|(index, part)| task(index, part));
     }
 }
 

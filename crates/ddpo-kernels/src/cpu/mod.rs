@@ -5,6 +5,7 @@ pub(crate) mod conv;
 pub(crate) mod conv_input;
 pub(crate) mod conv_weight;
 pub(crate) mod group_norm;
+pub(crate) mod half;
 pub(crate) mod layer_norm;
 pub(crate) mod linear;
 pub(crate) mod memory;

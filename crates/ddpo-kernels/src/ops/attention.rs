@@ -6,13 +6,16 @@ use burn::tensor::Tensor;
 
 use crate::{
     Mask,
-    cpu::attention::{Shape, backward, forward},
+    cpu::{
+        attention::{Shape, backward, forward, half_forward},
+        half::Unit,
+    },
     graph::{Array, Operation, Tracked, apply, constant, on_cpu},
     simd::Level,
 };
 
 /// The operation on the CPU, or `None` where it must be composed; `rows` are the samples of the keys that those of the
-/// queries look at, each at its own if there are none.
+/// queries look at, each at its own if there are none. `half` asks for products in bf16.
 pub(crate) fn attention(
     q: &Tensor<3>,
     k: &Tensor<3>,
@@ -20,6 +23,7 @@ pub(crate) fn attention(
     heads: usize,
     mask: Mask,
     rows: Option<&Arc<[usize]>>,
+    half: bool,
 ) -> Option<Tensor<3>> {
     let [batch, queries, channels] = q.dims();
     if channels == 0 || ![q, k, v].into_iter().all(on_cpu) {
@@ -27,7 +31,8 @@ pub(crate) fn attention(
     }
     let keys = k.dims()[1];
     let shape = Shape { batch, queries, keys, heads, depth: channels / heads, mask };
-    let op = Attention { level: Level::current(), shape, rows: rows.cloned() };
+    let unit = half.then(Unit::current);
+    let op = Attention { level: Level::current(), unit, shape, rows: rows.cloned() };
     Some(apply(q.clone(), Some(k.clone()), Some(v.clone()), op))
 }
 
@@ -51,6 +56,8 @@ pub(crate) fn distinct(x: &Tensor<3>) -> Option<(Vec<usize>, Vec<usize>)> {
 #[derive(Debug)]
 struct Attention {
     level: Level,
+    /// What multiplies bf16, where the value is computed in it.
+    unit: Option<Unit>,
     shape: Shape,
     rows: Option<Arc<[usize]>>,
 }
@@ -58,7 +65,11 @@ struct Attention {
 impl Operation for Attention {
     fn forward(&self, inputs: &[Array], tracked: Tracked) -> (Array, Vec<Array>) {
         let [q, k, v] = [0, 1, 2].map(|i| inputs[i].values());
-        let values = forward(self.level, [q, k, v], self.shape, self.rows.as_deref());
+        let rows = self.rows.as_deref();
+        let values = match self.unit {
+            Some(unit) => half_forward((self.level, unit), [q, k, v], self.shape, rows),
+            None => forward(self.level, [q, k, v], self.shape, rows),
+        };
         let keep = tracked.contains(&true);
         let saved = if keep { inputs.to_vec() } else { Vec::new() };
         (Array::new(values, inputs[0].shape()), saved)

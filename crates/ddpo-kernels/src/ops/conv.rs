@@ -2,13 +2,14 @@
 
 use burn::tensor::Tensor;
 
-use super::matrix::Matrix;
+use super::matrix::{FullMatrix, HalfMatrix, Matrix};
 use crate::{
     Conv2dOptions, Weight,
     cpu::{
         conv::{Geometry, Images, OutputRows, convolve},
-        conv_input::{input_gradient, phases},
+        conv_input::{Phase, input_gradient, phases},
         conv_weight::weight_gradient,
+        half,
         linear::row_sum,
         winograd::{self, Tiles},
     },
@@ -27,7 +28,7 @@ pub(crate) fn conv2d(
         return None;
     }
     let matrix = Matrix::of(weight)?;
-    let value = matches!(matrix, Matrix::Input).then(|| weight.value());
+    let value = matrix.is_input().then(|| weight.value());
     let [batch, height, width, channels] = x.dims();
     let images = Images { batch, height, width, channels };
     let output = options.output(height, width);
@@ -57,11 +58,19 @@ impl Operation for Conv {
         let (weight, bias) = self.matrix.positions(self.bias);
         let bias = bias.map(|i| inputs[i].values());
         let columns = self.matrix.columns(inputs);
-        let tiles = Tiles::best(self.images, self.geometry, columns);
-        let values = self.matrix.forward(inputs, tiles, |panels| match tiles {
-            Some(tiles) => winograd::convolve(self.level, x, self.images, self.geometry, tiles, panels, bias),
-            None => convolve(self.level, x, self.images, self.geometry, panels, bias),
-        });
+        let values = match &self.matrix {
+            Matrix::Full(matrix) => {
+                let tiles = Tiles::best(self.images, self.geometry, columns);
+                matrix.forward(inputs, tiles, |panels| match tiles {
+                    Some(tiles) => winograd::convolve(self.level, x, self.images, self.geometry, tiles, panels, bias),
+                    None => convolve(self.level, x, self.images, self.geometry, panels, bias),
+                })
+            }
+            Matrix::Half(matrix) => {
+                let (unit, panels) = matrix.forward();
+                half::convolve((self.level, unit), x, self.images, self.geometry, panels, bias)
+            }
+        };
         let shape = self.output(columns).shape();
         let saved = match weight {
             Some(i) => {
@@ -77,30 +86,19 @@ impl Operation for Conv {
         let mut gradients = [const { None }; 3];
         let (weight, bias) = self.matrix.positions(self.bias);
         let n = g.last();
-        let [kh, kw] = self.geometry.kernel;
         let mut saved = saved.iter();
         if let Some(i) = weight.filter(|&i| tracked[i])
             && let Some(x) = saved.next()
         {
             let (x, g) = (x.values(), g.values());
             let values = weight_gradient(self.level, x, self.images, self.geometry, g, n);
-            gradients[i] = Some(Array::new(values, &[kh * kw * self.images.channels, n]));
+            gradients[i] = Some(Array::new(values, &[self.positions() * self.images.channels, n]));
         }
         if tracked[0] {
-            let phases = phases(self.geometry, self.images);
-            let taps = phases.iter().map(|phase| phase.taps.clone()).collect();
-            let outputs = self.output(n);
-            // The only phase of a stride of 1; of a larger one the first, whose outputs are not next to each other.
-            let first = phases[0].geometry;
-            let tiles = Tiles::best(outputs, first, self.images.channels);
-            gradients[0] = self.matrix.adjoint(saved.next(), kh * kw, taps, tiles, |panels| {
-                let g = g.values();
-                let values = match tiles {
-                    Some(tiles) => winograd::convolve(self.level, g, outputs, first, tiles, &panels[0], None),
-                    None => input_gradient(self.level, g, outputs, self.images, &phases, panels),
-                };
-                Array::new(values, &self.images.shape())
-            });
+            gradients[0] = match &self.matrix {
+                Matrix::Full(matrix) => self.full_gradient(matrix, saved.next(), &g),
+                Matrix::Half(matrix) => Some(self.half_gradient(matrix, &g)),
+            };
         }
         if let Some(i) = bias.filter(|&i| tracked[i]) {
             gradients[i] = Some(Array::new(row_sum(self.level, g.values(), n), &[n]));
@@ -110,9 +108,46 @@ impl Operation for Conv {
 }
 
 impl Conv {
+    /// The gradient of `x`.
+    fn full_gradient(&self, matrix: &FullMatrix, value: Option<&Array>, g: &Array) -> Option<Array> {
+        let phases = phases(self.geometry, self.images);
+        let outputs = self.output(g.last());
+        // The only phase of a stride of 1; of a larger one the first, whose outputs are not next to each other.
+        let first = phases[0].geometry;
+        let tiles = Tiles::best(outputs, first, self.images.channels);
+        matrix.adjoint(value, self.positions(), taps(&phases), tiles, |panels| {
+            let g = g.values();
+            let values = match tiles {
+                Some(tiles) => winograd::convolve(self.level, g, outputs, first, tiles, &panels[0], None),
+                None => input_gradient(self.level, g, outputs, self.images, &phases, panels),
+            };
+            Array::new(values, &self.images.shape())
+        })
+    }
+
+    fn half_gradient(&self, matrix: &HalfMatrix, g: &Array) -> Array {
+        let phases = phases(self.geometry, self.images);
+        let outputs = self.output(g.last());
+        matrix.adjoint(self.positions(), taps(&phases), |unit, panels| {
+            let with = (self.level, unit);
+            let values = half::input_gradient(with, g.values(), outputs, self.images, &phases, panels);
+            Array::new(values, &self.images.shape())
+        })
+    }
+
+    /// Positions of the kernel.
+    fn positions(&self) -> usize {
+        self.geometry.kernel.iter().product()
+    }
+
     /// The result, as images.
     fn output(&self, channels: usize) -> Images {
         let [height, width] = self.geometry.output;
         Images { batch: self.images.batch, height, width, channels }
     }
+}
+
+/// The positions of the kernel that each phase uses.
+fn taps(phases: &[Phase]) -> Vec<Vec<usize>> {
+    phases.iter().map(|phase| phase.taps.clone()).collect()
 }

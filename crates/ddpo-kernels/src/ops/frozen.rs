@@ -2,11 +2,11 @@
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData, bf16};
 
 use crate::{
-    cpu::{pack::Panels, winograd::Tiles},
-    graph::constant,
+    cpu::{half::HalfPanels, pack::Panels, winograd::Tiles},
+    graph::{constant, constant_half},
     simd::Level,
 };
 
@@ -16,21 +16,31 @@ pub(crate) struct Frozen {
     device: Device,
     form: RwLock<Form>,
     carried: OnceLock<(Tiles, Panels)>,
-    adjoint: OnceLock<Adjoint>,
+    adjoint: OnceLock<Adjoint<Panels>>,
+    half_adjoint: OnceLock<Adjoint<HalfPanels>>,
 }
 
 #[derive(Clone, Debug)]
 enum Form {
     Plain(Box<Tensor<2>>),
-    Packed(Arc<Panels>),
+    Packed(Packed),
+}
+
+/// A matrix in the order of the CPU kernels, in the format that it was made in.
+#[derive(Clone, Debug)]
+pub(crate) enum Packed {
+    /// In `f32`.
+    Full(Arc<Panels>),
+    /// In bf16.
+    Half(Arc<HalfPanels>),
 }
 
 /// The packed forms for an input gradient, and the lists of kernel positions and the tiles they are for.
 #[derive(Debug)]
-struct Adjoint {
+struct Adjoint<P> {
     taps: Vec<Vec<usize>>,
     tiles: Option<Tiles>,
-    panels: Vec<Panels>,
+    panels: Vec<P>,
 }
 
 /// Values of a matrix whose other forms are kept: its adjoint, and what is carried to the positions of tiles. Those of a larger
@@ -41,17 +51,31 @@ const MOST_KEPT: usize = 1 << 20;
 impl Frozen {
     pub(crate) fn new(value: Tensor<2>) -> Self {
         let (device, form) = (value.device(), RwLock::new(Form::Plain(Box::new(value))));
-        Self { device, form, carried: OnceLock::new(), adjoint: OnceLock::new() }
+        let (carried, adjoint, half_adjoint) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { device, form, carried, adjoint, half_adjoint }
     }
 
     /// The matrix, copied out of its packed form if that is the one in memory.
     pub(crate) fn value(&self) -> Tensor<2> {
         match self.form() {
             Form::Plain(value) => *value,
-            Form::Packed(panels) => {
+            Form::Packed(Packed::Full(panels)) => {
                 let data = TensorData::new(panels.unpack(), [panels.rows(), panels.columns()]);
                 Tensor::from_data(data, &self.device)
             }
+            Form::Packed(Packed::Half(panels)) => {
+                let values: Vec<bf16> = panels.unpack().into_iter().map(bf16::from_bits).collect();
+                let data = TensorData::new(values, [panels.rows(), panels.columns()]);
+                Tensor::from_data(data, (&self.device, DType::BF16))
+            }
+        }
+    }
+
+    pub(crate) fn format(&self) -> DType {
+        match self.form() {
+            Form::Plain(value) => value.dtype(),
+            Form::Packed(Packed::Full(_)) => DType::F32,
+            Form::Packed(Packed::Half(_)) => DType::BF16,
         }
     }
 
@@ -59,22 +83,20 @@ impl Frozen {
         self.device.clone()
     }
 
-    /// The packed form, if the matrix is on the CPU.
-    pub(crate) fn panels(&self) -> Option<Arc<Panels>> {
+    /// The packed form, if the matrix is on the CPU and in a format that its kernels multiply.
+    pub(crate) fn packed(&self) -> Option<Packed> {
         let value = match self.form() {
-            Form::Packed(panels) => return Some(panels),
+            Form::Packed(packed) => return Some(packed),
             Form::Plain(value) => value,
         };
-        let array = constant(&value)?;
-        let [rows, columns] = value.dims();
         // No lock is held meanwhile: packing waits for other threads, which may be here as well.
-        let panels = Arc::new(Panels::pack(array.values(), rows, columns));
+        let packed = pack(&value)?;
         let mut form = self.form.write().unwrap_or_else(PoisonError::into_inner);
         if let Form::Packed(first) = &*form {
             return Some(first.clone());
         }
-        *form = Form::Packed(panels.clone());
-        Some(panels)
+        *form = Form::Packed(packed.clone());
+        Some(packed)
     }
 
     /// Calls `body` with the packed form `panels`, carried to the positions of `tiles` if there are any.
@@ -89,7 +111,7 @@ impl Frozen {
     }
 
     /// Calls `body` with the packed form for the input gradient of `positions` kernel positions, once for each list
-    /// in `taps`. `forward` is [`Frozen::panels`].
+    /// in `taps`. `forward` is that of [`Frozen::packed`].
     pub(super) fn adjoint<R>(
         &self,
         forward: &Panels,
@@ -110,9 +132,35 @@ impl Frozen {
         if kept.taps == taps && kept.tiles == tiles { body(&kept.panels) } else { body(&pack(&taps)) }
     }
 
+    /// [`Frozen::adjoint`] in bf16, which no tiles carry.
+    pub(super) fn half_adjoint<R>(
+        &self,
+        forward: &HalfPanels,
+        positions: usize,
+        taps: Vec<Vec<usize>>,
+        body: impl FnOnce(&[HalfPanels]) -> R,
+    ) -> R {
+        let inputs = forward.rows() / positions;
+        let pack = |taps: &[Vec<usize>]| taps.iter().map(|taps| forward.adjoint(taps, inputs)).collect::<Vec<_>>();
+        if forward.rows() * forward.columns() > MOST_KEPT {
+            return body(&pack(&taps));
+        }
+        let kept = self.half_adjoint.get_or_init(|| Adjoint { panels: pack(&taps), taps: taps.clone(), tiles: None });
+        if kept.taps == taps { body(&kept.panels) } else { body(&pack(&taps)) }
+    }
+
     fn form(&self) -> Form {
         self.form.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// A matrix in the order of the kernels of its format.
+fn pack(value: &Tensor<2>) -> Option<Packed> {
+    let [rows, columns] = value.dims();
+    if let Some(array) = constant(value) {
+        return Some(Packed::Full(Arc::new(Panels::pack(array.values(), rows, columns))));
+    }
+    constant_half(value).map(|bits| Packed::Half(Arc::new(HalfPanels::pack(&bits, rows, columns))))
 }
 
 /// A packed matrix, carried to the positions of tiles if there are any.

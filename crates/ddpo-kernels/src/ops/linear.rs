@@ -2,10 +2,13 @@
 
 use burn::tensor::Tensor;
 
-use super::matrix::Matrix;
+use super::matrix::{FullMatrix, HalfMatrix, Matrix};
 use crate::{
     Weight,
-    cpu::linear::{matrix_gradient, multiply, row_sum},
+    cpu::{
+        half,
+        linear::{matrix_gradient, multiply, row_sum},
+    },
     graph::{Array, Operation, Tracked, apply, on_cpu},
     simd::Level,
 };
@@ -16,7 +19,7 @@ pub(crate) fn linear<const D: usize>(x: &Tensor<D>, weight: &Weight, bias: Optio
         return None;
     }
     let matrix = Matrix::of(weight)?;
-    let value = matches!(matrix, Matrix::Input).then(|| weight.value());
+    let value = matrix.is_input().then(|| weight.value());
     let op = Linear { level: Level::current(), matrix, bias: bias.is_some() };
     Some(apply(x.clone(), value, bias.cloned(), op))
 }
@@ -34,15 +37,17 @@ impl Operation for Linear {
         let (weight, bias) = self.matrix.positions(self.bias);
         let bias = bias.map(|i| inputs[i].values());
         let n = self.matrix.columns(inputs);
-        let values = self.matrix.forward(inputs, None, |panels| {
-            let rows = x.values().len() / panels.rows().max(1);
-            multiply(self.level, x.values(), rows, panels, bias)
-        });
-        let mut shape = x.shape().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = n;
-        }
-        (Array::new(values, &shape), self.keep(inputs, weight, tracked))
+        let rows = rows(x);
+        let values = match &self.matrix {
+            Matrix::Full(matrix) => {
+                matrix.forward(inputs, None, |panels| multiply(self.level, x.values(), rows, panels, bias))
+            }
+            Matrix::Half(matrix) => {
+                let (unit, panels) = matrix.forward();
+                half::multiply((self.level, unit), x.values(), rows, panels, bias)
+            }
+        };
+        (Array::new(values, &with_last(x, n)), self.keep(inputs, weight, tracked))
     }
 
     fn backward(&self, saved: &[Array], g: Array, tracked: Tracked) -> [Option<Array>; 3] {
@@ -58,15 +63,10 @@ impl Operation for Linear {
             gradients[i] = Some(Array::new(values, &[k, n]));
         }
         if tracked[0] {
-            gradients[0] = self.matrix.adjoint(saved.next(), 1, vec![vec![0]], None, |panels| {
-                let panels = &panels[0];
-                let rows = g.values().len() / n.max(1);
-                let mut shape = g.shape().to_vec();
-                if let Some(last) = shape.last_mut() {
-                    *last = panels.columns();
-                }
-                Array::new(multiply(self.level, g.values(), rows, panels, None), &shape)
-            });
+            gradients[0] = match &self.matrix {
+                Matrix::Full(matrix) => self.full_gradient(matrix, saved.next(), &g),
+                Matrix::Half(matrix) => Some(self.half_gradient(matrix, &g)),
+            };
         }
         if let Some(i) = bias.filter(|&i| tracked[i]) {
             gradients[i] = Some(Array::new(row_sum(self.level, g.values(), n), &[n]));
@@ -76,6 +76,21 @@ impl Operation for Linear {
 }
 
 impl Linear {
+    /// The gradient of `x`.
+    fn full_gradient(&self, matrix: &FullMatrix, value: Option<&Array>, g: &Array) -> Option<Array> {
+        matrix.adjoint(value, 1, vec![vec![0]], None, |panels| {
+            let values = multiply(self.level, g.values(), rows(g), &panels[0], None);
+            Array::new(values, &with_last(g, panels[0].columns()))
+        })
+    }
+
+    fn half_gradient(&self, matrix: &HalfMatrix, g: &Array) -> Array {
+        matrix.adjoint(1, vec![vec![0]], |unit, panels| {
+            let values = half::multiply((self.level, unit), g.values(), rows(g), &panels[0], None);
+            Array::new(values, &with_last(g, panels[0].columns()))
+        })
+    }
+
     /// `x` for the gradient of the matrix, and the matrix for that of `x`.
     fn keep(&self, inputs: &[Array], weight: Option<usize>, tracked: Tracked) -> Vec<Array> {
         let Some(i) = weight else { return Vec::new() };
@@ -83,4 +98,18 @@ impl Linear {
         let matrix = tracked[0].then(|| inputs[i].clone());
         x.into_iter().chain(matrix).collect()
     }
+}
+
+/// Rows of a matrix of all but the last axis.
+fn rows(x: &Array) -> usize {
+    x.values().len() / x.last().max(1)
+}
+
+/// The shape of `x` with another last axis.
+fn with_last(x: &Array, length: usize) -> Vec<usize> {
+    let mut shape = x.shape().to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = length;
+    }
+    shape
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::frozen::{Frozen, carry};
+use super::frozen::{Frozen, Packed, carry};
 use crate::{
     cpu::{
+        half::{HalfPanels, Unit},
         pack::{Panel, Panels},
         winograd::Tiles,
     },
@@ -12,24 +13,67 @@ use crate::{
     weight::{Form, Weight},
 };
 
-/// Where an operation finds its matrix.
+/// Where an operation finds its matrix, and in what format it multiplies.
 #[derive(Clone, Debug)]
 pub(super) enum Matrix {
+    /// In `f32`.
+    Full(FullMatrix),
+    /// In bf16, summed in `f32`.
+    Half(HalfMatrix),
+}
+
+/// A matrix in `f32`.
+#[derive(Clone, Debug)]
+pub(super) enum FullMatrix {
     /// A constant, and its packed form.
     Frozen(Arc<Frozen>, Arc<Panels>),
     /// The operation's second input.
     Input,
 }
 
+/// A constant matrix in bf16.
+#[derive(Clone, Debug)]
+pub(super) struct HalfMatrix {
+    frozen: Arc<Frozen>,
+    panels: Arc<HalfPanels>,
+    unit: Unit,
+}
+
 impl Matrix {
     /// The matrix of a weight, if it is on the CPU.
     pub(super) fn of(weight: &Weight) -> Option<Self> {
         match weight.form() {
-            Form::Frozen(frozen) => Some(Self::Frozen(frozen.clone(), frozen.panels()?)),
-            Form::Trainable(value) => on_cpu(value).then_some(Self::Input),
+            Form::Frozen(frozen) => Some(match frozen.packed()? {
+                Packed::Full(panels) => Self::Full(FullMatrix::Frozen(frozen.clone(), panels)),
+                Packed::Half(panels) => {
+                    Self::Half(HalfMatrix { frozen: frozen.clone(), panels, unit: Unit::current() })
+                }
+            }),
+            Form::Trainable(value) => on_cpu(value).then_some(Self::Full(FullMatrix::Input)),
         }
     }
 
+    /// Whether the matrix is the operation's second input.
+    pub(super) fn is_input(&self) -> bool {
+        matches!(self, Self::Full(FullMatrix::Input))
+    }
+
+    /// Which input the matrix and the bias are, if they are.
+    pub(super) fn positions(&self, bias: bool) -> (Option<usize>, Option<usize>) {
+        if self.is_input() { (Some(1), bias.then_some(2)) } else { (None, bias.then_some(1)) }
+    }
+
+    /// Columns of the matrix.
+    pub(super) fn columns(&self, inputs: &[Array]) -> usize {
+        match self {
+            Self::Full(FullMatrix::Frozen(_, panels)) => panels.columns(),
+            Self::Full(FullMatrix::Input) => inputs[1].last(),
+            Self::Half(half) => half.panels.columns(),
+        }
+    }
+}
+
+impl FullMatrix {
     /// Calls `body` with the matrix packed for `x · matrix`, and carried to the positions of `tiles` if there are any.
     pub(super) fn forward<R>(&self, inputs: &[Array], tiles: Option<Tiles>, body: impl FnOnce(&Panels) -> R) -> R {
         match self {
@@ -62,21 +106,22 @@ impl Matrix {
             }),
         }
     }
+}
 
-    /// Which input the matrix and the bias are, if they are.
-    pub(super) fn positions(&self, bias: bool) -> (Option<usize>, Option<usize>) {
-        match self {
-            Self::Frozen(..) => (None, bias.then_some(1)),
-            Self::Input => (Some(1), bias.then_some(2)),
-        }
+impl HalfMatrix {
+    /// The matrix, and what multiplies it.
+    pub(super) fn forward(&self) -> (Unit, &HalfPanels) {
+        (self.unit, &self.panels)
     }
 
-    /// Columns of the matrix.
-    pub(super) fn columns(&self, inputs: &[Array]) -> usize {
-        match self {
-            Self::Frozen(_, panels) => panels.columns(),
-            Self::Input => inputs[1].last(),
-        }
+    /// [`FullMatrix::adjoint`].
+    pub(super) fn adjoint<R>(
+        &self,
+        positions: usize,
+        taps: Vec<Vec<usize>>,
+        body: impl FnOnce(Unit, &[HalfPanels]) -> R,
+    ) -> R {
+        self.frozen.half_adjoint(&self.panels, positions, taps, |panels| body(self.unit, panels))
     }
 }
 

@@ -99,4 +99,31 @@ impl Simd for Avx2 {
         // SAFETY: token; the caller vouches for the memory, and the intrinsic asks no alignment.
         unsafe { _mm256_storeu_ps(to, value) }
     }
+
+    #[inline(always)]
+    unsafe fn load_pairs(self, from: *const u16) -> [__m256; 2] {
+        // SAFETY: token; the caller vouches for the memory, and the intrinsic asks no alignment.
+        unsafe {
+            let pairs = _mm256_loadu_si256(from.cast());
+            let second = _mm256_and_si256(pairs, _mm256_set1_epi32(-0x1_0000));
+            [_mm256_castsi256_ps(_mm256_slli_epi32::<16>(pairs)), _mm256_castsi256_ps(second)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_pairs(self, to: *mut u16, first: __m256, second: __m256) {
+        // SAFETY: token; the caller vouches for the memory, and the intrinsic asks no alignment.
+        unsafe {
+            let rounded = |value: __m256| {
+                let bits = _mm256_castps_si256(value);
+                let odd = _mm256_and_si256(_mm256_srli_epi32::<16>(bits), _mm256_set1_epi32(1));
+                let up = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+                let quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x40_0000));
+                let is_none = _mm256_castps_si256(_mm256_cmp_ps::<_CMP_UNORD_Q>(value, value));
+                _mm256_blendv_epi8(up, quiet, is_none)
+            };
+            let second = _mm256_and_si256(rounded(second), _mm256_set1_epi32(-0x1_0000));
+            _mm256_storeu_si256(to.cast(), _mm256_or_si256(_mm256_srli_epi32::<16>(rounded(first)), second));
+        }
+    }
 }

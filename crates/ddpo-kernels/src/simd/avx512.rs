@@ -101,6 +101,32 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_pairs(self, from: *const u16) -> [__m512; 2] {
+        // SAFETY: token; the caller vouches for the memory, and the intrinsic asks no alignment.
+        unsafe {
+            let pairs = _mm512_loadu_si512(from.cast());
+            let second = _mm512_and_si512(pairs, _mm512_set1_epi32(-0x1_0000));
+            [_mm512_castsi512_ps(_mm512_slli_epi32::<16>(pairs)), _mm512_castsi512_ps(second)]
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_pairs(self, to: *mut u16, first: __m512, second: __m512) {
+        // SAFETY: token; the caller vouches for the memory, and the intrinsic asks no alignment.
+        unsafe {
+            let rounded = |value: __m512| {
+                let bits = _mm512_castps_si512(value);
+                let odd = _mm512_and_si512(_mm512_srli_epi32::<16>(bits), _mm512_set1_epi32(1));
+                let up = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+                let is_none = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(value, value);
+                _mm512_mask_or_epi32(up, is_none, bits, _mm512_set1_epi32(0x40_0000))
+            };
+            let second = _mm512_and_si512(rounded(second), _mm512_set1_epi32(-0x1_0000));
+            _mm512_storeu_si512(to.cast(), _mm512_or_si512(_mm512_srli_epi32::<16>(rounded(first)), second));
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_partial(self, from: *const f32, count: usize) -> __m512 {
         // SAFETY: token; masked lanes are not read, and the caller vouches for the others.
         unsafe { _mm512_maskz_loadu_ps(first(count), from) }

@@ -8,6 +8,7 @@ mod level;
 mod math;
 mod peak;
 mod portable;
+mod round;
 mod several;
 mod vector;
 
@@ -17,5 +18,6 @@ pub(crate) use level::forced;
 pub(crate) use level::{Level, Work};
 pub(crate) use math::{erf, exp, sigmoid};
 pub use peak::multiply_adds;
+pub(crate) use round::round;
 pub(crate) use several::Several;
 pub(crate) use vector::Simd;

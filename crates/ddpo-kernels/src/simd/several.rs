@@ -88,6 +88,24 @@ impl<S: Simd, const N: usize> Simd for Several<S, N> {
     }
 
     #[inline(always)]
+    unsafe fn load_pairs(self, from: *const u16) -> [Self::V; 2] {
+        let [mut first, mut second] = [self.splat(0.0); 2];
+        for (i, (first, second)) in first.iter_mut().zip(&mut second).enumerate() {
+            // SAFETY: the caller vouches for all vectors.
+            [*first, *second] = unsafe { self.0.load_pairs(from.add(2 * i * S::LANES)) };
+        }
+        [first, second]
+    }
+
+    #[inline(always)]
+    unsafe fn store_pairs(self, to: *mut u16, first: Self::V, second: Self::V) {
+        for (i, (first, second)) in first.into_iter().zip(second).enumerate() {
+            // SAFETY: the caller vouches for all vectors.
+            unsafe { self.0.store_pairs(to.add(2 * i * S::LANES), first, second) };
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_partial(self, from: *const f32, count: usize) -> Self::V {
         let mut result = self.splat(0.0);
         for (i, value) in result.iter_mut().enumerate() {

@@ -1,5 +1,7 @@
 //! What a kernel may ask of a vector unit.
 
+use super::round;
+
 /// A vector unit. A value of the type is the proof that the processor has it, so the operations on
 /// values are safe; only memory access is not.
 ///
@@ -39,6 +41,43 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     ///
     /// `to` must be valid for writing that many values; no alignment is asked.
     unsafe fn store(self, to: *mut f32, value: Self::V);
+
+    /// [`Self::LANES`] pairs of bf16 as two vectors: the first of each pair, and the second.
+    ///
+    /// # Safety
+    ///
+    /// `from` must be valid for reading twice as many values of 16 bits; no alignment is asked.
+    #[inline(always)]
+    unsafe fn load_pairs(self, from: *const u16) -> [Self::V; 2] {
+        let mut lanes = [[0.0_f32; 16]; 2];
+        for i in 0..Self::LANES {
+            for (place, lanes) in lanes.iter_mut().enumerate() {
+                // SAFETY: the caller vouches for the values.
+                lanes[i] = f32::from_bits(u32::from(unsafe { *from.add(2 * i + place) }) << 16);
+            }
+        }
+        // SAFETY: a buffer holds 16 values, and no unit has more lanes.
+        unsafe { [self.load(lanes[0].as_ptr()), self.load(lanes[1].as_ptr())] }
+    }
+
+    /// Writes two vectors as pairs of bf16, rounded as `half::round` does.
+    ///
+    /// # Safety
+    ///
+    /// `to` must be valid for writing twice [`Self::LANES`] values of 16 bits; no alignment is asked.
+    #[inline(always)]
+    unsafe fn store_pairs(self, to: *mut u16, first: Self::V, second: Self::V) {
+        let mut lanes = [[0.0_f32; 16]; 2];
+        for (lanes, value) in lanes.iter_mut().zip([first, second]) {
+            // SAFETY: a buffer holds 16 values, and no unit that does not have a method of its own has more lanes.
+            unsafe { self.store(lanes.as_mut_ptr(), value) };
+        }
+        let [first, second] = lanes;
+        for (i, (first, second)) in first.into_iter().zip(second).take(Self::LANES).enumerate() {
+            // SAFETY: the caller vouches for the memory.
+            unsafe { to.add(2 * i).cast::<[u16; 2]>().write_unaligned([round(first), round(second)]) };
+        }
+    }
 
     /// The first `count` values of memory, then zeros.
     ///

@@ -3,6 +3,7 @@
 mod attention;
 mod conv;
 mod deferred;
+mod half;
 mod linear;
 mod norm;
 mod pointwise;

@@ -1,7 +1,8 @@
 //! An adapter as a value beside the weights that it changes.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use ddpo_core::Parameter;
+use ddpo_kernels::cast;
 use ddpo_nn::{Error, Init, Layout, LowRankTerm, ParamId, ParamSpec, Result, Specs, Weights, leaf, vector};
 
 use super::names::{module, readable_module};
@@ -203,13 +204,15 @@ impl Layer {
         ]
     }
 
-    /// The layer's matrix with the term added, constant.
+    /// The layer's matrix with the term added, constant and in its format.
     fn merged(&self, specs: &Specs, weights: &Weights) -> (ParamId, Tensor<1>) {
         let [inputs, outputs] = specs[self.id.0].matrix_shape();
         let down = self.down.clone().inner().reshape([inputs, self.rank]);
         let up = self.up.clone().inner().reshape([self.rank, outputs]);
         let change: Tensor<1> = down.matmul(up).mul_scalar(self.scale()).flatten(0, 1);
-        (self.id, weights.vector(self.id).inner() + change)
+        let value = weights.vector(self.id).inner();
+        let format = value.dtype();
+        (self.id, cast(cast(value, DType::F32) + change, format))
     }
 
     fn term(&self, specs: &Specs) -> LowRankTerm {

@@ -1,7 +1,6 @@
 //! The text encoder of a one-file checkpoint: CLIP's under transformers' names, or OpenCLIP's under its own.
 
-use burn::tensor::Device;
-use ddpo_nn::{Error, ParamSpec, Result, TensorFile, TextEncoder, Weights};
+use ddpo_nn::{Error, ParamSpec, Placement, Result, TensorFile, TextEncoder, Weights};
 
 /// Where transformers' text encoder is (Stable Diffusion 1.x).
 const CLIP: &str = "cond_stage_model.transformer.";
@@ -42,12 +41,12 @@ struct Place {
 /// # Errors
 ///
 /// If a tensor is missing, unknown, damaged or of another shape.
-pub(crate) fn text_weights(text: &TextEncoder, file: &TensorFile, device: &Device) -> Result<Weights> {
+pub(crate) fn text_weights(text: &TextEncoder, file: &TensorFile, placement: Placement) -> Result<Weights> {
     if !file.names().iter().any(|name| name.starts_with(OPEN_CLIP)) {
-        return text.load_part(file, CLIP, device);
+        return text.load_part(file, CLIP, placement);
     }
     check_names(text, file)?;
-    Weights::from_file_order(text.specs(), |spec| read(spec, file), device)
+    Weights::from_file_order(text.specs(), |spec| read(spec, file), placement)
 }
 
 fn place(name: &str) -> Place {

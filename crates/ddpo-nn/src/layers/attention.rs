@@ -93,6 +93,9 @@ impl Attention {
         let queries = self.query.forward(weights, x);
         let KeysValues { keys, values, rows } = context;
         let attended = match rows {
+            rows if self.query.is_half(weights) => {
+                ddpo_kernels::half_attention(queries, keys, values, self.heads, rows.as_ref())
+            }
             Some(rows) => ddpo_kernels::shared_attention(queries, keys, values, self.heads, &rows),
             None => ddpo_kernels::attention(queries, keys, values, self.heads, Mask::None),
         };

@@ -1,6 +1,6 @@
 //! The parametrised layers of one operation each.
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use ddpo_kernels::{Activation, Conv2dOptions, Padding};
 
 use crate::params::{Init, Layout, ParamId, ParamScope, Weights};
@@ -39,6 +39,11 @@ impl Linear {
         let weight = scope.param("weight", &[outputs, inputs, 1, 1], Layout::Linear, init);
         let bias = scope.param("bias", &[outputs], Layout::Vector, init);
         Self { weight, bias: Some(bias) }
+    }
+
+    /// Whether the weight is held in bf16.
+    pub(super) fn is_half(&self, weights: &Weights) -> bool {
+        weights.matrix(self.weight).format() == DType::BF16
     }
 
     /// # Shapes

@@ -100,6 +100,14 @@ impl Value {
         }
     }
 
+    /// The floating-point format of the elements.
+    fn format(&self) -> DType {
+        match self {
+            Self::Matrix(weight) => weight.format(),
+            Self::Vector(value) | Self::Leaf(value) => value.dtype(),
+        }
+    }
+
     /// Where the value is.
     fn device(&self) -> Device {
         match self {
@@ -262,7 +270,7 @@ impl Weights {
     /// The floating-point format of the matrices of products, which is that of the first.
     pub fn products(&self) -> DType {
         let matrix = |(spec, value): (&ParamSpec, &Value)| match spec.layout {
-            Layout::Conv | Layout::Linear => Some(value.flat().dtype()),
+            Layout::Conv | Layout::Linear => Some(value.format()),
             _ => None,
         };
         self.specs.iter().zip(self.values.iter()).find_map(matrix).unwrap_or(DType::F32)

@@ -1,12 +1,10 @@
 //! The text encoder's weights from the files of every release of transformers.
 
-use burn::tensor::Device;
-
 use super::model::TextEncoder;
 use crate::{
     error::{Error, Result},
     files::TensorFile,
-    params::Weights,
+    params::{Placement, Weights},
 };
 
 /// Where the parameters are in [`TextEncoder`]'s own names.
@@ -26,8 +24,8 @@ impl TextEncoder {
     /// # Errors
     ///
     /// If a tensor is missing, unknown, damaged or of another shape, or if there is more than one text encoder.
-    pub fn load(&self, file: &TensorFile, device: &Device) -> Result<Weights> {
-        self.load_part(file, "", device)
+    pub fn load(&self, file: &TensorFile, placement: impl Into<Placement>) -> Result<Weights> {
+        self.load_part(file, "", placement)
     }
 
     /// [`TextEncoder::load`] of a file that holds other networks, too: only tensors whose names begin with `scope` are looked at.
@@ -35,7 +33,7 @@ impl TextEncoder {
     /// # Errors
     ///
     /// Those of [`TextEncoder::load`].
-    pub fn load_part(&self, file: &TensorFile, scope: &str, device: &Device) -> Result<Weights> {
+    pub fn load_part(&self, file: &TensorFile, scope: &str, placement: impl Into<Placement>) -> Result<Weights> {
         let prefix = prefix(file, scope)?;
         let rename =
             |name: &str| name.strip_prefix(OWN).map_or_else(|| name.to_owned(), |name| format!("{prefix}{name}"));
@@ -49,7 +47,7 @@ impl TextEncoder {
                 || is_of_another_part(name, scope)
                 || beyond()
         };
-        Weights::load_renamed(self.specs(), file, rename, ignored, device)
+        Weights::load_renamed(self.specs(), file, rename, ignored, placement)
     }
 }
 

@@ -52,6 +52,10 @@ pub struct ModelRecord {
     pub name: String,
     /// A checksum of its weights.
     pub fingerprint: String,
+    /// What its frozen weights are held in and their products computed in. Versions before this one had only f32 on the
+    /// processor, and did not say.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub dtype: String,
 }
 
 /// A reward.

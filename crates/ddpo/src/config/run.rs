@@ -46,8 +46,8 @@ options! {
         variant: Option<String> = None, "the plain files, if there are any", "\"fp16\"";
         /// Textual-inversion embeddings, files or folders or hub ids "org/name", ":WORD" behind one for another word than its own.
         embeddings: Vec<String> = Vec::new(), "ours";
-        /// What the denoiser's frozen weights are held in and its products computed in: "f32"; on a GPU also "bf16" or "f16". What
-        /// is trained, the scheduler, log-probabilities, losses and the optimizer are in f32 in any case.
+        /// What frozen weights are held in and their products computed in: "f32" or "bf16"; on a GPU also "f16", and there only the
+        /// denoiser's. What is trained, norms, log-probabilities, losses and the optimizer are in f32 in any case.
         dtype: Dtype = Dtype::F32, "ours";
     }
 }

@@ -24,7 +24,11 @@ pub(super) fn describe(
         program: concat!("ddpo ", env!("CARGO_PKG_VERSION")).to_owned(),
         started: rfc3339(SystemTime::now()),
         command: command(config),
-        model: ModelRecord { name: plan.model.to_string(), fingerprint: fingerprint.to_owned() },
+        model: ModelRecord {
+            name: plan.model.to_string(),
+            fingerprint: fingerprint.to_owned(),
+            dtype: config.model.dtype.to_string(),
+        },
         algorithm: config.train.algorithm.to_string(),
         parameters: config.train.parameters.to_string(),
         reward: reward(&parts.reward),

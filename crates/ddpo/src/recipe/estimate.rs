@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{DType, Tensor};
 use ddpo_core::distance::DistanceMeasure;
+use ddpo_kernels::{Weight, cast};
 use ddpo_models::Cost;
 use ddpo_rewards::PosteriorOptions;
 
@@ -72,11 +73,16 @@ pub struct CostEstimate {
     pub memory: u64,
 }
 
+/// Rows, rows of the matrix and columns of a product of bf16 by which the processor is timed.
+const HALF_PRODUCT: [usize; 3] = [1024, 640, 640];
+
 /// How many operations this machine does a second, at best.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ComputeRate {
     /// Floating-point operations a second, of independent multiply-adds on all threads.
     pub flops: f64,
+    /// How many times as fast a model's layers are: more than one where their products are in bf16 on the processor.
+    pub layers: f64,
 }
 
 impl ComputeRate {
@@ -87,17 +93,43 @@ impl ComputeRate {
     ///
     /// Fails when the device does.
     pub fn of(loaded: &LoadedModel) -> Result<Self> {
-        if is_cpu(loaded.device()) { Ok(Self::of_processor()) } else { Self::of_products(loaded) }
+        if !is_cpu(loaded.device()) {
+            return Self::of_products(loaded);
+        }
+        let rate = Self::of_processor();
+        match loaded.pipeline().unet_weights.products() {
+            DType::F32 => Ok(rate),
+            half => rate.with_layers_in(half, loaded),
+        }
+    }
+
+    /// The same machine, of which products of a matrix in this format are timed.
+    fn with_layers_in(self, format: DType, loaded: &LoadedModel) -> Result<Self> {
+        let [rows, k, n] = HALF_PRODUCT;
+        let full = |shape: [usize; 2]| Tensor::<2>::full(shape, 1e-3, loaded.device());
+        let weight = Weight::frozen(cast(full([k, n]), format));
+        let x = full([rows, k]);
+        let seconds = || {
+            let start = Instant::now();
+            values(ddpo_kernels::linear(x.clone(), &weight, None).narrow(0, 0, 1).flatten::<1>(0, 1))?;
+            Ok::<_, Error>(start.elapsed().as_secs_f64().max(1e-9))
+        };
+        let mut best = f64::INFINITY;
+        for _ in 0..20 {
+            best = best.min(seconds()?);
+        }
+        let flops = 2.0 * (rows * k * n) as f64 / best;
+        Ok(Self { layers: (flops / self.flops).max(1.0), ..self })
     }
 
     fn of_products(loaded: &LoadedModel) -> Result<Self> {
         const SIDE: usize = 1024;
         let side = Tensor::<2>::full([SIDE, SIDE], 1e-3, loaded.device());
-        let side = ddpo_kernels::cast(side, loaded.pipeline().unet_weights.products());
+        let side = cast(side, loaded.pipeline().unet_weights.products());
         let seconds = |count: usize| {
             let start = Instant::now();
             let product = (0..count).fold(side.clone(), |product, _| product.matmul(side.clone()));
-            values(ddpo_kernels::cast(product.narrow(0, 0, 1), DType::F32))?;
+            values(cast(product.narrow(0, 0, 1), DType::F32))?;
             Ok::<_, Error>(start.elapsed().as_secs_f64().max(1e-9))
         };
         // The first one compiles and tries what the device has.
@@ -106,7 +138,7 @@ impl ComputeRate {
         loop {
             let taken = seconds(count)?;
             if taken > 0.05 || count > 1 << 12 {
-                return Ok(Self { flops: 2.0 * (SIDE as f64).powi(3) * count as f64 / taken });
+                return Ok(Self { flops: 2.0 * (SIDE as f64).powi(3) * count as f64 / taken, layers: 1.0 });
             }
             count *= 4;
         }
@@ -120,7 +152,7 @@ impl ComputeRate {
         }
         let operations = (crate::device::threads() * ddpo_kernels::multiply_adds(0).1 * rounds) as f64;
         let rates = (0..4).map(|_| operations / seconds_of(rounds));
-        Self { flops: rates.fold(0.0, f64::max) }
+        Self { flops: rates.fold(0.0, f64::max), layers: 1.0 }
     }
 }
 
@@ -138,7 +170,7 @@ impl CostEstimate {
     ///
     /// Fails when an image's size or the number of steps does not fit the model.
     pub fn new(plan: &RunPlan, loaded: &LoadedModel, rate: ComputeRate) -> Result<Self> {
-        let work = Work::new(plan, loaded)?;
+        let work = Work::new(plan, loaded, rate.layers)?;
         let seconds = |operations: f64, share: f64| duration(operations / (rate.flops * share));
         Ok(Self {
             sampled_passes: work.sampled_passes as u64,
@@ -189,10 +221,14 @@ struct Work<'a> {
     decoded: f64,
     /// Parameters of the UNet, and of all parts.
     parameters: [f64; 2],
+    /// Memory for each of the weights, in values of `f32`.
+    held: f64,
+    /// How many times as fast layers are as multiply-adds of `f32`.
+    faster: f64,
 }
 
 impl<'a> Work<'a> {
-    fn new(plan: &'a RunPlan, loaded: &LoadedModel) -> Result<Self> {
+    fn new(plan: &'a RunPlan, loaded: &LoadedModel, faster: f64) -> Result<Self> {
         let (config, pipeline) = (&plan.config, loaded.pipeline());
         let shape @ [_, height, width, channels] = loaded.latent_shape([config.sample.height, config.sample.width])?;
         let pictures = plan.samples_per_epoch as f64;
@@ -231,6 +267,7 @@ impl<'a> Work<'a> {
         };
         let vae = pipeline.vae.config();
         let decoded = (height * width * vae.downscale().pow(2) * vae.block_out_channels[0]) as f64;
+        let is_half = is_cpu(loaded.device()) && pipeline.unet_weights.products() != DType::F32;
         let of_unet = elements(pipeline.unet.specs());
         let others = elements(pipeline.vae.specs()) + elements(pipeline.text_encoder.specs());
         Ok(Self {
@@ -246,12 +283,14 @@ impl<'a> Work<'a> {
             latent: (height * width * channels) as f64,
             decoded: (config.sample.batch_size as f64).min((DECODED_VALUES / decoded).max(1.0).floor()),
             parameters: [of_unet, of_unet + others],
+            held: if is_half { 0.5 } else { WITH_KERNELS },
+            faster,
         })
     }
 
     /// Operations of an epoch's sampling.
     fn sampling(&self) -> f64 {
-        self.sampled_passes * operations(&self.unet) + self.samples * operations(&self.decoder)
+        self.sampled_passes * self.operations(&self.unet) + self.samples * self.operations(&self.decoder)
     }
 
     /// Operations of an epoch's scoring.
@@ -262,7 +301,7 @@ impl<'a> Work<'a> {
     /// Operations of a picture's scoring by the optimised reward: a prompt and others are compared at some trials.
     fn asking(&self) -> f64 {
         let rows: f64 = self.config.reward.0.iter().filter_map(asked_rows).sum();
-        rows * operations(&self.unet)
+        rows * self.operations(&self.unet)
     }
 
     /// Operations of an epoch's training: a pass forward and back, the pass again with gradient checkpointing, and those of the
@@ -271,8 +310,9 @@ impl<'a> Work<'a> {
         let train = &self.config.train;
         let forward = 1 + usize::from(train.gradient_checkpointing) + self.frozen_passes;
         let of_weights = if train.parameters == Parameters::Full { 2.0 } else { 1.0 };
-        let backward = of_weights * self.unet.layers as f64 + ATTENTION_BACKWARD * self.unet.attention as f64;
-        self.trained_passes * (forward as f64 * operations(&self.unet) + 2.0 * backward)
+        let backward =
+            of_weights * self.unet.layers as f64 / self.faster + ATTENTION_BACKWARD * self.unet.attention as f64;
+        self.trained_passes * (forward as f64 * self.operations(&self.unet) + 2.0 * backward)
     }
 
     /// Operations of all evaluations: of the base model, every so many epochs and of the last state. Each draws its pictures,
@@ -283,9 +323,9 @@ impl<'a> Work<'a> {
             return 0.0;
         }
         let times = 1 + self.config.run.epochs.div_ceil(eval.every);
-        let chain = 2.0 * self.config.sample.steps as f64 * self.rows[0] * operations(&self.unet);
-        let distance = (2 * DistanceMeasure::DRAWS) as f64 * operations(&self.unet);
-        (times * eval.count) as f64 * (chain + distance + operations(&self.decoder) + self.asking())
+        let chain = 2.0 * self.config.sample.steps as f64 * self.rows[0] * self.operations(&self.unet);
+        let distance = (2 * DistanceMeasure::DRAWS) as f64 * self.operations(&self.unet);
+        (times * eval.count) as f64 * (chain + distance + self.operations(&self.decoder) + self.asking())
     }
 
     /// Peak memory: weights, the chains of an epoch, and the most that is worked on at once.
@@ -293,10 +333,15 @@ impl<'a> Work<'a> {
         let [unet, all] = self.parameters;
         let full = self.config.train.parameters == Parameters::Full;
         // Trained weights, their gradients and AdamW's two moments, beside the frozen base.
-        let weights = all * WITH_KERNELS + if full { 4.0 * unet } else { 0.0 };
+        let weights = all * self.held + if full { 4.0 * unet } else { 0.0 };
         let chains = self.samples * (self.config.sample.steps + 1) as f64 * self.latent;
         let most = self.sampling_values().max(self.decoding_values()).max(self.training_values());
         PROGRAM + VALUE * (weights + chains + most)
+    }
+
+    /// Two for each multiply-add, those of layers by how fast they are.
+    fn operations(&self, cost: &Cost) -> f64 {
+        2.0 * (cost.layers as f64 / self.faster + cost.attention as f64)
     }
 
     fn sampling_values(&self) -> f64 {
@@ -325,11 +370,6 @@ fn guides_training(plan: &RunPlan) -> bool {
         AlgorithmPlan::Forward(_) => plan.config.forward.guidance,
         AlgorithmPlan::Preference(_) | AlgorithmPlan::Distillation(_) => false,
     }
-}
-
-/// Two for each multiply-add.
-fn operations(cost: &Cost) -> f64 {
-    2.0 * cost.multiply_adds() as f64
 }
 
 fn elements(specs: &[ddpo_nn::ParamSpec]) -> f64 {
@@ -396,6 +436,8 @@ mod tests {
             latent: 4.0 * 64.0 * 64.0,
             decoded: 1.0,
             parameters: [of_unet, of_unet + elements(vae.specs()) + TEXT_PARAMETERS],
+            held: WITH_KERNELS,
+            faster: 1.0,
         }
     }
 

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::schedule::Spacing;
 use ddpo_core::scheduler::trained_steps;
 use ddpo_core::{Condition, Denoiser, RgbImage, Scheduler};
-use ddpo_models::{Adapter, DiffusionPolicy, Embedding, Lora, LoraConfig, Pipeline, Sampler};
+use ddpo_models::{Adapter, DiffusionPolicy, Embedding, Lora, LoraConfig, Pipeline, Placements, Sampler};
 use ddpo_nn::{FileDtype, ModelFiles};
 use ddpo_rewards::recogniser::Recogniser;
 
@@ -43,6 +43,7 @@ pub struct LoadedModel {
     embeddings: Vec<Embedding>,
     syntax: PromptSyntax,
     device: Device,
+    placements: Placements,
 }
 
 impl LoadedModel {
@@ -55,7 +56,7 @@ impl LoadedModel {
     pub fn open<'a>(source: &ModelSource, options: impl Into<OpenOptions<'a>>) -> Result<Self> {
         let options = options.into();
         let (device, variant) = (options.device.open()?, options.variant);
-        let placement = options.placement(&device)?;
+        let placements = options.placements(&device)?;
         let source = source.resolve(&Hub::from_env(), variant, &mut |_| {})?;
         let files = source.files()?;
         let mut plain = Vec::new();
@@ -69,18 +70,18 @@ impl LoadedModel {
                 });
             }
             (ModelSource::File { path, .. }, None) => {
-                let pipeline = Pipeline::load_single_file(&single_file::open(path)?, &files, placement)?;
+                let pipeline = Pipeline::load_single_file(&single_file::open(path)?, &files, placements.clone())?;
                 single_file::check_prediction(path, &pipeline)?;
                 pipeline
             }
             _ => {
                 plain = Pipeline::without_variant(&files, variant)?;
-                Pipeline::load_variant(&files, variant, placement)?
+                Pipeline::load_variant(&files, variant, placements.clone())?
             }
         };
         let judge = Recogniser::of_model(&files, &device)?.map(Arc::new);
         let (base, opened, syntax) = (pipeline.clone(), pipeline.clone(), PromptSyntax::Plain);
-        Ok(Self { base, opened, pipeline, judge, plain, embeddings: Vec::new(), syntax, device })
+        Ok(Self { base, opened, pipeline, judge, plain, embeddings: Vec::new(), syntax, device, placements })
     }
 
     /// The components whose plain weights were read, because they have none of the variant that was asked for.
@@ -306,7 +307,8 @@ impl LoadedModel {
             pipeline = match product {
                 Product::Adapter(path) => self.load_adapter(&path)?.attach(&pipeline, strength)?,
                 Product::Model(path) if place == 0 && strength == 1.0 => {
-                    let trained = Pipeline::load(&ModelFiles::Directory(path), &self.device)?;
+                    let files = ModelFiles::Directory(path);
+                    let trained = Pipeline::load_variant(&files, None, self.placements.clone())?;
                     let trained = Pipeline { clip_skip: pipeline.clip_skip, ..trained };
                     let add = |trained: Pipeline, embedding| trained.with_embedding(embedding);
                     self.embeddings.iter().try_fold(trained, add)?

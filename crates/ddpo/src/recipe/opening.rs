@@ -1,6 +1,7 @@
 //! How a model is opened.
 
 use burn::tensor::{Device, FloatDType};
+use ddpo_models::Placements;
 use ddpo_nn::Placement;
 
 use crate::config::{Dtype, RunPlan};
@@ -14,8 +15,9 @@ pub struct OpenOptions<'a> {
     pub variant: Option<&'a str>,
     /// Where to compute.
     pub device: DeviceName,
-    /// What the denoiser's weights are held in and its products computed in. The text encoder and the autoencoder, each of
-    /// which has little to do, are in `f32`: the autoencoder of Stable Diffusion overflows in `f16`.
+    /// What frozen weights are held in and their products computed in: on the CPU those of all networks, on a GPU those of the
+    /// denoiser. The text encoder and the autoencoder, each of which has little to do, are in `f32` there: the
+    /// autoencoder of Stable Diffusion overflows in `f16`.
     pub dtype: Dtype,
 }
 
@@ -33,12 +35,12 @@ impl<'a> OpenOptions<'a> {
         Self { variant: model.variant.as_deref(), device: plan.device, dtype: model.dtype }
     }
 
-    /// Where the denoiser's weights go.
+    /// Where the weights go.
     ///
     /// # Errors
     ///
     /// If the device does not compute in the number type.
-    pub(super) fn placement(&self, device: &Device) -> Result<Placement> {
+    pub(super) fn placements(&self, device: &Device) -> Result<Placements> {
         let format = match self.dtype {
             Dtype::F32 => return Ok(device.into()),
             Dtype::F16 => FloatDType::F16,
@@ -48,12 +50,18 @@ impl<'a> OpenOptions<'a> {
             Err(Error::InvalidOption { key: "model.dtype", found: self.dtype.to_string(), expected })
         };
         if is_cpu(device) {
-            // Its kernels compute in f32 and would widen every weight at every use.
-            return refuse("f32 on the device `cpu`, as half precision is for a GPU that computes in it".into());
+            // Its kernels multiply in f32 and in bf16, and would widen every weight in f16 at every use.
+            return match self.dtype {
+                Dtype::Bf16 => {
+                    let half = Placement::new(device, format);
+                    Ok(Placements { unet: half.clone(), others: half })
+                }
+                _ => refuse("\"f32\" or \"bf16\" on the device `cpu`".into()),
+            };
         }
         if !device.supports_dtype(format) {
             return refuse(format!("a number type that the device `{}` computes in", self.device.resolve()));
         }
-        Ok(Placement::new(device, format))
+        Ok(Placements { unet: Placement::new(device, format), others: device.into() })
     }
 }

@@ -1,5 +1,6 @@
 //! What a run was: model, algorithm, reward, versions, date, time, command, settings.
 
+use ddpo_train::ModelRecord;
 use toml::{Table, Value};
 
 use super::run::ReportRun;
@@ -24,7 +25,7 @@ pub(super) fn facts(run: &ReportRun) -> String {
         };
         let chain = &record.chain;
         facts = vec![
-            ("model", format!("{} ({})", record.model.name, record.model.fingerprint)),
+            ("model", model(&record.model)),
             ("algorithm", format!("{}, {}", record.algorithm, record.parameters)),
             ("reward", reward),
             ("prompts", format!("{} to train on, {evaluation}", prompts.training)),
@@ -51,6 +52,15 @@ pub(super) fn facts(run: &ReportRun) -> String {
     }
     let list: String = facts.iter().map(|(name, text)| format!("<dt>{name}</dt><dd>{}</dd>", escape(text))).collect();
     format!("<dl class=\"facts\">{list}</dl>\n{}", command(run))
+}
+
+/// A model's name and checksum, and what it was held in where that is not f32.
+fn model(record: &ModelRecord) -> String {
+    let held = match record.dtype.as_str() {
+        "" | "f32" => String::new(),
+        half => format!(", held in {half}"),
+    };
+    format!("{} ({}){held}", record.name, record.fingerprint)
 }
 
 fn command(run: &ReportRun) -> String {

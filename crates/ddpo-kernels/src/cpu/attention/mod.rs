@@ -6,12 +6,14 @@
 
 mod backward;
 mod forward;
+mod half;
 mod softmax;
 
 use std::ops::Range;
 
 pub(crate) use backward::backward;
 pub(crate) use forward::forward;
+pub(crate) use half::half_forward;
 
 use super::{
     memory::Shared,
