@@ -97,7 +97,8 @@ pub fn product(run: &Path) -> Outputs {
     product
 }
 
-/// Metrics without what a clock measured, and the machine that the first line names.
+/// Metrics without what a clock measured, and what the first line says of the machine and of the command, which ends a run or goes on
+/// with it.
 fn timeless(text: &str) -> String {
     let line = |line: &str| {
         let Ok(mut value) = serde_json::from_str::<serde_json::Value>(line) else {
@@ -105,7 +106,7 @@ fn timeless(text: &str) -> String {
         };
         let first = value["kind"] == "run";
         let differs = |key: &str| {
-            let of_run = first && ["started", "machine"].contains(&key);
+            let of_run = first && ["started", "machine", "command", "epochs"].contains(&key);
             of_run || key.ends_with("_seconds") || key == "images_per_second"
         };
         if let Some(object) = value.as_object_mut() {
