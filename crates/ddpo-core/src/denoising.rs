@@ -25,15 +25,12 @@ pub fn denoising_error<const D: usize>(
     timesteps: &[usize],
     condition: &Condition,
 ) -> Result<Tensor<1>> {
-    check_shape("denoising error", &epsilon.dims(), &clean.dims())?;
-    check_count("denoising error", "conditions", condition.batch(), clean.dims()[0])?;
-    let noisy = schedule.diffuse(clean.clone(), epsilon.clone(), timesteps)?;
+    let noisy = noised("denoising error", schedule, clean, epsilon, timesteps, condition)?;
     let prediction = denoiser.predict(&noisy, &moments(timesteps), condition)?;
     check_shape("denoising error", &prediction.value.dims(), &clean.dims())?;
     let levels = timesteps.iter().map(|&t| schedule.level(t)).collect::<Result<Vec<_>>>()?;
     let target = prediction.kind.target(clean.clone(), epsilon.clone(), &levels);
-    let difference = target - prediction.value;
-    Ok(mean_rows(difference.clone() * difference))
+    Ok(squared(target - prediction.value))
 }
 
 /// The squared distance between two models' predictions, a mean over the elements of each row, of noised clean samples as in
@@ -53,12 +50,28 @@ pub fn prediction_distance<const D: usize>(
     timesteps: &[usize],
     condition: &Condition,
 ) -> Result<Tensor<1>> {
-    check_shape("prediction distance", &epsilon.dims(), &clean.dims())?;
-    check_count("prediction distance", "conditions", condition.batch(), clean.dims()[0])?;
-    let noisy = schedule.diffuse(clean.clone(), epsilon.clone(), timesteps)?;
+    let noisy = noised("prediction distance", schedule, clean, epsilon, timesteps, condition)?;
     let predict = |model: &dyn Denoiser<D>| model.predict(&noisy, &moments(timesteps), condition);
     let (prediction, wanted) = (predict(denoiser)?.value, predict(reference)?.value);
     check_shape("prediction distance", &prediction.dims(), &wanted.dims())?;
-    let difference = prediction - wanted;
-    Ok(mean_rows(difference.clone() * difference))
+    Ok(squared(prediction - wanted))
+}
+
+/// Clean samples mixed with noise, a timestep and a condition each.
+fn noised<const D: usize>(
+    operation: &'static str,
+    schedule: &NoiseSchedule,
+    clean: &Tensor<D>,
+    epsilon: &Tensor<D>,
+    timesteps: &[usize],
+    condition: &Condition,
+) -> Result<Tensor<D>> {
+    check_shape(operation, &epsilon.dims(), &clean.dims())?;
+    check_count(operation, "conditions", condition.batch(), clean.dims()[0])?;
+    schedule.diffuse(clean.clone(), epsilon.clone(), timesteps)
+}
+
+/// The mean square of each row.
+fn squared<const D: usize>(difference: Tensor<D>) -> Tensor<1> {
+    mean_rows(difference.clone() * difference)
 }

@@ -117,7 +117,8 @@ fn forward_parts_of<P>(shared: Parts<P, 4>) -> ForwardParts<P, 4> {
     ForwardParts { shared, schedule: stable_diffusion_schedule(), advantage }
 }
 
-fn with_policy<P>(parts: Parts<ToyPolicy, 4>, policy: P) -> Parts<P, 4> {
+/// The same with another policy.
+pub fn with_policy<P>(parts: Parts<ToyPolicy, 4>, policy: P) -> Parts<P, 4> {
     let Parts { scheduler, decoder, reward, prompts, shape, device, average_decay, evaluation, lanes, ranks, .. } =
         parts;
     Parts {

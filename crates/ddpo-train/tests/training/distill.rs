@@ -7,7 +7,7 @@ use ddpo_train::{
     DistillParts, DistillPlan, DistillTrainer, DistillationRecord, Learner, Parts, Record, Run, StopFlag,
 };
 
-use crate::common::{listening, parts, sampling, timeless};
+use crate::common::{listening, parts, sampling, timeless, with_policy};
 
 const MEAN: f64 = 0.7;
 const STD: f64 = 0.6;
@@ -86,21 +86,8 @@ pub fn plan() -> DistillPlan {
 }
 
 pub fn distill_parts(lanes: usize) -> DistillParts<Student, 4> {
-    let Parts { scheduler, decoder, reward, prompts, shape, device, .. } = parts(Box::new(MeanBrightness));
-    let shared = Parts {
-        policy: Student::new(),
-        scheduler,
-        decoder,
-        reward,
-        prompts,
-        shape,
-        device,
-        evaluation: None,
-        lanes,
-        average_decay: None,
-        anchor: None,
-        ranks: ddpo_train::Ranks::default(),
-    };
+    let shared = with_policy(parts(Box::new(MeanBrightness)), Student::new());
+    let shared = Parts { evaluation: None, lanes, ..shared };
     let teacher = parts(Box::new(MeanBrightness)).scheduler;
     DistillParts { shared, schedule: stable_diffusion_schedule(), teacher }
 }
