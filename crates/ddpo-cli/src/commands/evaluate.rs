@@ -124,17 +124,7 @@ fn request(args: &Evaluate, config: &RunConfig) -> Result<MeasureRequest> {
         [] => plan.reward.iter().map(|term| term.reward.clone()).chain(plan.held_out.clone()).collect(),
         names => names.iter().map(|name| ddpo::reward::named(name)).collect::<ddpo::Result<_>>()?,
     };
-    Ok(MeasureRequest {
-        prompts,
-        count: config.eval.count.max(1),
-        rewards,
-        sampler: config.sample.sampler(),
-        guidance: config.sample.guidance,
-        negative_prompt: config.sample.negative_prompt.clone(),
-        seed: config.eval.seed,
-        batch_size: config.sample.batch_size,
-        size: [config.sample.height, config.sample.width],
-    })
+    Ok(MeasureRequest { count: config.eval.count.max(1), ..MeasureRequest::of(config, prompts, rewards) })
 }
 
 /// A kind of prompts, or else a file.

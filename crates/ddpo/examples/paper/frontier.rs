@@ -87,22 +87,13 @@ fn measured(
     adapters: &[AdapterSource],
     times: usize,
 ) -> Result<Measurement, Box<dyn Error>> {
-    let (sample, eval) = (&plan.config.sample, &plan.config.eval);
+    let eval = &plan.config.eval;
     let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?.evaluation;
     // As many whole rounds of the prompts as an evaluation has begun, so that blocks of pictures have the same prompts.
     let count =
         if times == 1 { eval.count } else { eval.count.div_ceil(prompts.texts.len()) * prompts.texts.len() * times };
-    let request = MeasureRequest {
-        prompts,
-        count,
-        rewards: plan.reward.iter().map(|term| term.reward.clone()).collect(),
-        sampler: sample.sampler(),
-        guidance: sample.guidance,
-        negative_prompt: sample.negative_prompt.clone(),
-        seed: eval.seed,
-        batch_size: sample.batch_size,
-        size: [sample.height, sample.width],
-    };
+    let rewards = plan.reward.iter().map(|term| term.reward.clone()).collect();
+    let request = MeasureRequest { count, ..MeasureRequest::of(&plan.config, prompts, rewards) };
     let denoiser = loaded.denoiser(adapters)?;
     Ok(measure(loaded, &*denoiser, None, &request, &StopFlag::new(), &mut |_, _| {})?)
 }

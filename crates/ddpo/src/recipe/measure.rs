@@ -7,7 +7,7 @@ use ddpo_core::{Denoiser, Domain, Judge, Noise, PromptId, RewardBatch, RgbImage,
 use ddpo_rewards::{RewardPlan, mean_pairwise_distance, score_checked};
 use ddpo_train::{BatchSampler, Lanes, OpenModel, StopFlag};
 
-use crate::config::SamplerPlan;
+use crate::config::{RunConfig, SamplerPlan};
 use crate::error::Result;
 use crate::prompts::PromptList;
 
@@ -64,6 +64,22 @@ pub struct Measurement {
 }
 
 impl MeasureRequest {
+    /// What a run's own evaluation draws, of these prompts and for these rewards.
+    pub fn of(config: &RunConfig, prompts: PromptList, rewards: Vec<RewardPlan>) -> Self {
+        let (sample, eval) = (&config.sample, &config.eval);
+        Self {
+            prompts,
+            count: eval.count,
+            rewards,
+            sampler: sample.sampler(),
+            guidance: sample.guidance,
+            negative_prompt: sample.negative_prompt.clone(),
+            seed: eval.seed,
+            batch_size: sample.batch_size,
+            size: [sample.height, sample.width],
+        }
+    }
+
     /// The chains: prompts in turns, each picture with noise of its own.
     pub(super) fn drawing<'a>(&self, loaded: &'a LoadedModel) -> Result<Drawing<'a>> {
         let asked = Asked {
