@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
-use ddpo::CostEstimate;
-use ddpo::config::RunPlan;
+use ddpo::config::{RewardTerm, RunPlan, TaskPlan};
 use ddpo::device::DeviceName;
 use ddpo::prompts::PromptSplit;
+use ddpo::{CostEstimate, RunPrompts};
 
 use crate::numbers::{about, bytes, counted, grouped};
 use crate::progress::{line, warn};
@@ -18,21 +18,28 @@ const LARGE: u64 = 50_000_000_000;
 const LONG: Duration = Duration::from_hours(72);
 
 /// Prints the plan and its cost, and warns of a run of days.
-pub fn announce(plan: &RunPlan, prompts: &PromptSplit, path: &Path, cost: &CostEstimate) {
+pub fn announce(plan: &RunPlan, prompts: &RunPrompts, path: &Path, cost: &CostEstimate) {
     let config = &plan.config;
     let device = plan.device.resolve();
     let slow = device == DeviceName::Cpu && cost.pass >= LARGE;
     let hint = if slow { " (a build for a GPU is faster: docs/guide/devices.md)" } else { "" };
-    let rows = [
-        ("run", path.display().to_string()),
-        ("model", format!("{} on {device}{hint}, {} {}", plan.model, config.train.parameters, config.train.algorithm)),
-        ("reward", reward(plan)),
-        ("prompts", prompts_in_words(prompts)),
+    let model = format!("{} on {device}{hint}, {} {}", plan.model, config.train.parameters, config.train.algorithm);
+    let mut rows = vec![("run", path.display().to_string()), ("model", model)];
+    match plan.tasks.as_slice() {
+        [] => rows.extend([("reward", reward(&plan.reward)), ("prompts", prompts_in_words(prompts.all()))]),
+        tasks => {
+            let described = tasks.iter().zip(prompts.tasks()).enumerate();
+            rows.extend(
+                described.map(|(number, (task, prompts))| ("task", task_in_words(plan, number, task, prompts))),
+            );
+        }
+    }
+    rows.extend([
         ("epoch", epoch(plan)),
         ("work", work(cost)),
         ("time", time(plan, cost)),
         ("memory", format!("about {}", bytes(cost.memory))),
-    ];
+    ]);
     rows.iter().for_each(|(name, text)| line(&format!("{name:8} {text}")));
     if cost.total() > LONG {
         warn(&format!(
@@ -43,8 +50,16 @@ pub fn announce(plan: &RunPlan, prompts: &PromptSplit, path: &Path, cost: &CostE
     }
 }
 
-fn reward(plan: &RunPlan) -> String {
-    let terms = plan.reward.iter().map(|term| match term.weight {
+/// A task: its name, its reward, its prompts, and how many of the run's epochs are its own.
+fn task_in_words(plan: &RunPlan, number: usize, task: &TaskPlan, prompts: &PromptSplit) -> String {
+    let (epochs, tasks) = (plan.config.run.epochs, plan.tasks.len());
+    let own = epochs / tasks + usize::from(number < epochs % tasks);
+    let (name, reward, prompts) = (&task.name, reward(&task.reward), prompts_in_words(prompts));
+    format!("{name}: {reward}; prompts: {prompts}; {own} of {}", counted(epochs, "epoch"))
+}
+
+fn reward(terms: &[RewardTerm]) -> String {
+    let terms = terms.iter().map(|term| match term.weight {
         1.0 => term.reward.to_string(),
         weight => format!("{weight}*{}", term.reward),
     });
@@ -91,7 +106,8 @@ fn multiply_adds(count: u64) -> String {
 
 /// A program of the user's own takes what it takes.
 fn time(plan: &RunPlan, cost: &CostEstimate) -> String {
-    let own = plan.reward.iter().any(|term| term.reward.to_string().starts_with("exec:"));
+    let mut terms = plan.optimised().into_iter().flatten();
+    let own = terms.any(|term| term.reward.to_string().starts_with("exec:"));
     let without = if own { ", without what your reward takes" } else { "" };
     format!(
         "{} an epoch (sampling {}, training {}), {} in all{without}; estimated",

@@ -26,7 +26,8 @@ pub struct Console {
     started: Instant,
     /// Epochs done in this process, for the time left.
     finished: u64,
-    rewards: Vec<f64>,
+    /// The mean reward of each epoch, with its task where it has one.
+    rewards: Vec<(Option<String>, f64)>,
     clip_fractions: Vec<f64>,
     bar: Option<(Stage, ProgressBar)>,
 }
@@ -67,7 +68,7 @@ impl Console {
     fn epoch(&mut self, record: &EpochRecord) {
         self.clear();
         self.finished += 1;
-        self.rewards.push(record.reward_mean);
+        self.rewards.push((record.task.clone(), record.reward_mean));
         let clipped = self.clipped();
         let left = self
             .started
@@ -75,17 +76,24 @@ impl Console {
             .div_f64(self.finished as f64)
             .mul_f64(self.epochs.saturating_sub(record.epoch) as f64);
         let curve = if std::io::stdout().is_terminal() {
-            format!("  {}", sparkline(&self.rewards[self.rewards.len().saturating_sub(CURVE)..]))
+            let own: Vec<f64> =
+                self.rewards.iter().filter(|(task, _)| *task == record.task).map(|(_, mean)| *mean).collect();
+            format!("  {}", sparkline(&own[own.len().saturating_sub(CURVE)..]))
         } else {
             String::new()
         };
+        let run = self.run.as_ref();
+        let (task, reward) = match &record.task {
+            Some(task) => (format!("{task}  "), summary::reward_of_task(run, task)),
+            None => (String::new(), run.map(|run| &run.reward)),
+        };
         line(&format!(
-            "epoch {}/{}  reward {:.3} ± {:.3}{}{clipped}  {:.2} images/s (sampling {:.1} s, scoring {:.1} s, training {:.1} s)  {} left{curve}",
+            "epoch {}/{}  {task}reward {:.3} ± {:.3}{}{clipped}  {:.2} images/s (sampling {:.1} s, scoring {:.1} s, training {:.1} s)  {} left{curve}",
             record.epoch,
             self.epochs,
             record.reward_mean,
             record.reward_std,
-            summary::unit(self.run.as_ref().map(|run| &run.reward)),
+            summary::unit(reward),
             record.images_per_second,
             record.sample_seconds,
             record.reward_seconds,

@@ -13,11 +13,23 @@ pub fn lines(records: &Records) -> Vec<String> {
         Some(false) => "on the training prompts, with other seeds",
         None => "in evaluation",
     };
-    let unit = unit(records.run.as_ref().map(|run| &run.reward));
-    let reward = format!(
-        "reward {whose}: {:.3}{unit} before, {:.3}{unit} after epoch {}",
-        base.reward_mean, last.reward_mean, last.epoch
-    );
+    let run = records.run.as_ref();
+    let told = |what: &str, before: f64, after: f64, reward: Option<&RewardRecord>| {
+        let unit = unit(reward);
+        format!("{what} {whose}: {before:.3}{unit} before, {after:.3}{unit} after epoch {}", last.epoch)
+    };
+    let mut lines: Vec<String> = base
+        .tasks
+        .iter()
+        .zip(&last.tasks)
+        .map(|(before, after)| {
+            let what = format!("reward of {}", before.name);
+            told(&what, before.reward_mean, after.reward_mean, reward_of_task(run, &before.name))
+        })
+        .collect();
+    if lines.is_empty() {
+        lines.push(told("reward", base.reward_mean, last.reward_mean, run.map(|run| &run.reward)));
+    }
     let moved = match last.kl_to_base.is_finite() {
         true => format!(
             "divergence from the base model after epoch {}: {} a chain of {} (0: nothing has changed; docs/guide/reading-a-report.md)",
@@ -31,7 +43,8 @@ pub fn lines(records: &Records) -> Vec<String> {
             last.x0_distance.unwrap_or(f64::NAN),
         ),
     };
-    vec![reward, moved]
+    lines.push(moved);
+    lines
 }
 
 /// ` kB`, or nothing for a pure number.
@@ -42,6 +55,11 @@ pub fn unit(reward: Option<&RewardRecord>) -> String {
 /// `0.08 nats`, `37,581 nats`.
 pub fn nats(value: f64) -> String {
     if value < 100.0 { format!("{value:.2} nats") } else { format!("{} nats", grouped(value.round() as u64)) }
+}
+
+/// What a task of a run optimises, where the run says it.
+pub fn reward_of_task<'a>(run: Option<&'a RunRecord>, name: &str) -> Option<&'a RewardRecord> {
+    Some(&run?.tasks.iter().find(|task| task.name == name)?.reward)
 }
 
 /// An evaluation in a line.
@@ -62,17 +80,20 @@ pub fn evaluation(record: &EvalRecord, run: Option<&RunRecord>) -> String {
         distance => distance.map(|distance| format!("  distance {distance:.4}")).unwrap_or_default(),
     };
     let as_asked = record.as_asked.map(|share| format!("  {:.0} % as asked", 100.0 * share)).unwrap_or_default();
-    format!(
-        "{prompts}, {when}: reward {:.3}{}{others}{as_asked}{improved}{divergence}  diversity {:.3}",
-        record.reward_mean,
-        unit(run.map(|run| &run.reward)),
-        record.diversity
-    )
+    let reward = match record.tasks.as_slice() {
+        [] => format!("reward {:.3}{}", record.reward_mean, unit(run.map(|run| &run.reward))),
+        tasks => {
+            let of = |name: &str| unit(reward_of_task(run, name));
+            let each = tasks.iter().map(|task| format!("{} {:.3}{}", task.name, task.reward_mean, of(&task.name)));
+            format!("{}  mean gain {:.2} σ", each.collect::<Vec<_>>().join("  "), record.reward_mean)
+        }
+    };
+    format!("{prompts}, {when}: {reward}{others}{as_asked}{improved}{divergence}  diversity {:.3}", record.diversity)
 }
 
 #[cfg(test)]
 mod tests {
-    use ddpo::train::{PromptsRecord, Record};
+    use ddpo::train::{PromptsRecord, Record, TaskEvalRecord};
 
     use super::*;
 
@@ -106,6 +127,31 @@ mod tests {
         assert_eq!(unknown[0], "reward in evaluation: -2.742 before, -1.844 after epoch 20");
         assert!(unknown[1].contains("after epoch 20: 37,581 nats a chain"), "{unknown:?}");
         assert!(lines(&Records::default()).is_empty());
+    }
+
+    #[test]
+    fn every_task_is_told_in_its_own_unit() {
+        let task = |name: &str, unit: Option<&str>| ddpo::train::TaskRecord {
+            name: name.into(),
+            reward: RewardRecord { name: "r".into(), unit: unit.map(String::from) },
+            ..Default::default()
+        };
+        let run = RunRecord { tasks: vec![task("small", Some("kB")), task("varied", None)], ..run(true) };
+        let eval = |epoch: u64, small: f64, gain: f64| {
+            let of =
+                |name: &str, reward_mean: f64| TaskEvalRecord { name: name.into(), reward_mean, ..Default::default() };
+            EvalRecord { tasks: vec![of("small", small), of("varied", 0.5)], ..eval(epoch, gain, 0.0) }
+        };
+        assert_eq!(
+            evaluation(&eval(4, -2.0, 0.75), Some(&run)),
+            "held out, after epoch 4: small -2.000 kB  varied 0.500  mean gain 0.75 σ  divergence 0.00 nats a chain  diversity 0.360"
+        );
+        let mut records = Records::default();
+        let evals = [eval(0, -3.0, 0.0), eval(4, -2.0, 0.75)].map(Record::Eval);
+        records.extend(std::iter::once(Record::Run(Box::new(run))).chain(evals));
+        let lines = lines(&records);
+        assert_eq!(lines[0], "reward of small on unseen prompts and seeds: -3.000 kB before, -2.000 kB after epoch 4");
+        assert!(lines[1].starts_with("reward of varied") && lines.len() == 3, "{lines:?}");
     }
 
     #[test]

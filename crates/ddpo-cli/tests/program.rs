@@ -168,6 +168,50 @@ fn a_dry_run_says_what_it_would_cost_and_makes_nothing() {
     );
 }
 
+const TASKS: &str = "[[task]]\nname = \"small\"\n[[task]]\nname = \"large\"\nreward = \"jpeg-incompressibility\"\n\
+                     [[task]]\nname = \"pets\"\nreward = \"exec:./nope.sh\"\nprompts = { kind = \"list\", values = [\"a cat\"] }\n";
+
+#[test]
+fn tasks_are_announced_trained_and_measured_by_name() {
+    let directory = workplace();
+    std::fs::write(directory.path().join("tasks.toml"), TASKS).unwrap();
+    let dry = ["train", "tasks.toml", "--model", "tiny", "--dry-run", "--epochs", "8"];
+    let output = ddpo(directory.path(), &dry);
+    // All of their rewards are looked for.
+    assert!(String::from_utf8_lossy(&output.stderr).contains("start the reward program `./nope.sh`"), "{output:?}");
+    let two = TASKS.replace("exec:./nope.sh", "jpeg-compressibility");
+    std::fs::write(directory.path().join("tasks.toml"), two).unwrap();
+    let text = check_done(&ddpo(directory.path(), &dry));
+    for line in [
+        "run      runs/tasks-001\n",
+        "task     small: jpeg-compressibility; prompts: 37 to train on, 8 held out; 3 of 8 epochs\n",
+        "task     large: jpeg-incompressibility; prompts: 37 to train on, 8 held out; 3 of 8 epochs\n",
+        "task     pets: jpeg-compressibility; prompts: 1 to train on, too few to hold any out: evaluation shares them, with other \
+         seeds; 2 of 8 epochs\n",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+    assert!(!text.contains("reward   "), "{text}");
+    let text = check_done(&ddpo(directory.path(), &train("run", &["tasks.toml", "--set", "run.epochs=3"])));
+    assert!(text.contains("epoch 1/3  small  reward -") && text.contains("epoch 3/3  pets  reward -"), "{text}");
+    assert!(text.contains("before training: small -") && text.contains("  mean gain 0.00 σ"), "{text}");
+    assert!(text.contains("reward of large on the training prompts, with other seeds: "), "{text}");
+    // Two share their prompts and pictures.
+    let text = check_done(&ddpo(directory.path(), &["evaluate", "run", "--json", "e.json"]));
+    assert!(text.contains("task small, large\n2 images of 2 prompts") && text.contains("task pets\n"), "{text}");
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(directory.path().join("e.json")).unwrap()).unwrap();
+    let rewards = |names: &str, column: &str| {
+        json["tasks"][names][column]["rewards"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(rewards("small, large", "tuned"), ["jpeg-compressibility", "jpeg-incompressibility"]);
+    assert_eq!(rewards("pets", "base"), ["jpeg-compressibility"]);
+    // What is asked for is measured as a whole.
+    let text = check_done(&ddpo(directory.path(), &["evaluate", "run", "--rewards", "diversity", "--count", "2"]));
+    assert!(text.contains("diversity") && !text.contains("task "), "{text}");
+    check_done(&ddpo(directory.path(), &["report", "run"]));
+}
+
 #[test]
 fn a_dry_run_names_what_is_not_there() {
     let directory = workplace();

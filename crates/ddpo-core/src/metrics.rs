@@ -65,6 +65,10 @@ pub const REWARD_BUSY_SECONDS: &str = "time/reward_busy_seconds";
 pub const REWARD_PART: &str = "reward/part/";
 /// The same of an evaluation.
 pub const EVAL_REWARD_PART: &str = "eval/reward_part/";
+/// What the mean reward of an epoch begins with that belongs to a task; the task's name follows.
+pub const REWARD_TASK: &str = "reward/task/";
+/// The same of an evaluation.
+pub const EVAL_TASK: &str = "eval/task/";
 /// Seconds spent updating.
 pub const TRAIN_SECONDS: &str = "time/train_seconds";
 /// Seconds spent on messages between the processes of a run, waiting for slower ones included.

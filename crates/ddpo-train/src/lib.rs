@@ -48,7 +48,7 @@ pub use ranks::{Alone, Collective, Ranks, Team};
 pub use record::{
     AnchorRecord, ChainRecord, CorrectionRecord, DistillationRecord, EpochRecord, EvalRecord, METRICS, MachineRecord,
     MetricName, ModelRecord, PairsRecord, PreferenceRecord, PromptsRecord, Record, RegressionRecord, RewardRecord,
-    RunRecord, UpdateRecord,
+    RunRecord, TaskEvalRecord, TaskRecord, UpdateRecord,
 };
 pub use run::{Checkpoints, Learner, Outcome, Position, Run, Work};
 pub use sampler::{BatchSampler, OpenModel};
@@ -59,6 +59,6 @@ pub use tracker::{Answers, Batches, Broadcast, Csv, JsonLines, Memory, TensorBoa
 pub use trainer::{
     Anchor, AnchorTarget, AsAskedMeasure, DdpoParts, DdpoTrainer, Decoder, DistillParts, DistillTrainer,
     DiversityMeasure, Encoder, Evaluation, FirstGradient, ForkPolicy, ForwardParts, ForwardTrainer, GradientPart,
-    GradientProbe, Parts, PicturePairs, PreferenceParts, PreferenceTrainer, RwrParts, RwrTrainer, StopRule,
+    GradientProbe, Parts, PicturePairs, PreferenceParts, PreferenceTrainer, RwrParts, RwrTrainer, StopRule, Task,
     TimestepRange,
 };

@@ -1,19 +1,22 @@
 //! Prompts with what the model is conditioned on for each, encoded once.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use ddpo_core::{Condition, PromptId, PromptMetadata};
 
 use crate::error::{Error, Result};
 
-/// A list of prompts and their encodings.
+/// A list of prompts and their encodings, or the lists of several tasks, one behind the other.
 #[derive(Clone, Debug)]
 pub struct EncodedPrompts {
     texts: Vec<String>,
     /// As many as texts, or empty.
     metadata: Vec<Arc<PromptMetadata>>,
-    /// For each place in the list, the first place of its text and metadata.
+    /// Where each list ends.
+    ends: Vec<usize>,
+    /// For each place, the first place of its text and metadata in its list.
     firsts: Vec<u64>,
     condition: Condition,
     unconditional: Condition,
@@ -37,8 +40,8 @@ impl EncodedPrompts {
                 return Err(Error::Count { what, found, wanted });
             }
         }
-        let firsts = firsts(texts.iter().map(String::as_str));
-        Ok(Self { firsts, texts, metadata: Vec::new(), condition, unconditional })
+        let (metadata, ends, firsts) = (Vec::new(), vec![texts.len()], Vec::new());
+        Ok(Self { firsts, texts, metadata, ends, condition, unconditional }.with_firsts())
     }
 
     /// The same with what is known of each prompt, for rewards: as many as prompts, or none. One text with different metadata is
@@ -54,9 +57,52 @@ impl EncodedPrompts {
         if found != wanted {
             return Err(Error::Count { what: "metadata of prompts", found, wanted });
         }
-        let known = metadata.iter().map(|known| serde_json::to_string(&**known).unwrap_or_default());
-        self.firsts = firsts(self.texts.iter().map(String::as_str).zip(known));
-        Ok(Self { metadata, ..self })
+        self.metadata = metadata;
+        Ok(self.with_firsts())
+    }
+
+    /// The same as lists of these lengths, one behind the other. A text in two of them is two prompts: whatever is remembered of
+    /// one belongs to its list.
+    ///
+    /// # Errors
+    /// [`Error::Count`] where a list is empty, or all together have another length.
+    pub fn in_lists(mut self, lengths: &[usize]) -> Result<Self> {
+        let (found, wanted) = (lengths.iter().sum(), self.texts.len());
+        if found != wanted || lengths.contains(&0) {
+            return Err(Error::Count { what: "prompts in lists", found, wanted });
+        }
+        let ends = lengths.iter().scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        });
+        self.ends = ends.collect();
+        Ok(self.with_firsts())
+    }
+
+    fn with_firsts(mut self) -> Self {
+        let known =
+            |place: usize| self.metadata.get(place).map(|known| serde_json::to_string(&**known).unwrap_or_default());
+        let list = |place: usize| self.ends.partition_point(|end| *end <= place);
+        self.firsts = firsts((0..self.texts.len()).map(|place| (list(place), &self.texts[place], known(place))));
+        self
+    }
+
+    /// The number of lists, at least 1.
+    pub fn lists(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// The places of a list; none of one that there is not.
+    pub fn list(&self, number: usize) -> Range<usize> {
+        let end = |number: usize| self.ends.get(number).copied().unwrap_or(self.texts.len());
+        if number == 0 { 0..end(0) } else { end(number - 1)..end(number) }
+    }
+
+    /// Whether two lists are of the same prompts in the same order.
+    pub fn is_same_list(&self, a: usize, b: usize) -> bool {
+        let (a, b) = (self.list(a), self.list(b));
+        let known = |range: Range<usize>| self.metadata.get(range).unwrap_or_default();
+        self.texts[a.clone()] == self.texts[b.clone()] && known(a) == known(b)
     }
 
     /// The number of prompts, at least 1.
@@ -64,8 +110,8 @@ impl EncodedPrompts {
         self.texts.len()
     }
 
-    /// The prompt at a place of the list. A text that is listed several times, with the same metadata, is one
-    /// prompt, which is drawn that much more often.
+    /// The prompt at a place. A text that a list has several times, with the same metadata, is one prompt, which is drawn that much
+    /// more often.
     pub fn at(&self, place: usize) -> PromptId {
         PromptId(self.firsts.get(place).copied().unwrap_or(place as u64))
     }
@@ -121,6 +167,26 @@ mod tests {
         let places: Vec<u64> = (0..5).map(|place| tagged.at(place).0).collect();
         assert_eq!(places, [0, 1, 0, 3, 1]);
         assert_eq!(tagged.metadata(&[PromptId(3), PromptId(0)]), [known(2), known(1)]);
-        assert!(prompts.with_metadata(vec![known(1)]).is_err());
+        assert!(prompts.clone().with_metadata(vec![known(1)]).is_err());
+        // In lists of two and three, each has a cat and a dog of its own.
+        let lists = prompts.clone().in_lists(&[2, 3]).unwrap();
+        let places: Vec<u64> = (0..5).map(|place| lists.at(place).0).collect();
+        assert_eq!((places, lists.lists(), lists.list(0), lists.list(1)), (vec![0, 1, 2, 2, 4], 2, 0..2, 2..5));
+        let places = |prompts: EncodedPrompts| (0..5).map(|place| prompts.at(place).0).collect::<Vec<_>>();
+        let known_in_lists = places(lists.with_metadata([1, 1, 1, 2, 1].map(known).to_vec()).unwrap());
+        assert_eq!(known_in_lists, [0, 1, 2, 3, 4]);
+        assert_eq!(known_in_lists, places(tagged.in_lists(&[2, 3]).unwrap()));
+        assert!(prompts.clone().in_lists(&[2, 2]).is_err() && prompts.in_lists(&[5, 0]).is_err());
+    }
+
+    #[test]
+    fn lists_are_the_same_by_texts_and_what_is_known_of_them() {
+        let texts = ["cat", "dog", "cat", "dog", "dog", "cat"].map(String::from).to_vec();
+        let states = |rows: usize| Condition::new(Tensor::<3>::zeros([rows, 1, 1], &Device::default()));
+        let prompts = EncodedPrompts::new(texts, states(6), states(1)).unwrap().in_lists(&[2, 2, 2]).unwrap();
+        assert!(prompts.is_same_list(0, 1) && !prompts.is_same_list(0, 2));
+        let known = |tag: u64| Arc::new(PromptMetadata::from_iter([("tag".to_owned(), tag.into())]));
+        let tagged = prompts.with_metadata([1, 1, 1, 2, 1, 1].map(known).to_vec()).unwrap();
+        assert!(!tagged.is_same_list(0, 1) && tagged.is_same_list(0, 0));
     }
 }

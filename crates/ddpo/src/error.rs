@@ -71,6 +71,14 @@ pub enum Error {
         /// What it may be.
         expected: String,
     },
+    /// An option of a task that does not fit.
+    #[error("in the task `{name}`")]
+    Task {
+        /// The task.
+        name: String,
+        /// What does not fit.
+        source: Box<Error>,
+    },
     /// Something the design has and this version does not.
     #[error("{what} is not built in this version: {instead}")]
     NotBuilt {
@@ -393,6 +401,7 @@ impl Error {
                 | Self::NoDevice { .. }
                 | Self::PromptCount { .. }
         ) || matches!(self, Self::Rewards(error) if error.is_usage())
+            || matches!(self, Self::Task { source, .. } if source.is_usage())
     }
 }
 

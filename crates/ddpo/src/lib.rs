@@ -70,9 +70,9 @@ pub use ddpo_train as train;
 pub use error::{Error, Result};
 pub use recipe::{
     ClassifyRequest, ComputeRate, CostEstimate, GradientMeasurement, GradientRequest, LoadedModel, MeasureRequest,
-    Measurement, OpenOptions, PartMeasurement, Product, RunDirectory, SampleRequest, Sampled, SearchPlan, SearchRecord,
-    Session, SessionBuilder, Step, TrainOutcome, check_reward, classify, measure, measure_gradient, measure_search,
-    sample, score, search,
+    Measurement, OpenOptions, PartMeasurement, Product, RunDirectory, RunPrompts, SampleRequest, Sampled, SearchPlan,
+    SearchRecord, Session, SessionBuilder, Step, TrainOutcome, check_reward, classify, measure, measure_gradient,
+    measure_search, sample, score, search,
 };
 
 /// The programs of the guide, compiled.

@@ -175,6 +175,90 @@ fn a_resumed_run_ends_with_the_same_bytes() {
     check_same(&whole, &parts);
 }
 
+/// Tasks that want the same are one task: whose epoch it is changes no byte of what is learnt.
+#[test]
+fn twins_of_a_task_make_the_adapter_of_one() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let end = |name: &str, tasks: &str| {
+        let run = parent.path().join(name);
+        let batch = ["advantage.kind=batch", "anchor.weight=0.5", "anchor.samples=4", "run.epochs=2"];
+        quiet(&plan(&model, &[&[tasks][..], &batch].concat()), &run, false).unwrap();
+        (std::fs::read(run.join(RunDirectory::LORA)).unwrap(), metrics(&run))
+    };
+    let (one, of_one) = end("one", "run.threads=0");
+    let (twins, of_twins) = end("twins", "task=[{ name = \"a\" }, { name = \"b\" }]");
+    assert!(one == twins);
+    // Each is measured as the one is.
+    let evals = |lines: &[serde_json::Value]| -> Vec<serde_json::Value> {
+        lines.iter().filter(|line| line["kind"] == "eval").cloned().collect()
+    };
+    for (one, both) in evals(&of_one).iter().zip(evals(&of_twins)) {
+        for task in 0..2 {
+            for field in ["reward_mean", "rewards", "improved"] {
+                assert_eq!(both["tasks"][task].get(field), one.get(field), "{field}");
+            }
+        }
+        assert_eq!((&both["kl_to_base"], &both["diversity"]), (&one["kl_to_base"], &one["diversity"]));
+    }
+    // Another reward for one of them is another run.
+    let (other, _) = end("other", "task=[{ name = \"a\" }, { name = \"b\", reward = \"jpeg-incompressibility\" }]");
+    assert!(one != other);
+}
+
+#[test]
+fn a_run_of_tasks_resumes_to_the_same_bytes_and_reports_each() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let tasks = "task=[{ name = \"small\" }, { name = \"large & many\", reward = \"jpeg-incompressibility\", \
+                 prompts = { kind = \"list\", values = [\"a cat\", \"a dog\"] }, advantage = { kind = \"group\", group-size = 4 } }]";
+    let plan = |more: &[&str]| plan(&model, &[&[tasks, "advantage.min-count=1"][..], more].concat());
+    let (whole, parts) = (parent.path().join("whole"), parent.path().join("parts"));
+    quiet(&plan(&[]), &whole, false).unwrap();
+    // It is the second task's turn when it goes on.
+    quiet(&plan(&["run.epochs=3"]), &parts, false).unwrap();
+    quiet(&plan(&[]), &parts, true).unwrap();
+    check_same(&whole, &parts);
+    let lines = metrics(&whole);
+    let epochs: Vec<&str> =
+        lines.iter().filter(|line| line["kind"] == "epoch").map(|line| line["task"].as_str().unwrap()).collect();
+    assert_eq!(epochs, ["small", "large & many", "small", "large & many"]);
+    assert_eq!((&lines[0]["tasks"][1]["training"], &lines[0]["tasks"][0]["evaluation"]), (&2.into(), &8.into()));
+    // Three pictures of eight prompts and three of two: as many prompts as pictures, in turns.
+    assert_eq!(lines[0]["prompts"]["evaluation"].as_array().unwrap().len(), 6);
+    let report = std::fs::read_to_string(whole.join("report.html")).unwrap();
+    for part in [
+        "The mean gain of the tasks <q>small, large &amp; many</q>",
+        "<h2 id=\"tasks\">Tasks</h2>",
+        "<tr><th>large &amp; many</th><td>jpeg-incompressibility, kB</td>",
+        "Task small: jpeg-compressibility",
+        "large &amp; many: jpeg-incompressibility, in kB; 2 to train on and 2 prompts to evaluate on",
+    ] {
+        assert!(report.contains(part), "{part}");
+    }
+    // Other tasks are another run.
+    let other = plan(&["advantage.min-count=1", "task=[{ name = \"small\" }]"]);
+    let error = quiet(&other, &whole, true).unwrap_err().to_string();
+    assert!(error.starts_with("setting `task` is "), "{error}");
+    // A reward of a session's own is one of a run without tasks.
+    let given = run(&plan(&[]), &parent.path().join("given"), false, |session| session.reward(Grey));
+    let error = given.unwrap_err().to_string();
+    assert!(error.contains("invalid `reward`: found one that the session was given, beside tasks"), "{error}");
+}
+
+/// Nothing is better than anything else.
+struct Grey;
+
+impl ddpo::Reward for Grey {
+    fn name(&self) -> &str {
+        "grey"
+    }
+
+    fn score(&self, batch: &ddpo::RewardBatch<'_>) -> ddpo::core::Result<Vec<f32>> {
+        Ok(vec![0.0; batch.images.len()])
+    }
+}
+
 /// What a policy ratio of exactly 1 needs holds in half precision, too: no row knows its batch, and constants multiply in one way.
 #[test]
 fn a_run_in_bf16_on_the_processor_starts_at_ratio_one_and_resumes_to_the_same_bytes() {

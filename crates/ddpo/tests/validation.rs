@@ -94,7 +94,7 @@ const NUMBERS: [&str; 34] = [
     "checkpoint.keep",
 ];
 
-const CHOICES: [(&str, &[&str]); 28] = [
+const CHOICES: [(&str, &[&str]); 29] = [
     (
         "train.algorithm",
         &["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram", "pso", "d3po", "diffusion-dpo", "lcd"],
@@ -125,6 +125,14 @@ const CHOICES: [(&str, &[&str]); 28] = [
     ("prompts.kind", &["simple-animals", "imagenet-animals", "nouns-activities", "counting"]),
     ("lora.targets", &["[\"to_q\"]", "[\"to_out.0\", \"to_q\"]", "[\"nothing\"]", "[\"\"]"]),
     ("lora.format", &["diffusers", "kohya"]),
+    (
+        "task",
+        &[
+            "[{ name = \"a\", prompts = { kind = \"counting\" }, advantage = { kind = \"group\", group-size = 2 } }]",
+            "[{ name = \"a\", reward = \"diversity\", eval-prompts = [\"a cat\"] }]",
+            "[{ name = \"\" }]",
+        ],
+    ),
     ("eval.prompts", &["held-out", "counting", "[\"a\"]", "[\"\", \"b\"]"]),
 ];
 

@@ -1,6 +1,6 @@
 //! `ddpo evaluate`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -9,9 +9,8 @@ use ddpo::core::distance::ModelDistance;
 use ddpo::device::DeviceName;
 use ddpo::images::write_text;
 use ddpo::model::ModelSource;
-use ddpo::prompts::{PromptSource, PromptSplit};
 use ddpo::train::StopFlag;
-use ddpo::{LoadedModel, MeasureRequest, Measurement, OpenOptions, RunDirectory, RunPlan, SearchPlan};
+use ddpo::{LoadedModel, MeasureRequest, Measurement, OpenOptions, RunDirectory, SearchPlan};
 use serde_json::{Map, Value, json};
 
 use crate::args::Evaluate;
@@ -21,6 +20,7 @@ use crate::progress::{fetch_networks, line, open_model, stage_bar};
 
 use super::adapters::Stacks;
 use super::labels::Labels;
+use super::requests::requests;
 use super::sample::{base_config, dtype, embeddings, prompt_syntax};
 use super::search::{queries, search_plan};
 
@@ -31,7 +31,7 @@ pub fn run(args: &Evaluate) -> Result<()> {
     }
     let mut config = base_config(args.run.as_deref(), args.model.as_deref())?;
     override_config(&mut config, args);
-    let request = request(args, &config)?;
+    let requests = requests(args, &config)?;
     let device = DeviceName::parse(&config.run.device)?;
     ddpo::device::set_threads(config.run.threads);
     let of_run = config.model.config.as_deref().filter(|_| args.model.is_none());
@@ -44,25 +44,37 @@ pub fn run(args: &Evaluate) -> Result<()> {
         .with_embeddings(&embeddings(&args.embedding, &config))?
         .reading(syntax);
     let search = search_plan(&args.search)?;
-    fetch_networks(request.rewards.iter().chain(search.iter().map(|plan| &plan.reward)))?;
+    let rewards = requests.iter().flat_map(|(_, request)| &request.rewards);
+    fetch_networks(rewards.chain(search.iter().map(|plan| &plan.reward)))?;
     let stacks = Stacks::new(args, &config)?;
     let stop = stop_on_signal("stopping at the next step")?;
-    let mut columns = vec![measure(&loaded, &stacks, "base", &request, &stop)?];
-    if stacks.is_pair() {
-        columns.push(measure(&loaded, &stacks, "tuned", &request, &stop)?);
+    let mut object = Map::new();
+    let mut tasks = Map::new();
+    for (names, request) in &requests {
+        let mut columns = vec![measure(&loaded, &stacks, "base", request, &stop)?];
+        if stacks.is_pair() {
+            columns.push(measure(&loaded, &stacks, "tuned", request, &stop)?);
+        }
+        if let Some(plan) = &search {
+            columns.push(found(&loaded, &stacks, request, plan, &stop)?);
+        }
+        if let Some(names) = names {
+            line(&format!("task {names}"));
+        }
+        print_table(request, &columns);
+        let measured: Map<_, _> = columns.iter().map(|column| (column.name.to_owned(), column.to_json())).collect();
+        match names {
+            Some(names) => drop(tasks.insert(names.clone(), measured.into())),
+            None => object.extend(measured),
+        }
     }
-    if let Some(plan) = &search {
-        columns.push(found(&loaded, &stacks, &request, plan, &stop)?);
-    }
-    print_table(&request, &columns);
     let of_folder = |folder: &PathBuf| {
         super::labels::measure(&loaded, &stacks, folder, args.labels_grid.as_deref(), &config, &stop)
     };
     let labels = args.labels.as_ref().map(of_folder).transpose()?;
     labels.iter().for_each(Labels::print);
     if let Some(path) = &args.json {
-        let mut object: Map<String, Value> =
-            columns.iter().map(|column| (column.name.into(), column.to_json())).collect();
+        object.extend((!tasks.is_empty()).then(|| ("tasks".to_owned(), tasks.into())));
         object.extend(labels.map(|labels| ("labels".to_owned(), labels.to_json())));
         write_text(path, &(serde_json::to_string_pretty(&object)? + "\n"))?;
     }
@@ -91,49 +103,6 @@ fn override_config(config: &mut RunConfig, args: &Evaluate) {
     }
     if let Some(guidance) = args.guidance {
         config.sample.guidance = guidance;
-    }
-}
-
-/// The rewards of a list. A comma inside a table belongs to it, and one behind which there is no reward to the command of a
-/// program, as in `exec:./score.py --weights 0.5,0.5`.
-fn split_rewards(list: &str) -> Vec<String> {
-    let registry = ddpo::RewardRegistry::default();
-    let is_reward = |text: &str| text.starts_with("exec:") || registry.factories().any(|kind| kind.kind() == text);
-    let mut names: Vec<String> = Vec::new();
-    for part in list.split(',') {
-        let goes_on = |last: &String| {
-            last.matches('{').count() > last.matches('}').count()
-                || last.starts_with("exec:") && !is_reward(part.trim())
-        };
-        match names.last_mut().filter(|last| goes_on(last)) {
-            Some(command) => *command += &format!(",{part}"),
-            None => names.push(part.trim().to_owned()),
-        }
-    }
-    names
-}
-
-fn request(args: &Evaluate, config: &RunConfig) -> Result<MeasureRequest> {
-    let plan = RunPlan::new(config.clone())?;
-    let prompts = match &args.prompts {
-        None => PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?.evaluation,
-        Some(name) => source(name)?.load()?,
-    };
-    let names: Vec<String> = args.rewards.iter().flat_map(|list| split_rewards(list)).collect();
-    let rewards = match names.as_slice() {
-        [] => plan.reward.iter().map(|term| term.reward.clone()).chain(plan.held_out.clone()).collect(),
-        names => names.iter().map(|name| ddpo::reward::named(name)).collect::<ddpo::Result<_>>()?,
-    };
-    Ok(MeasureRequest { count: config.eval.count.max(1), ..MeasureRequest::of(config, prompts, rewards) })
-}
-
-/// A kind of prompts, or else a file.
-fn source(name: &str) -> Result<PromptSource> {
-    match PromptSource::named(name) {
-        Err(_) if Path::new(name).exists() || name.contains(['/', '.']) => {
-            Ok(PromptSource::File { path: name.into(), start: 0, end: None })
-        }
-        other => Ok(other?),
     }
 }
 
@@ -272,22 +241,5 @@ impl Column {
         object.insert("as_asked".into(), json!(measurement.as_asked));
         object.insert("seconds".into(), json!(self.seconds));
         object.into()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn commas_of_a_command_are_its_own() {
-        for (list, wanted) in [
-            ("jpeg-compressibility, diversity", vec!["jpeg-compressibility", "diversity"]),
-            ("exec:./a.py --weights 0.5,0.5", vec!["exec:./a.py --weights 0.5,0.5"]),
-            ("{ kind = \"a\", b = 1 },diversity", vec!["{ kind = \"a\", b = 1 }", "diversity"]),
-            ("exec:./a.py 1,2,diversity,exec:./b.py", vec!["exec:./a.py 1,2", "diversity", "exec:./b.py"]),
-        ] {
-            assert_eq!(split_rewards(list), wanted, "{list}");
-        }
     }
 }

@@ -23,7 +23,7 @@ pub fn run(args: &Gradient) -> Result<()> {
     let plan = RunPlan::new(layers(args)?.resolve()?.with_absolute_paths())?;
     ddpo::device::set_threads(plan.config.run.threads);
     let loaded = open_model(&plan.model, OpenOptions::of(&plan))?;
-    fetch_networks(plan.reward.iter().map(|term| &term.reward))?;
+    fetch_networks(plan.optimised().into_iter().flatten().map(|term| &term.reward))?;
     let stop = stop_on_signal("stopping at the next step")?;
     let request = GradientRequest { batches: args.batches, bands: args.bands };
     let mut trackers = Broadcast::new().with(Bars::new(args.batches));
@@ -78,8 +78,10 @@ fn configuration(args: &Gradient) -> Train {
 /// What was measured, in a line.
 fn heading(plan: &RunPlan, measured: &GradientMeasurement) -> String {
     let reward = measured.rewards.iter().sum::<f64>() / measured.rewards.len().max(1) as f64;
+    // The first epoch is the first task's.
+    let task = plan.tasks.first().map(|task| format!(" on the task {}", task.name)).unwrap_or_default();
     format!(
-        "the first update of {} at {}: {} parameters, {} of {}, {} an update, mean reward {reward:.3}; 95 % intervals",
+        "the first update of {}{task} at {}: {} parameters, {} of {}, {} an update, mean reward {reward:.3}; 95 % intervals",
         plan.config.train.algorithm,
         plan.config.lora.path.as_deref().unwrap_or(&plan.model.short_name()),
         grouped(measured.parameters as u64),
@@ -141,7 +143,7 @@ fn to_json(plan: &RunPlan, measured: &GradientMeasurement) -> Value {
         "algorithm": plan.config.train.algorithm,
         "model": plan.config.model.path,
         "adapter": plan.config.lora.path,
-        "reward": plan.config.reward,
+        "reward": plan.config.task.first().and_then(|task| task.reward.as_ref()).unwrap_or(&plan.config.reward),
         "seed": plan.config.run.seed,
         "images_per_epoch": plan.samples_per_epoch,
         "images_per_update": plan.images_per_update(),

@@ -13,6 +13,7 @@ pub mod man;
 pub mod pretrain;
 pub mod reference;
 pub mod report;
+mod requests;
 pub mod sample;
 pub mod score;
 pub mod search;

@@ -5,10 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use ddpo::config::{AlgorithmPlan, Layers, Preset, RunPlan};
-use ddpo::prompts::PromptSplit;
 use ddpo::report::{Records, Verdict};
 use ddpo::train::Ranks;
-use ddpo::{ComputeRate, CostEstimate, LoadedModel, OpenOptions, RunDirectory, Session, TrainOutcome};
+use ddpo::{ComputeRate, CostEstimate, LoadedModel, OpenOptions, RunDirectory, RunPrompts, Session, TrainOutcome};
 
 use crate::announcement::announce;
 use crate::args::{Command, Train};
@@ -81,7 +80,8 @@ fn train(args: &Train, ranks: &Ranks) -> Result<ExitCode> {
         None => session.open()?,
     };
     let prompts = session.prompts();
-    announce(&plan, prompts, &path, &CostEstimate::new(&plan, session.model(), ComputeRate::of(session.model())?)?);
+    let cost = CostEstimate::new(&plan, session.model(), ComputeRate::of(session.model())?)?;
+    announce(&plan, session.run_prompts(), &path, &cost);
     if resumed.is_some() {
         line(&going_on(session.epochs_done(), plan.config.run.epochs as u64));
     }
@@ -117,7 +117,7 @@ fn going_on(done: u64, epochs: u64) -> String {
 
 /// Says what would be done, as far as that is known without doing it.
 fn dry_run(plan: &RunPlan, loaded: &LoadedModel, path: &Path) -> Result<()> {
-    let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
+    let prompts = RunPrompts::load(plan)?;
     loaded.check(plan)?;
     loaded.check_files(plan)?;
     plan.rewards().try_for_each(|reward| reward.check_files())?;
@@ -153,6 +153,7 @@ fn resumed(args: &Train) -> Result<Option<&Path>> {
 fn free_directory(args: &Train, plan: &RunPlan) -> PathBuf {
     let aim = match plan.algorithm {
         AlgorithmPlan::Distillation(_) => format!("{}-steps", plan.config.sample.steps),
+        _ if !plan.tasks.is_empty() => plan.tasks.iter().map(|task| task.name.as_str()).collect::<Vec<_>>().join("-"),
         _ => plan.reward.first().map_or("reward", |term| term.reward.name()).to_owned(),
     };
     let name = run_name(args.name.as_deref(), args.config.as_deref(), &plan.model.short_name(), &aim);

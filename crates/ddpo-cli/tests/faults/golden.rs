@@ -5,7 +5,7 @@ use super::*;
 /// Checksums of the adapters of [`ALGORITHMS`]. Sums are added up in the order of the vector unit, so each has its own; the
 /// exponential and its kin are the system's, hence the system's name. A change of kernels changes these numbers, and a
 /// line in the changelog says so.
-const GOLDEN: [(&str, [u32; 10]); 1] = [(
+const GOLDEN: [(&str, [u32; 11]); 1] = [(
     "linux-gnu x86_64 avx512f",
     [
         3_886_226_296,
@@ -18,6 +18,7 @@ const GOLDEN: [(&str, [u32; 10]); 1] = [(
         274_370_871,
         2_224_000_375,
         1_038_129_418,
+        0,
     ],
 )];
 

@@ -18,8 +18,12 @@ pub static PLACE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
     directory
 });
 
-pub const ALGORITHMS: [&str; 10] =
-    ["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram", "pso", "d3po", "diffusion-dpo", "lcd"];
+/// Every algorithm, and two tasks of one.
+pub const ALGORITHMS: [&str; 11] =
+    ["ddpo-is", "ddpo-sf", "rwr", "rwr-sparse", "nft", "ram", "pso", "d3po", "diffusion-dpo", "lcd", TASKS];
+
+/// The run of several tasks.
+pub const TASKS: &str = "tasks";
 
 /// Three pairs of pictures, the brighter one preferred, and the file that says so.
 fn write_pairs(folder: &Path) {
@@ -37,7 +41,8 @@ fn write_pairs(folder: &Path) {
 /// is nobody's default.
 pub fn train(algorithm: &str, run: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ddpo"));
-    command.current_dir(PLACE.path()).args(["train", "--model", "tiny", "--epochs", "3", "--algorithm", algorithm]);
+    let name = if algorithm == TASKS { "ddpo-is" } else { algorithm };
+    command.current_dir(PLACE.path()).args(["train", "--model", "tiny", "--epochs", "3", "--algorithm", name]);
     command.arg("--run-dir").arg(run);
     for setting in [
         "sample.steps=2",
@@ -69,6 +74,11 @@ pub fn train(algorithm: &str, run: &Path) -> Command {
         "lcd" => {
             &["sample.scheduler=consistency", "sample.spacing=trailing", "distill.teacher-steps=2", "distill.grid=8"]
         }
+        TASKS => &[
+            "task=[{ name = \"small\" }, { name = \"large\", reward = \"jpeg-incompressibility\", \
+             prompts = { kind = \"list\", values = [\"a cat\", \"a dog\"] }, advantage = { kind = \"group\", group-size = 2 } }]",
+            "advantage.min-count=1",
+        ],
         "diffusion-dpo" => &["pairs.beta=50.0", "pairs.path=pairs.jsonl"],
         _ => &[],
     };

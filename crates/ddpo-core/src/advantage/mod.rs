@@ -1,6 +1,7 @@
 //! From rewards to advantages: how much better than its peers a sample is.
 
 mod batch;
+mod by_range;
 mod contract;
 mod group;
 mod pair;
@@ -8,6 +9,7 @@ mod per_prompt;
 mod statistics;
 
 pub use batch::BatchAdvantage;
+pub use by_range::AdvantageByRange;
 pub use contract::{Advantage, AdvantageState, Deviation};
 pub use group::GroupAdvantage;
 pub use pair::PairAdvantage;

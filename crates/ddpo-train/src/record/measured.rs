@@ -12,6 +12,9 @@ use crate::histogram::Histogram;
 pub struct EpochRecord {
     /// The epoch, from 1.
     pub epoch: u64,
+    /// The task that it belongs to; of a run without tasks, none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
     /// Rewards asked for since the run began.
     #[serde(default)]
     pub reward_queries: u64,
@@ -214,13 +217,14 @@ pub struct CorrectionRecord {
 pub struct EvalRecord {
     /// The epochs done; 0 is the base model.
     pub epoch: u64,
-    /// Mean of the reward that is being optimised.
+    /// Mean of the reward that is being optimised. Of a run with tasks, how far their rewards are above the base model's, in standard
+    /// deviations of its pictures' rewards: a mean over pictures, and over the tasks that judge one.
     #[serde(deserialize_with = "number")]
     pub reward_mean: f64,
     /// Means of the rewards that are not, by name.
     #[serde(default, deserialize_with = "named")]
     pub held_out: BTreeMap<String, f64>,
-    /// Means of what the reward that is being optimised was made of, by name.
+    /// Means of what the reward that is being optimised was made of, by name; those of tasks behind the task's name and a slash.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "named")]
     pub reward_parts: BTreeMap<String, f64>,
     /// Exact KL divergence of whole chains from the base model, in nats, a mean over samples; NaN where the sampler draws nothing.
@@ -245,13 +249,35 @@ pub struct EvalRecord {
     /// The share of prompts whose mean reward is above the base model's; none for the base model itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub improved: Option<f64>,
-    /// The reward of each sample; sample i has the evaluation prompt i modulo their number.
+    /// The reward of each sample, as in `reward_mean`; sample i has the evaluation prompt i modulo their number.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "list")]
     pub rewards: Vec<f32>,
     /// The same of the rewards that are not optimised, by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "named_lists")]
     pub held_out_rewards: BTreeMap<String, Vec<f32>>,
+    /// What each task says by itself, in their order; nothing of a run without tasks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskEvalRecord>,
     /// Seconds of the evaluation.
     #[serde(default)]
     pub eval_seconds: f64,
+}
+
+/// What a task's reward says in an evaluation, of the pictures of its own prompts.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+pub struct TaskEvalRecord {
+    /// The task.
+    pub name: String,
+    /// Mean of its reward.
+    #[serde(deserialize_with = "number")]
+    pub reward_mean: f64,
+    /// The share of its pictures that show what their prompts name, by the judge that is shipped with the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub as_asked: Option<f64>,
+    /// The share of its prompts whose mean reward is above the base model's; none for the base model itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub improved: Option<f64>,
+    /// Its reward of each of its pictures; picture i has its evaluation prompt i modulo their number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "list")]
+    pub rewards: Vec<f32>,
 }

@@ -9,10 +9,10 @@ mod run;
 
 pub use measured::{
     AnchorRecord, CorrectionRecord, DistillationRecord, EpochRecord, EvalRecord, PairsRecord, PreferenceRecord,
-    RegressionRecord, UpdateRecord,
+    RegressionRecord, TaskEvalRecord, UpdateRecord,
 };
 pub use names::{METRICS, MetricName};
-pub use run::{ChainRecord, MachineRecord, ModelRecord, PromptsRecord, RewardRecord, RunRecord};
+pub use run::{ChainRecord, MachineRecord, ModelRecord, PromptsRecord, RewardRecord, RunRecord, TaskRecord};
 
 use std::collections::BTreeMap;
 
@@ -120,10 +120,16 @@ impl Record {
             scalars.extend(finite.map(|(name, value)| (format!("{prefix}{name}"), *value)));
         };
         match self {
-            Self::Epoch(record) => extend(metrics::REWARD_PART, &record.reward_parts),
+            Self::Epoch(record) => {
+                extend(metrics::REWARD_PART, &record.reward_parts);
+                let task = record.task.iter().map(|task| (task.clone(), record.reward_mean));
+                extend(metrics::REWARD_TASK, &task.collect());
+            }
             Self::Eval(record) => {
                 extend(metrics::EVAL_HELD_OUT, &record.held_out);
                 extend(metrics::EVAL_REWARD_PART, &record.reward_parts);
+                let tasks = record.tasks.iter().map(|task| (task.name.clone(), task.reward_mean));
+                extend(metrics::EVAL_TASK, &tasks.collect());
             }
             _ => {}
         }
@@ -165,6 +171,16 @@ mod tests {
             }),
             r#"{"kind":"correction","epoch":1,"step":1,"loss":0.0,"denoising_error":0.0,"distance_to_old":0.0,"distance_to_base":0.5,"grad_norm":0.0}"#,
         );
+        let tasks =
+            vec![TaskEvalRecord { name: "a".into(), rewards: vec![0.5], improved: Some(1.0), ..Default::default() }];
+        let eval = EvalRecord { tasks, ..Default::default() };
+        check(
+            &Record::Eval(eval.clone()),
+            r#"{"kind":"eval","epoch":0,"reward_mean":0.0,"held_out":{},"kl_to_base":0.0,"diversity":0.0,"reward_histogram":{"low":0.0,"high":0.0,"counts":[]},"tasks":[{"name":"a","reward_mean":0.0,"improved":1.0,"rewards":[0.5]}],"eval_seconds":0.0}"#,
+        );
+        assert!(Record::Eval(eval).scalars().contains(&("eval/task/a".to_owned(), 0.0)));
+        let epoch = Record::Epoch(EpochRecord { task: Some("a".into()), reward_mean: 2.0, ..Default::default() });
+        assert!(epoch.scalars().contains(&("reward/task/a".to_owned(), 2.0)));
         let held_out = [("aesthetic".to_owned(), 5.5)].into();
         check(
             &Record::Eval(EvalRecord { held_out, rewards: vec![0.1, -2.5], ..Default::default() }),

@@ -19,7 +19,7 @@ const fn metric(kind: &'static str, field: &'static str, name: &'static str) -> 
 
 /// Every number of every line but the epoch and the step, which are the axes. The means of rewards that are not optimised
 /// have their names behind [`metrics::EVAL_HELD_OUT`], those of the parts of the optimised one behind [`metrics::REWARD_PART`] and
-/// [`metrics::EVAL_REWARD_PART`].
+/// [`metrics::EVAL_REWARD_PART`], those of tasks behind [`metrics::REWARD_TASK`] and [`metrics::EVAL_TASK`].
 pub const METRICS: &[MetricName] = &[
     metric("epoch", "reward_queries", metrics::REWARD_QUERIES),
     metric("epoch", "reward_mean", metrics::REWARD_MEAN),

@@ -22,8 +22,11 @@ pub struct RunRecord {
     pub algorithm: String,
     /// What of the model is trained.
     pub parameters: String,
-    /// The reward that is optimised.
+    /// The reward that is optimised. Of a run with tasks, their mean gain in standard deviations of the base model's rewards.
     pub reward: RewardRecord,
+    /// What is optimised in turns, an epoch each, in their order; nothing of a run without tasks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskRecord>,
     /// Those that are measured and never optimised.
     pub held_out: Vec<RewardRecord>,
     /// What is drawn.
@@ -67,6 +70,20 @@ pub struct RewardRecord {
     /// What it counts, such as `kB`; none for a score without a unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
+}
+
+/// One of the tasks of a run.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct TaskRecord {
+    /// Its name.
+    pub name: String,
+    /// What it optimises.
+    pub reward: RewardRecord,
+    /// How many prompts it draws from.
+    pub training: u64,
+    /// How many its evaluation has.
+    pub evaluation: u64,
 }
 
 /// Prompts.

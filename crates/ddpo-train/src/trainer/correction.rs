@@ -16,6 +16,8 @@ use crate::record::{CorrectionRecord, Record};
 pub(super) struct CorrectionSet<const D: usize> {
     pub states: Tensor<D>,
     pub prompts: Vec<PromptId>,
+    /// Consecutive rows which share a prompt.
+    pub samples_per_prompt: usize,
     pub advantages: Vec<f32>,
 }
 
@@ -59,7 +61,7 @@ impl<P, const D: usize> CorrectionLoss<'_, P, D> {
     /// The address of a number of a group of samples: those of one prompt that are drawn one after the other share their noisings, so
     /// that what differs between them is what they show.
     fn address(&self, stream: Stream, row: usize, step: u64) -> Address {
-        let group = SampleId((row / self.plan.sampling.samples_per_prompt) as u64);
+        let group = SampleId((row / self.set.samples_per_prompt) as u64);
         Address { stream, epoch: self.epoch, sample: group, step }
     }
 
@@ -186,7 +188,8 @@ mod tests {
         let plan = ForwardPlan { sampling, accumulation: 3, inner_epochs: 2, noisings: 5, ..ForwardPlan::default() };
         let schedule = NoiseSchedule::new(BetaSchedule::STABLE_DIFFUSION, 1000).unwrap();
         let states = Tensor::<2>::zeros([12, 3], &Device::flex());
-        let set = CorrectionSet { states: states.clone(), prompts: vec![PromptId(0); 12], advantages: vec![0.0; 12] };
+        let (states_of, prompts) = (states.clone(), vec![PromptId(0); 12]);
+        let set = CorrectionSet { states: states_of, prompts, samples_per_prompt: 4, advantages: vec![0.0; 12] };
         let loss =
             CorrectionLoss::<(), 2> { plan: &plan, schedule: &schedule, set: &set, epoch: Epoch(1), drawn_by: None };
         let noise = Noise::new(1, Domain::Training);

@@ -29,8 +29,10 @@ impl<P: ForkPolicy<D>, const D: usize> DdpoTrainer<P, D> {
     /// [`Error::Plan`](crate::Error::Plan) where the plan's numbers do not fit each other,
     /// [`Error::Threads`](crate::Error::Threads) where there are no threads for its lanes.
     pub fn new(plan: DdpoPlan, parts: DdpoParts<P, D>) -> Result<Self> {
-        plan.validate(parts.objective.needs().unit)?;
+        let unit = parts.objective.needs().unit;
+        plan.validate(unit)?;
         let DdpoParts { shared, objective, advantage } = parts;
+        shared.check_samples_per_prompt(&plan.sampling, unit)?;
         let core = TrainerCore::new(plan.sampling, shared, plan.adamw, plan.learning_rate)?;
         Ok(Self { plan, core, objective, advantage })
     }

@@ -31,7 +31,7 @@ pub(super) struct Findings {
 /// What the evaluations so far have said. It belongs in a checkpoint.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct EarlyStopping {
-    /// The base model's reward of each evaluation sample; empty before the first evaluation.
+    /// The base model's reward of each evaluation sample, those of all tasks one behind the other; empty before the first evaluation.
     base: Vec<f32>,
     /// The share of the base model's pictures that are as asked for; 0 where nobody can tell.
     base_as_asked: f64,
@@ -51,19 +51,18 @@ struct Best {
 const BASE: &str = "evaluation/base";
 
 impl EarlyStopping {
-    /// The share of `prompts` prompts whose samples are worth more than the base model's, in the mean; sample i has the
-    /// prompt i modulo their number. `None` for the base model itself, whose rewards are remembered.
-    pub fn improved(&mut self, rewards: &[f32], prompts: usize) -> Option<f64> {
-        if self.base.len() != rewards.len() {
-            self.base = rewards.to_vec();
-            return None;
+    /// Remembers the rewards of the first evaluation, which is of the base model, and says whether these are those.
+    pub fn remember(&mut self, rewards: Vec<f32>) -> bool {
+        let is_first = self.base.len() != rewards.len();
+        if is_first {
+            self.base = rewards;
         }
-        let gain = |prompt: usize| {
-            let rows = (prompt..rewards.len()).step_by(prompts.max(1));
-            rows.map(|row| f64::from(rewards[row]) - f64::from(self.base[row])).sum::<f64>()
-        };
-        let seen = prompts.min(rewards.len()).max(1);
-        Some((0..seen).filter(|&prompt| gain(prompt) > 0.0).count() as f64 / seen as f64)
+        is_first
+    }
+
+    /// The base model's rewards.
+    pub fn base(&self) -> &[f32] {
+        &self.base
     }
 
     /// Takes note of an evaluation, the first one being of the base model, and says why to stop, if so.
@@ -137,13 +136,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn prompts_improve_by_the_mean_of_their_samples() {
+    fn the_base_models_rewards_are_the_first() {
         let mut early_stopping = EarlyStopping::default();
-        // Two prompts, three samples: the first prompt has the rows 0 and 2.
-        assert_eq!(early_stopping.improved(&[1.0, 1.0, 1.0], 2), None);
-        assert_eq!(early_stopping.improved(&[0.0, 2.0, 1.5], 2), Some(0.5));
-        assert_eq!(early_stopping.improved(&[0.0, 2.0, 2.5], 2), Some(1.0));
-        assert_eq!(early_stopping.improved(&[1.0, 1.0, 1.0], 2), Some(0.0));
+        assert!(early_stopping.remember(vec![1.0, 2.0]) && !early_stopping.remember(vec![3.0, 4.0]));
+        assert_eq!(early_stopping.base(), [1.0, 2.0]);
     }
 
     #[test]
@@ -188,7 +184,7 @@ mod tests {
     fn it_survives_a_snapshot() {
         let mut early_stopping = EarlyStopping::default();
         assert_eq!(EarlyStopping::read(&Snapshot::default()), early_stopping);
-        early_stopping.improved(&[1.0, -2.5], 2);
+        early_stopping.remember(vec![1.0, -2.5]);
         let found = Findings { epoch: 0, value: -0.1, kl: 1.0, as_asked: Some(0.75) };
         early_stopping.judge(StopRule { kl: Some(0.5), ..StopRule::default() }, found);
         let mut snapshot = Snapshot::default();

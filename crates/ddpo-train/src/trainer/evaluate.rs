@@ -1,6 +1,5 @@
 //! Evaluating a policy: its pictures of the evaluation's prompts, and what judges them.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use ddpo_core::distance::{DistanceMeasure, ModelDistance};
@@ -11,6 +10,7 @@ use super::evaluation::{Evaluation, share_as_asked};
 use super::evidence::Evidence;
 use super::exchange::{exchange_images, exchange_numbers};
 use super::fork::ForkPolicy;
+use super::joint::{self, Sampled, View};
 use super::sample::OnBatch;
 use super::scorers::{Scorers, Share};
 use super::scores::{Scores, tell};
@@ -21,13 +21,6 @@ use crate::histogram::Histogram;
 use crate::observer::Observer;
 use crate::record::{EvalRecord, Record};
 use crate::sampler::BatchSampler;
-
-/// The pictures of an evaluation and the divergence of the chains they ended.
-struct Sampled {
-    images: Vec<RgbImage>,
-    kl: Vec<f64>,
-    distances: Vec<ModelDistance>,
-}
 
 impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     /// Whether the state the trainer is in is to be evaluated and has not been.
@@ -44,37 +37,42 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     pub fn evaluate(&mut self, observer: &mut Observer<'_>) -> Result<()> {
         let Some(evaluation) = &self.parts.evaluation else { return Ok(()) };
         let (epoch, start) = (self.counters.epochs, Instant::now());
-        let ids = evaluation.prompt_ids();
-        let prompts = evaluation.prompts.texts(&ids);
-        let judges: Vec<&Judge> = std::iter::once(&self.parts.reward).chain(&evaluation.held_out).collect();
-        let (sampled, scores) = self.sample_and_judge(evaluation, &judges, &ids, observer)?;
-        let mut scores = scores.into_iter();
-        let Scores { reported: rewards, parts: reward_parts, .. } = scores.next().unwrap_or_default();
-        let names = evaluation.held_out.iter().map(|judge| judge.name().to_owned());
-        let held_out_rewards: BTreeMap<_, _> = names.zip(scores.map(|scores| scores.reported)).collect();
-        let as_asked = evaluation.as_asked.as_ref().map(|judge| judge(&sampled.images, &prompts)).transpose()?;
-        let means = |(name, values): (&String, &Vec<f32>)| (name.clone(), mean(values.iter().map(|&r| f64::from(r))));
-        let distance = ModelDistance::mean(&sampled.distances);
+        let views = self.views(evaluation, observer)?;
+        let is_base = self.early_stopping.remember(joint::by_task(&views));
+        let base = self.early_stopping.base();
+        let names: Vec<&str> = if self.has_tasks() {
+            self.parts.tasks.iter().map(|task| task.name.as_str()).collect()
+        } else {
+            Vec::new()
+        };
+        let rewards = joint::rewards(&views, &names, base);
+        let held_out_rewards = joint::held_out(&views, &evaluation.held_out);
+        let (images, prompts) =
+            (joint::each(&views, |view| &view.sampled.images), joint::each(&views, |view| &view.prompts));
+        let as_asked = joint::verdicts(&views);
+        let distance = ModelDistance::mean(&joint::each(&views, |view| &view.sampled.distances));
+        let improved = joint::improved(&views, &evaluation.prompts, base);
         let record = EvalRecord {
             epoch,
-            reward_mean: mean(rewards.iter().map(|&r| f64::from(r))),
-            held_out: held_out_rewards.iter().map(means).collect(),
-            reward_parts,
-            kl_to_base: mean(sampled.kl.iter().copied()),
+            reward_mean: joint::reward_mean(&views, &names, base),
+            held_out: held_out_rewards.iter().map(|(name, values)| (name.clone(), mean_of(values))).collect(),
+            reward_parts: joint::reward_parts(&views, &names),
+            kl_to_base: mean(joint::each(&views, |view| &view.sampled.kl).into_iter()),
             epsilon_distance: distance.map(|distance| distance.epsilon),
             x0_distance: distance.map(|distance| distance.x0),
-            diversity: (evaluation.diversity)(&sampled.images),
+            diversity: (evaluation.diversity)(&images),
             as_asked: as_asked.as_deref().and_then(share_as_asked),
             reward_histogram: Histogram::of(&rewards),
-            improved: self.early_stopping.improved(&rewards, evaluation.prompts.count()),
+            improved: (!is_base).then(|| mean(improved.iter().copied())),
             rewards: rewards.clone(),
             held_out_rewards,
+            tasks: joint::records(&views, &names, (!is_base).then_some(&improved)),
             eval_seconds: start.elapsed().as_secs_f64(),
         };
         let watched = evaluation.watched(&record);
         let found = Findings { epoch, value: watched, kl: record.kl_to_base, as_asked: record.as_asked };
         let halt = self.early_stopping.judge(evaluation.stop, found);
-        let samples = Samples { epoch, images: &sampled.images, prompts: &prompts, rewards: &rewards };
+        let samples = Samples { epoch, images: &images, prompts: &prompts, rewards: &rewards };
         observer.event(&Event::Samples(samples));
         observer.record(&Record::Eval(record));
         // The evaluation of a last state that comes at no multiple of `every` ends nothing: the run is over.
@@ -87,12 +85,30 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         Ok(())
     }
 
-    /// The pictures of an evaluation, and what each of `judges` thinks of them.
+    /// The pictures of each list of prompts that there is, and what judges them.
+    fn views(&self, evaluation: &Evaluation, observer: &mut Observer<'_>) -> Result<Vec<View>> {
+        let views = evaluation.views();
+        let total = views.len();
+        let view = |(number, tasks): (usize, Vec<usize>)| {
+            let ids = evaluation.prompt_ids(tasks[0]);
+            let prompts = evaluation.prompts.texts(&ids);
+            let optimised = tasks.iter().map(|&task| &self.parts.tasks[task].reward);
+            let judges: Vec<&Judge> = optimised.chain(&evaluation.held_out).collect();
+            let (sampled, scores) = self.sample_and_judge(evaluation, &judges, &ids, (number, total), observer)?;
+            let as_asked = evaluation.as_asked.as_ref().map(|judge| judge(&sampled.images, &prompts)).transpose()?;
+            Ok(View { tasks, prompts, sampled, scores, as_asked })
+        };
+        views.into_iter().enumerate().map(view).collect()
+    }
+
+    /// The pictures of an evaluation, and what each of `judges` thinks of them. `part` is the number of the list of prompts, and how
+    /// many there are.
     fn sample_and_judge(
         &self,
         evaluation: &Evaluation,
         judges: &[&Judge],
         ids: &[PromptId],
+        part: (usize, usize),
         observer: &mut Observer<'_>,
     ) -> Result<(Sampled, Vec<Scores>)> {
         let (epoch, policy, prompts) = (self.counters.epochs, self.plan.non_finite, &evaluation.prompts);
@@ -101,7 +117,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
             let share = Share { ranks: &self.parts.ranks, rows };
             let mut scorers = Scorers::start(scope, judges.to_vec(), epoch, evaluation.batch, policy, share);
             let mut on_batch = |images: &[RgbImage], ids: &[PromptId]| scorers.put(images, prompts, ids);
-            let sampled = self.sample_evaluation(evaluation, ids, observer, &mut on_batch);
+            let sampled = self.sample_evaluation(evaluation, ids, part, observer, &mut on_batch);
             let judged = sampled.and_then(|sampled| {
                 let said = scorers.finish(&sampled.images, prompts, ids, observer)?;
                 Ok((sampled, said))
@@ -122,6 +138,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         &self,
         evaluation: &Evaluation,
         ids: &[PromptId],
+        (part, parts): (usize, usize),
         observer: &mut Observer<'_>,
         on_batch: OnBatch<'_>,
     ) -> Result<Sampled> {
@@ -130,7 +147,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let noise = Noise::new(evaluation.seed, Domain::Evaluation);
         let (policy, ranks, base) = (self.product(), &self.parts.ranks, || self.parts.policy.reference());
         let sampler = BatchSampler {
-            // The same noise in every evaluation: what changes in the pictures is the policy.
+            // The same noise in every evaluation, and for every task: what changes in the pictures is the policy.
             sampling: self.sampling(&evaluation.prompts, noise, Epoch(0)),
             model: &|| policy.sampler(),
             reference: Some(&base),
@@ -147,7 +164,10 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
                 let distances = self.distances(evaluation, &rollout)?;
                 Ok((Sampled { images, kl, distances }, rollout.prompts().to_vec()))
             },
-            &mut |done, total| observer.progress(Progress { stage: Stage::Evaluating, epoch, done, total }),
+            &mut |done, total| {
+                let (done, total) = (part * total + done, parts * total);
+                observer.progress(Progress { stage: Stage::Evaluating, epoch, done, total });
+            },
             |(batch, ids)| {
                 on_batch(&batch.images, &ids)?;
                 sampled.images.extend(batch.images);
@@ -180,4 +200,8 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     let n = values.len() as f64;
     values.sum::<f64>() / n
+}
+
+fn mean_of(values: &[f32]) -> f64 {
+    mean(values.iter().map(|&value| f64::from(value)))
 }

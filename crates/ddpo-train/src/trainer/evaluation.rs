@@ -10,9 +10,9 @@ use crate::record::EvalRecord;
 
 /// What is evaluated, and when.
 pub struct Evaluation {
-    /// The evaluation prompts; sample i has the prompt i modulo their number.
+    /// The evaluation prompts, a list for each task; sample i has the prompt i modulo the number of its list.
     pub prompts: EncodedPrompts,
-    /// The samples.
+    /// The samples of each list.
     pub count: usize,
     /// The samples of one batch.
     pub batch: usize,
@@ -60,13 +60,41 @@ impl Evaluation {
         ])
     }
 
-    /// The prompt of each sample.
-    pub(super) fn prompt_ids(&self) -> Vec<PromptId> {
-        (0..self.count).map(|i| PromptId((i % self.prompts.count()) as u64)).collect()
+    /// The prompt of each sample of a task.
+    pub(super) fn prompt_ids(&self, task: usize) -> Vec<PromptId> {
+        let list = self.prompts.list(task);
+        (0..self.count).map(|i| PromptId((list.start + i % list.len()) as u64)).collect()
+    }
+
+    /// The prompt of each picture of an evaluation, as far as they are not those before again: picture i has the prompt i modulo their
+    /// number. Of several lists of prompts, pictures have their turns.
+    pub fn pictured(&self) -> Vec<String> {
+        let views = self.views();
+        let length = |view: &Vec<usize>| self.prompts.list(view[0]).len();
+        let first = views.first().map_or(0, length);
+        let period = if views.iter().all(|view| length(view) == first) { first } else { self.count };
+        let place = |i: usize, view: &Vec<usize>| {
+            let list = self.prompts.list(view[0]);
+            PromptId((list.start + i % list.len()) as u64)
+        };
+        let ids: Vec<PromptId> = (0..period).flat_map(|i| views.iter().map(move |view| place(i, view))).collect();
+        self.prompts.texts(&ids)
+    }
+
+    /// The tasks by their lists of prompts: those whose lists are the same are evaluated on the same pictures.
+    pub(super) fn views(&self) -> Vec<Vec<usize>> {
+        let mut views: Vec<Vec<usize>> = Vec::new();
+        for task in 0..self.prompts.lists() {
+            match views.iter_mut().find(|view| self.prompts.is_same_list(view[0], task)) {
+                Some(view) => view.push(task),
+                None => views.push(vec![task]),
+            }
+        }
+        views
     }
 
     /// What says whether a state is better than another: the first reward which is not optimised, or, without one, the
-    /// optimised one, here on prompts that training never uses.
+    /// optimised one, of several tasks their mean gain, here on prompts that training never uses.
     pub(super) fn watched(&self, record: &EvalRecord) -> f64 {
         let first = self.held_out.first().and_then(|reward| record.held_out.get(reward.name()));
         first.copied().unwrap_or(record.reward_mean)

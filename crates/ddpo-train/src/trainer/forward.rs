@@ -68,7 +68,12 @@ impl<P: ForkPolicy<D>, const D: usize> ForwardTrainer<P, D> {
         let most = self.plan.advantage_clip as f32;
         advantages.iter_mut().for_each(|advantage| *advantage = advantage.clamp(-most, most));
         let rollout = scored.rollout();
-        Ok(CorrectionSet { states: rollout.last_state().clone(), prompts: rollout.prompts().to_vec(), advantages })
+        Ok(CorrectionSet {
+            states: rollout.last_state().clone(),
+            prompts: rollout.prompts().to_vec(),
+            samples_per_prompt: self.core.samples_per_prompt(self.core.next_epoch()),
+            advantages,
+        })
     }
 
     /// The optimizer steps of an epoch. The policy that drew the samples is the target's starting point in all of them.

@@ -14,6 +14,7 @@ mod evidence;
 mod exchange;
 mod fork;
 mod forward;
+mod joint;
 mod optimise;
 mod parts;
 mod policy_gradient;
@@ -27,6 +28,7 @@ mod score;
 mod scorers;
 mod scores;
 mod state;
+mod task;
 mod trainer_core;
 
 pub use anchor::{Anchor, AnchorTarget};
@@ -37,7 +39,7 @@ pub use evaluation::{AsAskedMeasure, DiversityMeasure, Evaluation};
 pub use fork::ForkPolicy;
 pub use forward::ForwardTrainer;
 pub use parts::{
-    DdpoParts, Decoder, DistillParts, Encoder, ForwardParts, Parts, PicturePairs, PreferenceParts, RwrParts,
+    DdpoParts, Decoder, DistillParts, Encoder, ForwardParts, Parts, PicturePairs, PreferenceParts, RwrParts, Task,
 };
 pub use preference::PreferenceTrainer;
 pub use probe::{FirstGradient, GradientPart, GradientProbe, TimestepRange};

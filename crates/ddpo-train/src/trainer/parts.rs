@@ -40,6 +40,27 @@ impl<const D: usize, F: Fn(&[RgbImage]) -> ddpo_core::Result<Tensor<D>> + Send +
     }
 }
 
+/// A reward, and whatever else epochs of its own have.
+///
+/// Its training prompts are its list of [`Parts::prompts`], those of its evaluation its list of
+/// [`Evaluation::prompts`]. What else a run is made of all tasks share; an advantage of its own is one
+/// for its range of prompts ([`AdvantageByRange`](ddpo_core::advantage::AdvantageByRange)).
+pub struct Task {
+    /// Its name in records; empty for what a run without tasks optimises.
+    pub name: String,
+    /// What is optimised.
+    pub reward: Judge,
+    /// Consecutive samples which share a prompt, where that is not the number of the plan.
+    pub samples_per_prompt: Option<usize>,
+}
+
+impl Task {
+    /// What a run without tasks optimises.
+    pub fn only(reward: Judge) -> Self {
+        Self { name: String::new(), reward, samples_per_prompt: None }
+    }
+}
+
 /// What every run is made of: the model behind contracts, and everything which judges it.
 pub struct Parts<P, const D: usize> {
     /// The policy.
@@ -48,9 +69,9 @@ pub struct Parts<P, const D: usize> {
     pub scheduler: Box<dyn Scheduler>,
     /// From last states to pictures.
     pub decoder: Box<dyn Decoder<D>>,
-    /// What is optimised.
-    pub reward: Judge,
-    /// The training prompts.
+    /// What is optimised: a task, or several in turns, an epoch each. Never none.
+    pub tasks: Vec<Task>,
+    /// The training prompts, a list for each task.
     pub prompts: EncodedPrompts,
     /// The shape of a batch of states; the first entry is replaced by the batch.
     pub shape: [usize; D],

@@ -83,11 +83,12 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         }
     }
 
-    /// The prompt of a sample: uniform, drawn once for each group of samples which share it.
+    /// The prompt of a sample: uniform among those of the epoch's task, drawn once for each group of samples which share it.
     pub(super) fn prompt_of(&self, epoch: Epoch, sample: SampleId) -> PromptId {
-        let group = SampleId(sample.0 / self.plan.samples_per_prompt as u64);
+        let group = SampleId(sample.0 / self.samples_per_prompt(epoch) as u64);
         let address = Address { stream: Stream::Prompt, epoch, sample: group, step: 0 };
-        self.parts.prompts.at(self.noise().at(address).index(self.parts.prompts.count()))
+        let list = self.parts.prompts.list(self.task_number(epoch));
+        self.parts.prompts.at(list.start + self.noise().at(address).index(list.len()))
     }
 
     /// The randomness of training.

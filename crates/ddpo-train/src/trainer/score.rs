@@ -20,7 +20,8 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         record: &mut EpochRecord,
         observer: &mut Observer<'_>,
     ) -> Result<(ScoredRollout<D>, Vec<RgbImage>)> {
-        let (judge, prompts) = (&self.parts.reward, &self.parts.prompts);
+        let (judge, prompts) = (&self.task(epoch).reward, &self.parts.prompts);
+        record.task = self.has_tasks().then(|| self.task(epoch).name.clone());
         let (rollout, images, said, evidence) = std::thread::scope(|scope| {
             let (batch, policy) = (self.plan.sample_batch, self.plan.non_finite);
             let share = Share { ranks: &self.parts.ranks, rows: self.share_of_samples() };

@@ -59,8 +59,10 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
     /// A trainer in which nothing has been done yet.
     ///
     /// # Errors
-    /// [`Error::Plan`] for an impossible evaluation, anchor or average, [`Error::Threads`] where there are no threads for its lanes.
+    /// [`Error::Plan`] for impossible tasks or an impossible evaluation, anchor or average, [`Error::Count`] where not each task has a
+    /// list of prompts, [`Error::Threads`] where there are no threads for its lanes.
     pub fn new(plan: SamplePlan, parts: Parts<P, D>, adamw: AdamWConfig, learning_rate: f64) -> Result<Self> {
+        parts.check_tasks(&plan)?;
         parts.evaluation.as_ref().map_or(Ok(()), |evaluation| evaluation.validate())?;
         parts.anchor.as_ref().map_or(Ok(()), |anchor| anchor.validate())?;
         let (counters, early_stopping, lanes) =

@@ -9,7 +9,7 @@ use ddpo_testing::{GaussianPolicy, MeanBrightness, ToyPolicy, ToyPolicyConfig, s
 use ddpo_train::{
     AdamWConfig, Broadcast, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, EvalRecord, Evaluation, ForwardParts,
     ForwardPlan, ForwardTrainer, Memory, OldPolicy, Parts, Ranks, Record, RwrParts, RwrPlan, RwrTrainer, SamplePlan,
-    StopRule, UpdateRecord,
+    StopRule, Task, UpdateRecord,
 };
 
 pub type Trainer = DdpoTrainer<ToyPolicy, 4>;
@@ -52,7 +52,7 @@ pub fn parts(reward: Box<dyn Reward>) -> Parts<ToyPolicy, 4> {
         policy: ToyPolicy::new(config, &device),
         scheduler: Box::new(Ddim::new(&stable_diffusion_schedule(), ddim).unwrap()),
         decoder: Box::new(decode),
-        reward: Judge::Image(reward),
+        tasks: vec![Task::only(Judge::Image(reward))],
         prompts: encode_prompts(&["a cat", "a dog", "a fish"], &device),
         shape: [1, 4, 4, 3],
         device: device.clone(),
@@ -119,13 +119,13 @@ fn forward_parts_of<P>(shared: Parts<P, 4>) -> ForwardParts<P, 4> {
 
 /// The same with another policy.
 pub fn with_policy<P>(parts: Parts<ToyPolicy, 4>, policy: P) -> Parts<P, 4> {
-    let Parts { scheduler, decoder, reward, prompts, shape, device, average_decay, evaluation, lanes, ranks, .. } =
+    let Parts { scheduler, decoder, tasks, prompts, shape, device, average_decay, evaluation, lanes, ranks, .. } =
         parts;
     Parts {
         policy,
         scheduler,
         decoder,
-        reward,
+        tasks,
         prompts,
         shape,
         device,
@@ -158,7 +158,8 @@ fn contrast(images: &[RgbImage]) -> f64 {
     f64::from(bytes().max().unwrap_or(0)) - f64::from(bytes().min().unwrap_or(0))
 }
 
-fn encode_prompts(prompts: &[&str], device: &Device) -> EncodedPrompts {
+/// Prompts that differ by their length.
+pub fn encode_prompts(prompts: &[&str], device: &Device) -> EncodedPrompts {
     let values: Vec<f32> = prompts.iter().map(|prompt| prompt.len() as f32 / 10.0).collect();
     let states = Tensor::from_data(TensorData::new(values, [prompts.len(), 1, 1]), device);
     let texts = prompts.iter().map(ToString::to_string).collect();

@@ -14,3 +14,4 @@ mod ranks;
 mod resume;
 mod rwr;
 mod sets;
+mod tasks;

@@ -63,7 +63,7 @@ fn trainer(judge: Judge, on_decode: impl Fn(usize) + Send + Sync + 'static, lane
         on_decode(count.fetch_add(1, Ordering::SeqCst) + 1);
         inner.decode(states)
     });
-    (shared.reward, shared.evaluation, shared.lanes) = (judge, None, lanes);
+    (shared.tasks[0].reward, shared.evaluation, shared.lanes) = (judge, None, lanes);
     let (objective, advantage) = (Box::new(DdpoIs::default()), Box::new(BatchAdvantage));
     DdpoTrainer::new(plan(), DdpoParts { shared, objective, advantage }).unwrap()
 }

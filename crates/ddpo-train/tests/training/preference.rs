@@ -6,7 +6,7 @@ use ddpo_core::advantage::PairAdvantage;
 use ddpo_core::objective::{DdpoIs, Needs, Pairwise};
 use ddpo_core::{Judge, LogProbTerms, Loss, Objective, Result, WeightedSum, WeightedTerm};
 use ddpo_testing::MeanBrightness;
-use ddpo_train::{DdpoParts, DdpoPlan, DdpoTrainer, EvalRecord, Parts, Record, Run, SamplePlan, StopFlag};
+use ddpo_train::{DdpoParts, DdpoPlan, DdpoTrainer, EvalRecord, Parts, Record, Run, SamplePlan, StopFlag, Task};
 
 use crate::common::{Signed, listening, parts, plan, sampling, updates};
 
@@ -48,7 +48,7 @@ fn quarrel(samples_per_term: Option<usize>) -> (Vec<Record>, Seen) {
     let seen = Seen::default();
     let term = |sign| WeightedTerm::new(Judge::Image(Box::new(MeanBrightness)), sign);
     let reward = Judge::Sum(WeightedSum::new(vec![term(1.0), term(-1.0)]).unwrap());
-    let shared = Parts { reward, ..parts(Box::new(MeanBrightness)) };
+    let shared = Parts { tasks: vec![Task::only(reward)], ..parts(Box::new(MeanBrightness)) };
     let (objective, advantage) = (Box::new(Witness(Arc::clone(&seen))), Box::new(PairAdvantage));
     let plan = pairwise_plan();
     let plan = DdpoPlan { sampling: SamplePlan { samples_per_term, ..plan.sampling }, accumulation: 8, ..plan };

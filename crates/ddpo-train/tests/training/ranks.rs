@@ -9,14 +9,14 @@ use ddpo_testing::{MeanBrightness, ToyPolicy};
 use ddpo_train::{
     DdpoParts, DdpoPlan, DdpoTrainer, DistillParts, DistillTrainer, Error, ForwardParts, ForwardPlan, ForwardTrainer,
     Learner, NonFinitePolicy, OldPolicy, Outcome, Parts, PreferenceParts, PreferenceTrainer, Ranks, Record, Run,
-    RwrParts, RwrTrainer, SamplePlan, Snapshot, StopFlag, Team,
+    RwrParts, RwrTrainer, SamplePlan, Snapshot, StopFlag, Task, Team,
 };
 
 use crate::common::{
     Signed, Trainer, forward_parts, forward_plan, listening, parts, plan, rwr_parts, rwr_plan, sampling, timeless,
 };
 use crate::sets::Brighter;
-use crate::{distill, given_pairs};
+use crate::{distill, given_pairs, tasks};
 
 /// Where two epochs lead, and what is said on the way, as text, in which NaN equals itself.
 fn outcome(learner: impl Learner, ranks: Ranks) -> (Snapshot, Vec<String>) {
@@ -72,13 +72,13 @@ fn any_number_of_ranks_asks_rewards_of_sets_and_sums_for_the_same_bytes() {
     for over in [Grouping::Prompt, Grouping::Epoch] {
         check(&format!("a reward of sets, {over:?}"), |ranks| {
             let reward = Judge::Set { reward: Box::new(Brighter), over };
-            ddpo_of(plan(), Parts { ranks, reward, ..parts(Box::new(MeanBrightness)) })
+            ddpo_of(plan(), Parts { ranks, tasks: vec![Task::only(reward)], ..parts(Box::new(MeanBrightness)) })
         });
     }
     check("a sum", |ranks| {
         let term = |sign| WeightedTerm::new(Judge::Image(Box::new(Signed(sign))), 0.5);
         let reward = Judge::Sum(WeightedSum::new(vec![term(1.0), term(-2.0)]).unwrap());
-        ddpo_of(plan(), Parts { ranks, reward, ..parts(Box::new(MeanBrightness)) })
+        ddpo_of(plan(), Parts { ranks, tasks: vec![Task::only(reward)], ..parts(Box::new(MeanBrightness)) })
     });
 }
 
@@ -86,7 +86,7 @@ fn any_number_of_ranks_asks_rewards_of_sets_and_sums_for_the_same_bytes() {
 fn pairs(objective: impl Objective + 'static, ranks: Ranks) -> Trainer {
     let term = |sign| WeightedTerm::new(Judge::Image(Box::new(Signed(sign))), 1.0);
     let reward = Judge::Sum(WeightedSum::new(vec![term(1.0), term(-1.0)]).unwrap());
-    let shared = Parts { ranks, reward, ..parts(Box::new(MeanBrightness)) };
+    let shared = Parts { ranks, tasks: vec![Task::only(reward)], ..parts(Box::new(MeanBrightness)) };
     let sampling = SamplePlan { samples_per_prompt: 2, samples_per_term: Some(2), ..sampling() };
     let advantage: Box<dyn Advantage> = Box::new(PairAdvantage);
     let plan = DdpoPlan { sampling, inner_epochs: 1, ..plan() };
@@ -139,6 +139,17 @@ fn any_number_of_ranks_distils_to_the_same_bytes() {
         let parts = distill::distill_parts(1);
         let parts = DistillParts { shared: Parts { ranks, ..parts.shared }, ..parts };
         DistillTrainer::new(distill::plan(), parts).unwrap()
+    });
+}
+
+#[test]
+fn any_number_of_ranks_does_several_tasks_to_the_same_bytes() {
+    check("tasks", tasks::opposed_trainer);
+    check("tasks of the forward process", |ranks| {
+        let parts = forward_parts(Box::new(MeanBrightness));
+        let shared = Parts { ranks, ..tasks::opposed(parts.shared) };
+        let parts = ForwardParts { shared, advantage: tasks::opposed_advantage(), ..parts };
+        ForwardTrainer::new(forward_plan(), parts).unwrap()
     });
 }
 

@@ -26,7 +26,7 @@ impl SetReward for Brighter {
 /// The records of two epochs with 24 samples, `sample_batch` at a time, optimised by a reward of sets.
 fn records(over: Grouping, sample_batch: usize) -> Vec<Record> {
     let mut shared = parts(Box::new(MeanBrightness));
-    shared.reward = Judge::Set { reward: Box::new(Brighter), over };
+    shared.tasks[0].reward = Judge::Set { reward: Box::new(Brighter), over };
     let evaluation = shared.evaluation.as_mut().unwrap();
     evaluation.batch = sample_batch;
     evaluation.held_out = vec![Judge::Set { reward: Box::new(Brighter), over: Grouping::Epoch }];

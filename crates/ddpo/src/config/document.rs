@@ -54,15 +54,32 @@ pub fn document(config: &RunConfig) -> Result<String, toml::ser::Error> {
         let of = |table: &'_ Table| table.get(section.name).and_then(Value::as_table).cloned().unwrap_or_default();
         push_section(&mut out, section, &of(&values), is_embedded.then(|| of(&others)).as_ref());
     }
-    terms.iter().for_each(|term| push_term(&mut out, term));
+    terms.iter().for_each(|term| push_table(&mut out, "reward", term));
+    let tasks = values.get("task").and_then(Value::as_array).map_or(&[] as &[Value], Vec::as_slice);
+    push_tasks(&mut out, tasks);
     Ok(out)
 }
 
-/// A term of the sum; one that is a line becomes a table.
-fn push_term(out: &mut String, term: &Value) {
-    push_line(out, "\n[[reward]]");
-    match term {
-        Value::Table(term) => term.iter().for_each(|(key, value)| push_line(out, &format!("{key} = {value}"))),
+/// What a task may have, and the tasks that there are.
+fn push_tasks(out: &mut String, tasks: &[Value]) {
+    push_line(out, "");
+    RunConfig::TASK.about.iter().for_each(|line| push_line(out, &format!("#{line}")));
+    push_line(out, "# [[task]]");
+    for entry in RunConfig::TASK.entries {
+        let about: String = entry.comment.concat();
+        push_line(
+            out,
+            &format!("# {:50} {}", format!("{} = {}", entry.key(), entry.example.unwrap_or("…")), about.trim()),
+        );
+    }
+    tasks.iter().for_each(|task| push_table(out, "task", task));
+}
+
+/// A term of the sum, or a task; a term that is a line becomes a table.
+fn push_table(out: &mut String, name: &str, table: &Value) {
+    push_line(out, &format!("\n[[{name}]]"));
+    match table {
+        Value::Table(table) => table.iter().for_each(|(key, value)| push_line(out, &format!("{key} = {value}"))),
         line => push_line(out, &format!("kind = {line}")),
     }
 }
@@ -163,7 +180,7 @@ mod tests {
 
     #[test]
     fn every_option_is_explained() {
-        for section in RunConfig::SECTIONS {
+        for section in RunConfig::SECTIONS.iter().chain([&RunConfig::TASK]) {
             for entry in section.entries {
                 assert!(!entry.comment.is_empty() && !entry.source.is_empty(), "{}.{}", section.name, entry.field);
             }

@@ -16,11 +16,14 @@ mod options;
 mod pairs;
 mod plan;
 mod presets;
+mod prompt_sources;
 mod reference;
 mod regression;
 mod rewards;
 mod run;
 mod sampler;
+mod task_options;
+mod tasks;
 mod unknown;
 
 pub use advantage::AdvantagePlan;
@@ -43,11 +46,12 @@ pub use reference::{default_of, reference};
 pub use regression::{RegressionPlan, WeightPlan};
 pub use rewards::{RewardEntry, RewardList, RewardTerm};
 pub use run::{
-    AdvantageOptions, AnchorOptions, CheckpointOptions, DistillOptions, EvalOptions, ForwardOptions, LoraOptions,
-    ModelOptions, PairOptions, PromptOptions, RunConfig, RunOptions, RwrOptions, SampleOptions, TrackOptions,
-    TrainOptions,
+    AnchorOptions, CheckpointOptions, DistillOptions, EvalOptions, ForwardOptions, LoraOptions, ModelOptions,
+    PairOptions, RunConfig, RunOptions, RwrOptions, SampleOptions, TrackOptions, TrainOptions,
 };
 pub use sampler::SamplerPlan;
+pub use task_options::{AdvantageOptions, PromptOptions, TaskAdvantage, TaskOptions};
+pub use tasks::TaskPlan;
 
 pub(crate) use ddpo_rewards::nearest;
 pub(crate) use difference::leaves;

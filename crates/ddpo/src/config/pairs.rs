@@ -8,7 +8,8 @@ use crate::error::Result;
 use super::batches::accumulation;
 use super::check::{invalid, positive, within};
 use super::choices::{Algorithm, PairClipChoice, PairTimesteps};
-use super::run::{PairOptions, PromptOptions, RunConfig};
+use super::run::{PairOptions, RunConfig};
+use super::task_options::PromptOptions;
 
 /// What an algorithm says where the configuration does not: the worth of a preference.
 #[derive(Clone, Copy, Debug, PartialEq)]

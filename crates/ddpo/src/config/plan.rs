@@ -12,9 +12,11 @@ use crate::prompts::PromptSource;
 use super::advantage::AdvantagePlan;
 use super::algorithm::{AlgorithmPlan, ObjectivePlan};
 use super::check::{at_least_one, at_most, invalid, positive, within};
-use super::choices::{Dtype, EvalPrompts, PairJudge, Parameters, PromptKind, SchedulerKind};
+use super::choices::{Dtype, PairJudge, Parameters, SchedulerKind};
+use super::prompt_sources::{eval_source, prompt_source};
 use super::rewards::RewardTerm;
-use super::run::{AnchorOptions, EvalOptions, PromptOptions, RunConfig, SampleOptions, TrainOptions};
+use super::run::{AnchorOptions, EvalOptions, RunConfig, SampleOptions, TrainOptions};
+use super::tasks::{TaskPlan, check_credit, task_plans};
 
 /// A run that can be started: every value is in range, every number divides what it must.
 ///
@@ -28,21 +30,23 @@ pub struct RunPlan {
     pub model: ModelSource,
     /// Where to compute.
     pub device: DeviceName,
-    /// The terms of the optimised reward.
+    /// The terms of the optimised reward; of a run with tasks, of those that have none of their own.
     pub reward: Vec<RewardTerm>,
     /// Rewards that are measured and never optimised.
     pub held_out: Vec<RewardPlan>,
-    /// Where training prompts come from.
+    /// Where training prompts come from; of a run with tasks, those of tasks that have none of their own.
     pub prompts: PromptSource,
     /// Where evaluation prompts come from; `None`: a part of the training prompts, set aside.
     pub eval_prompts: Option<PromptSource>,
+    /// What is optimised in turns, an epoch each, with what each task takes from the run; none for a run without tasks.
+    pub tasks: Vec<TaskPlan>,
     /// The adapters below the trained one, the lowest first.
     pub frozen: Vec<AdapterSource>,
     /// What the samples are learnt from by.
     pub algorithm: AlgorithmPlan,
     /// Images an epoch: batch size times batches.
     pub samples_per_epoch: usize,
-    /// Consecutive samples that share a prompt.
+    /// Consecutive samples that share a prompt, in tasks that say no other number.
     pub samples_per_prompt: usize,
 }
 
@@ -74,7 +78,10 @@ impl RunPlan {
         let samples_per_epoch = samples_per_epoch(&config.sample)?;
         let advantage = AdvantagePlan::new(&config, samples_per_epoch)?;
         let reward = config.reward.terms(registry)?;
-        check_credit(&reward, advantage)?;
+        let tasks = task_plans(&config, registry, samples_per_epoch)?;
+        if tasks.is_empty() {
+            check_credit(&reward, advantage)?;
+        }
         Ok(Self {
             model: ModelSource::parse(&config.model.path, config.model.revision.as_deref())?
                 .with_config(config.model.config.as_deref())?,
@@ -86,6 +93,7 @@ impl RunPlan {
                 None => prompt_source(&config.prompts)?,
             },
             eval_prompts: eval_source(&config.eval.prompts)?,
+            tasks,
             frozen: frozen(&config)?,
             algorithm: AlgorithmPlan::new(&config, advantage, samples_per_epoch)?,
             samples_per_epoch,
@@ -98,7 +106,26 @@ impl RunPlan {
 impl RunPlan {
     /// Every reward: those that are optimised, then those that are only measured.
     pub fn rewards(&self) -> impl Iterator<Item = &RewardPlan> {
-        self.reward.iter().map(|term| &term.reward).chain(&self.held_out)
+        self.optimised().into_iter().flatten().map(|term| &term.reward).chain(&self.held_out)
+    }
+
+    /// The terms of what each task optimises, or without tasks the run.
+    pub fn optimised(&self) -> Vec<&[RewardTerm]> {
+        match self.tasks.as_slice() {
+            [] => vec![&self.reward],
+            tasks => tasks.iter().map(|task| task.reward.as_slice()).collect(),
+        }
+    }
+
+    /// How many lists of prompts it is evaluated on, each with pictures of its own.
+    pub(crate) fn evaluated_lists(&self) -> usize {
+        let mut lists: Vec<_> = Vec::new();
+        for list in self.tasks.iter().map(TaskPlan::evaluated) {
+            if !lists.contains(&list) {
+                lists.push(list);
+            }
+        }
+        lists.len().max(1)
     }
 
     /// Puts the commit that a model of the hub is at in the place of its branch, so that a run goes on with the weights that it
@@ -141,24 +168,6 @@ impl RunPlan {
             AlgorithmPlan::Preference(plan) => plan.updates_per_epoch,
             AlgorithmPlan::Distillation(plan) => plan.updates_per_epoch,
         }
-    }
-}
-
-/// What all samples of a prompt are told alike says nothing to whoever compares them with each other.
-fn check_credit(terms: &[RewardTerm], advantage: AdvantagePlan) -> Result<()> {
-    let says = |term: &RewardTerm, key: &str, value: &str| {
-        term.reward.option(key).and_then(toml::Value::as_str) == Some(value)
-    };
-    let is_same_for_all = |term: &RewardTerm| {
-        term.reward.kind() == "parity" && says(term, "credit", "shared") && !says(term, "over", "epoch")
-    };
-    match advantage {
-        AdvantagePlan::Group { .. } | AdvantagePlan::Pairs { .. } if terms.iter().any(is_same_for_all) => {
-            let expected = "\"marginal\", or advantage.kind = \"batch\": samples of a prompt are compared with each other, and \
-                            would all be told the same";
-            Err(invalid("reward.credit", "shared", expected))
-        }
-        _ => Ok(()),
     }
 }
 
@@ -309,57 +318,5 @@ fn check_timestep_fraction(config: &RunConfig) -> Result<()> {
             let expected = format!("at most 1 and at least {:.3}, one of {steps} steps", 1.0 / steps);
             Err(invalid("train.timestep-fraction", fraction, expected))
         }
-    }
-}
-
-fn eval_source(option: &EvalPrompts) -> Result<Option<PromptSource>> {
-    match option {
-        EvalPrompts::List(prompts) => PromptSource::list("eval.prompts", prompts).map(Some),
-        EvalPrompts::Kind(name) if name == EvalPrompts::HELD_OUT => Ok(None),
-        EvalPrompts::Kind(name) => PromptSource::named(name).map(Some),
-    }
-}
-
-fn prompt_source(options: &PromptOptions) -> Result<PromptSource> {
-    reject_stray_prompt_options(options)?;
-    match options.kind {
-        PromptKind::FromFile => {
-            let path = options
-                .path
-                .as_ref()
-                .ok_or_else(|| invalid("prompts.path", "nothing", "a file, for kind = \"from-file\""))?;
-            let (start, end) = (options.start.unwrap_or(0), options.end);
-            if end.is_some_and(|end| end <= start) {
-                return Err(invalid("prompts.end", end.unwrap_or(0), format_args!("more than {start}, the start")));
-            }
-            Ok(PromptSource::File { path: path.into(), start, end })
-        }
-        PromptKind::List => PromptSource::list("prompts.values", options.values.as_deref().unwrap_or_default()),
-        PromptKind::Counting => {
-            let max_count = options.max_count.unwrap_or(PromptSource::MAX_COUNT);
-            PromptSource::counting(max_count).ok_or_else(|| {
-                invalid("prompts.max-count", max_count, format_args!("2 to {}", PromptSource::MAX_COUNT))
-            })
-        }
-        other => PromptSource::named(other.name()),
-    }
-}
-
-/// An option of another kind of prompts would be ignored in silence; better to say so.
-fn reject_stray_prompt_options(options: &PromptOptions) -> Result<()> {
-    let set = [
-        ("prompts.path", options.path.is_some(), PromptKind::FromFile),
-        ("prompts.start", options.start.is_some(), PromptKind::FromFile),
-        ("prompts.end", options.end.is_some(), PromptKind::FromFile),
-        ("prompts.values", options.values.is_some(), PromptKind::List),
-        ("prompts.max-count", options.max_count.is_some(), PromptKind::Counting),
-    ];
-    match set.into_iter().find(|(_, set, kind)| *set && *kind != options.kind) {
-        None => Ok(()),
-        Some((key, _, kind)) => Err(invalid(
-            key,
-            format_args!("a value with kind = \"{}\"", options.kind),
-            format_args!("none, or kind = \"{kind}\""),
-        )),
     }
 }

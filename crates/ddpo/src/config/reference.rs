@@ -50,8 +50,9 @@ pub fn reference() -> Result<String> {
     push_presets(&mut out);
     push_reward(&mut out);
     for section in &RunConfig::SECTIONS {
-        push_section(&mut out, section, &defaults);
+        push_section(&mut out, &format!("[{}]", section.name), section, &defaults);
     }
+    push_section(&mut out, "[[task]]", &RunConfig::TASK, &defaults);
     Ok(out)
 }
 
@@ -85,8 +86,8 @@ fn push_reward_option(out: &mut String, option: &OptionSpec) {
 }
 
 /// `defaults` are those for models in general and those for the embedded one.
-fn push_section(out: &mut String, section: &Section, defaults: &[Table; 2]) {
-    push_line(out, &format!("\n## `[{}]`\n\n{}\n", section.name, joined(section.about)));
+fn push_section(out: &mut String, heading: &str, section: &Section, defaults: &[Table; 2]) {
+    push_line(out, &format!("\n## `{heading}`\n\n{}\n", joined(section.about)));
     push_line(out, "| option | what it is | values | default | from | with `emoji` |\n|---|---|---|---|---|---|");
     for entry in section.entries {
         let default =
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn every_option_has_a_row_of_six_cells() {
         let page = reference().unwrap();
-        for section in &RunConfig::SECTIONS {
+        for section in RunConfig::SECTIONS.iter().chain([&RunConfig::TASK]) {
             for entry in section.entries {
                 let start = format!("| `{}.{}` |", section.name, entry.key());
                 let row = page.lines().find(|line| line.starts_with(&start)).unwrap_or_else(|| panic!("no {start}"));

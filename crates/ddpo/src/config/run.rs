@@ -9,13 +9,14 @@ use crate::error::Result;
 use crate::model::ModelSource;
 
 use super::choices::{
-    AdapterFormat, AdvantageKind, Algorithm, Dtype, ErrorSpace, EvalPrompts, NonFinitePolicy, PairClipChoice,
-    PairJudge, PairTimesteps, Parameters, PromptKind, PromptSyntax, Reduction, SchedulerKind, SpacingKind, StepWeights,
-    TimestepChoice, TrustRegion,
+    AdapterFormat, Algorithm, Dtype, ErrorSpace, EvalPrompts, NonFinitePolicy, PairClipChoice, PairJudge,
+    PairTimesteps, Parameters, PromptSyntax, Reduction, SchedulerKind, SpacingKind, StepWeights, TimestepChoice,
+    TrustRegion,
 };
 use super::kind::ModelKind;
 use super::options::{Section, options};
 use super::rewards::RewardList;
+use super::task_options::{AdvantageOptions, PromptOptions, TaskOptions};
 
 options! {
     /// The run as a whole.
@@ -67,26 +68,6 @@ options! {
         path: Option<String> = None, "fresh adapter", "\"pytorch_lora_weights.safetensors\"";
         /// Whose names the product has: "diffusers" (`pipe.load_lora_weights`) or "kohya" (ComfyUI, A1111).
         format: AdapterFormat = AdapterFormat::Diffusers, "ours";
-    }
-}
-
-options! {
-    /// What the model is asked to draw while it trains.
-    PromptOptions = "prompts" {
-        /// "simple-animals" (45), "imagenet-animals" (398), "compositions" (1080), "nouns-activities" (135), "counting", "from-file" or "list".
-        kind: PromptKind = PromptKind::SimpleAnimals, "paper, section 5";
-        /// kind = "from-file": a text file (UTF-8) with a prompt a line, JSON Lines (.jsonl) whose objects have a field "prompt", or a
-        /// table (.csv, .tsv) with a column of that name. Of a text, blank lines and lines that start with # are left out, and spaces
-        /// around a prompt; a prompt that is listed twice is drawn twice as often.
-        path: Option<String> = None, "none", "\"prompts.txt\"";
-        /// kind = "from-file": the first line to use, from 0; of a table, the first row below the header.
-        start: Option<usize> = None, "the first line", "0";
-        /// kind = "from-file": the line to stop before.
-        end: Option<usize> = None, "the last line", "100";
-        /// kind = "list": the prompts themselves.
-        values: Option<Vec<String>> = None, "none", "[\"a cat\", \"a dog\"]";
-        /// kind = "counting": how many of a thing a prompt may ask for, at most.
-        max_count: Option<usize> = None, "9 for \"counting\"", "9";
     }
 }
 
@@ -305,23 +286,6 @@ options! {
 }
 
 options! {
-    /// How rewards become advantages.
-    AdvantageOptions = "advantage" {
-        /// "per-prompt" (running statistics of each prompt), "batch", or "group" (an equal number of samples a prompt).
-        kind: AdvantageKind = AdvantageKind::PerPrompt, "paper" => emoji AdvantageKind::Group;
-        /// kind = "per-prompt": how many of a prompt's last rewards are remembered.
-        buffer_size: usize = 16, "ddpo-pytorch";
-        /// kind = "per-prompt": with fewer rewards than this, the batch's statistics are used.
-        min_count: usize = 16, "ddpo-pytorch";
-        /// kind = "group", and "pso" and "d3po" whatever the kind: samples drawn of each prompt; must divide the samples of an epoch.
-        group_size: Option<usize> = None, "8 for \"group\", 2 for \"pso\" and \"d3po\"", "8";
-        /// kind = "group" or "per-prompt": divide by the standard deviation of all rewards of the epoch in place of the prompt's own, so
-        /// that a prompt whose samples hardly differ has little to say (Flow-GRPO's global std).
-        global_std: bool = false, "ddpo-pytorch";
-    }
-}
-
-options! {
     /// What is measured on prompts and seeds that training never uses.
     EvalOptions = "eval" {
         /// Evaluate every so many epochs, and before the first; 0: never.
@@ -407,6 +371,9 @@ pub struct RunConfig {
     pub checkpoint: CheckpointOptions,
     /// Where else metrics go.
     pub track: TrackOptions,
+    /// What is optimised in turns, an epoch each; none for the one reward on the one list of prompts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub task: Vec<TaskOptions>,
 }
 
 impl ModelOptions {
@@ -447,6 +414,7 @@ impl RunConfig {
             eval: EvalOptions::defaults(kind),
             checkpoint: CheckpointOptions::defaults(kind),
             track: TrackOptions::defaults(kind),
+            task: Vec::new(),
         }
     }
 
@@ -454,7 +422,8 @@ impl RunConfig {
     /// adapters that cannot be parsed: a plan of them is refused.
     #[must_use]
     pub fn with_absolute_paths(mut self) -> Self {
-        let paths = self.prompts.path.iter_mut().chain(&mut self.pairs.path).chain(&mut self.lora.path);
+        let of_tasks = self.task.iter_mut().filter_map(|task| task.prompts.as_mut()?.path.as_mut());
+        let paths = self.prompts.path.iter_mut().chain(&mut self.pairs.path).chain(&mut self.lora.path).chain(of_tasks);
         let paths = paths.chain(&mut self.model.config).chain(&mut self.anchor.data);
         let model = (self.model.path != ModelSource::EMBEDDED).then_some(&mut self.model.path);
         for path in paths.chain(model).filter(|path| std::path::Path::new(path.as_str()).exists()) {
@@ -471,9 +440,22 @@ impl RunConfig {
             let registry = RewardRegistry::default();
             self.reward.anchor(&registry, &directory);
             self.eval.held_out.anchor(&registry, &directory);
+            let of_tasks = self.task.iter_mut().filter_map(|task| task.reward.as_mut());
+            of_tasks.for_each(|reward| reward.anchor(&registry, &directory));
         }
         self
     }
+
+    /// What each task optimises, or without tasks the run.
+    pub(crate) fn rewards_of_tasks(&self) -> Vec<&RewardList> {
+        match self.task.as_slice() {
+            [] => vec![&self.reward],
+            tasks => tasks.iter().map(|task| task.reward.as_ref().unwrap_or(&self.reward)).collect(),
+        }
+    }
+
+    /// The table of a task.
+    pub(crate) const TASK: Section = TaskOptions::SECTION;
 
     /// Every section, in the order it is printed.
     pub(crate) const SECTIONS: [Section; 15] = [

@@ -3,7 +3,9 @@
 use ddpo_rewards::nearest;
 use toml::{Table, Value};
 
+use super::options::Section;
 use super::run::RunConfig;
+use super::task_options::{AdvantageOptions, PromptOptions};
 
 /// A key that no option has.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,8 +21,25 @@ pub(crate) fn find_unknown(table: &Table) -> Option<UnknownKey> {
     table.iter().find_map(|(name, value)| match (name.as_str(), value) {
         // Which options a reward has depends on its kind; the plan looks at them once all layers are joined.
         ("reward", _) => None,
+        ("task", Value::Array(tasks)) => tasks.iter().filter_map(Value::as_table).find_map(unknown_in_task),
+        // What is no list of tables is of the wrong type.
+        ("task", _) => None,
         _ => unknown_in_section(name, value),
     })
+}
+
+/// The first key of a task that there is not; its tables have the options of sections.
+fn unknown_in_task(task: &Table) -> Option<UnknownKey> {
+    let of = |place: &str, table: &Table, section: &Section| {
+        let known: Vec<String> = section.entries.iter().map(|entry| format!("{place}.{}", entry.key())).collect();
+        let key = table.keys().map(|key| format!("{place}.{key}")).find(|key| !known.contains(key))?;
+        let nearest = nearest(&key, known.iter().map(String::as_str)).map(String::from);
+        Some(UnknownKey { key, nearest })
+    };
+    let within = |name: &str, section: &Section| of(&format!("task.{name}"), task.get(name)?.as_table()?, section);
+    of("task", task, &RunConfig::TASK)
+        .or_else(|| within("prompts", &PromptOptions::SECTION))
+        .or_else(|| within("advantage", &AdvantageOptions::SECTION))
 }
 
 fn unknown_in_section(name: &str, value: &Value) -> Option<UnknownKey> {
@@ -51,7 +70,7 @@ fn all_keys() -> Vec<String> {
         .iter()
         .flat_map(|section| section.entries.iter().map(|entry| format!("{}.{}", section.name, entry.key())));
     let sections = RunConfig::SECTIONS.iter().map(|section| section.name.to_owned());
-    options.chain(sections).chain(["reward".to_owned()]).collect()
+    options.chain(sections).chain(["reward", "task"].map(String::from)).collect()
 }
 
 #[cfg(test)]
@@ -72,6 +91,9 @@ mod tests {
         check("[train]\nsteps = 3", "train.steps", Some("sample.steps"));
         check("[trian]\nbatch-size = 3", "trian", Some("train"));
         check("[run]\nxyzzy = 3", "run.xyzzy", None);
+        check("[[tasks]]\nname = \"a\"", "tasks", Some("task"));
+        check("[[task]]\nnaem = \"a\"", "task.naem", Some("task.name"));
+        check("[[task]]\nprompts = { valeus = [] }", "task.prompts.valeus", Some("task.prompts.values"));
     }
 
     #[test]

@@ -31,6 +31,12 @@ impl PromptList {
         places.map(|place| (self.texts[place].clone(), known(place))).collect()
     }
 
+    /// The prompts whose texts are not among these; none where no prompt would be left.
+    pub(crate) fn without(&self, texts: &std::collections::BTreeSet<String>) -> Option<Self> {
+        let rest = self.select((0..self.len()).filter(|&place| !texts.contains(&self.texts[place])));
+        (!rest.is_empty()).then_some(rest)
+    }
+
     /// The prompts of this list and then those of another.
     #[must_use]
     pub(crate) fn chain(&self, other: &Self) -> Self {

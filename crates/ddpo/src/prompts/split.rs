@@ -62,6 +62,20 @@ impl PromptSplit {
     }
 }
 
+impl PromptSplit {
+    /// The prompts of several tasks, one behind the other.
+    pub(crate) fn joined(tasks: &[Self]) -> Self {
+        let join = |of: fn(&Self) -> &PromptList| {
+            tasks.iter().map(of).fold(PromptList::default(), |all, list| all.chain(list))
+        };
+        Self {
+            training: join(|task| &task.training),
+            evaluation: join(|task| &task.evaluation),
+            disjoint: tasks.iter().all(|task| task.disjoint),
+        }
+    }
+}
+
 fn held_out(source: &PromptSource, all: &PromptList) -> PromptList {
     match source {
         PromptSource::SimpleAnimals => HELD_OUT.map(String::from).to_vec().into(),

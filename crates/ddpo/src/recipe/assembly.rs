@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Tensor;
-use ddpo_core::advantage::{BatchAdvantage, GroupAdvantage, PairAdvantage, PerPromptAdvantage};
+use ddpo_core::advantage::{AdvantageByRange, BatchAdvantage, GroupAdvantage, PairAdvantage, PerPromptAdvantage};
 use ddpo_core::objective::{DdpoIs, DdpoSf, DivergenceMask, EqualSteps, KlPenalised, NormalisedRatio};
 use ddpo_core::{Advantage, Judge, Objective, RgbImage};
 use ddpo_models::DiffusionPolicy;
@@ -11,7 +11,7 @@ use ddpo_rewards::mean_pairwise_distance;
 use ddpo_rewards::recogniser::Recogniser;
 use ddpo_train::{
     AdamWConfig, AsAskedMeasure, DdpoParts, DdpoPlan, DdpoTrainer, EncodedPrompts, Evaluation, Parts, Ranks,
-    SamplePlan, StopRule,
+    SamplePlan, StopRule, Task,
 };
 
 use crate::config::{
@@ -22,6 +22,7 @@ use crate::prompts::{PromptList, PromptSplit};
 
 use super::loaded::{LoadedModel, to_pictures};
 use super::rewards::Rewards;
+use super::run_prompts::RunPrompts;
 
 /// The trainer of a policy gradient.
 pub(super) fn policy_gradient(
@@ -29,7 +30,8 @@ pub(super) fn policy_gradient(
     gradient: &PolicyGradientPlan,
     shared: Parts<DiffusionPolicy, 4>,
 ) -> Result<DdpoTrainer<DiffusionPolicy, 4>> {
-    let (objective, advantage) = (objective(plan, gradient.objective)?, advantage(gradient.advantage)?);
+    let advantage = advantages(plan, gradient.advantage, &shared.prompts)?;
+    let objective = objective(plan, gradient.objective)?;
     Ok(DdpoTrainer::new(ddpo_plan(plan, gradient), DdpoParts { shared, objective, advantage })?)
 }
 
@@ -37,7 +39,7 @@ pub(super) fn policy_gradient(
 pub(super) fn parts(
     plan: &RunPlan,
     loaded: &LoadedModel,
-    prompts: &PromptSplit,
+    prompts: &RunPrompts,
     rewards: Rewards,
     ranks: Ranks,
 ) -> Result<Parts<DiffusionPolicy, 4>> {
@@ -47,17 +49,28 @@ pub(super) fn parts(
     Ok(Parts {
         policy: loaded.policy(plan)?,
         scheduler: loaded.scheduler(&config.sample.sampler())?,
-        reward: rewards.optimised,
-        prompts: encode_prompts(plan, loaded, &prompts.training)?,
+        tasks: tasks(plan, rewards.optimised),
+        prompts: encode_prompts(plan, loaded, prompts, |split| &split.training)?,
         shape,
         device: loaded.device().clone(),
         average_decay: config.train.ema_decay,
         anchor: None,
-        evaluation: evaluation(plan, loaded, &prompts.evaluation, rewards.held_out)?,
+        evaluation: evaluation(plan, loaded, prompts, rewards.held_out)?,
         decoder: Box::new(decoder(loaded.clone())),
         lanes: run_lanes(plan, loaded, shape),
         ranks,
     })
+}
+
+/// What is optimised in turns: the tasks of a plan, or one without a name.
+fn tasks(plan: &RunPlan, rewards: Vec<Judge>) -> Vec<Task> {
+    let task = |(number, reward): (usize, Judge)| match plan.tasks.get(number) {
+        Some(task) => {
+            Task { name: task.name.clone(), reward, samples_per_prompt: Some(task.advantage.samples_per_prompt()) }
+        }
+        None => Task::only(reward),
+    };
+    rewards.into_iter().enumerate().map(task).collect()
 }
 
 /// How much a run works on at once.
@@ -159,7 +172,21 @@ fn objective(plan: &RunPlan, objective: ObjectivePlan) -> Result<Box<dyn Objecti
     }
 }
 
-pub(super) fn advantage(plan: AdvantagePlan) -> Result<Box<dyn Advantage>> {
+/// How rewards become advantages: in each task by itself, where there are tasks.
+pub(super) fn advantages(
+    plan: &RunPlan,
+    of_run: AdvantagePlan,
+    prompts: &EncodedPrompts,
+) -> Result<Box<dyn Advantage>> {
+    if plan.tasks.is_empty() {
+        return advantage(of_run);
+    }
+    let own =
+        plan.tasks.iter().enumerate().map(|(number, task)| Ok((prompts.list(number), advantage(task.advantage)?)));
+    Ok(Box::new(AdvantageByRange::new(own.collect::<Result<_>>()?)?))
+}
+
+fn advantage(plan: AdvantagePlan) -> Result<Box<dyn Advantage>> {
     Ok(match plan {
         AdvantagePlan::PerPrompt { buffer_size, min_count, deviation } => {
             Box::new(PerPromptAdvantage::new(buffer_size, min_count)?.divided_by(deviation))
@@ -170,10 +197,18 @@ pub(super) fn advantage(plan: AdvantagePlan) -> Result<Box<dyn Advantage>> {
     })
 }
 
-fn encode_prompts(plan: &RunPlan, loaded: &LoadedModel, prompts: &PromptList) -> Result<EncodedPrompts> {
-    let (conditions, negative) = loaded.encode_guided(&prompts.texts, &plan.config.sample.negative_prompt)?;
-    let encoded = EncodedPrompts::new(prompts.texts.clone(), conditions, negative)?;
-    Ok(encoded.with_metadata(prompts.metadata.clone())?)
+/// The lists of all tasks, one behind the other.
+fn encode_prompts(
+    plan: &RunPlan,
+    loaded: &LoadedModel,
+    prompts: &RunPrompts,
+    of: fn(&PromptSplit) -> &PromptList,
+) -> Result<EncodedPrompts> {
+    let PromptList { texts, metadata } = of(prompts.all());
+    let (conditions, negative) = loaded.encode_guided(texts, &plan.config.sample.negative_prompt)?;
+    let encoded = EncodedPrompts::new(texts.clone(), conditions, negative)?.with_metadata(metadata.clone())?;
+    let lengths: Vec<usize> = prompts.tasks().iter().map(|split| of(split).len()).collect();
+    Ok(encoded.in_lists(&lengths)?)
 }
 
 /// What the judge that is shipped with a model says of pictures.
@@ -186,7 +221,7 @@ fn as_asked(judge: Arc<Recogniser>) -> AsAskedMeasure {
 fn evaluation(
     plan: &RunPlan,
     loaded: &LoadedModel,
-    prompts: &PromptList,
+    prompts: &RunPrompts,
     held_out: Vec<Judge>,
 ) -> Result<Option<Evaluation>> {
     let eval = &plan.config.eval;
@@ -194,7 +229,7 @@ fn evaluation(
         return Ok(None);
     }
     Ok(Some(Evaluation {
-        prompts: encode_prompts(plan, loaded, prompts)?,
+        prompts: encode_prompts(plan, loaded, prompts, |split| &split.evaluation)?,
         count: eval.count,
         batch: plan.config.sample.batch_size,
         seed: eval.seed,

@@ -5,16 +5,19 @@ use std::time::SystemTime;
 
 use ddpo_core::Judge;
 use ddpo_models::DiffusionPolicy;
-use ddpo_train::{ChainRecord, MachineRecord, ModelRecord, Parts, PromptsRecord, RewardRecord, RunRecord, rfc3339};
+use ddpo_train::{
+    ChainRecord, MachineRecord, ModelRecord, Parts, PromptsRecord, RewardRecord, RunRecord, TaskRecord, rfc3339,
+};
 
 use crate::config::{RunPlan, command};
-use crate::prompts::PromptSplit;
+
+use super::run_prompts::RunPrompts;
 
 /// The record of a run of `plan` that begins now.
 pub(super) fn describe(
     plan: &RunPlan,
     fingerprint: &str,
-    prompts: &PromptSplit,
+    prompts: &RunPrompts,
     parts: &Parts<DiffusionPolicy, 4>,
 ) -> RunRecord {
     let (config, [_, height, width, channels]) = (&plan.config, parts.shape.map(|side| side as u64));
@@ -31,12 +34,13 @@ pub(super) fn describe(
         },
         algorithm: config.train.algorithm.to_string(),
         parameters: config.train.parameters.to_string(),
-        reward: reward(&parts.reward),
+        reward: optimised(plan, parts),
+        tasks: tasks(plan, parts, prompts),
         held_out: held_out.map(reward).collect(),
         prompts: PromptsRecord {
-            training: prompts.training.len() as u64,
-            evaluation: prompts.evaluation.texts.clone(),
-            disjoint: prompts.disjoint,
+            training: prompts.all().training.len() as u64,
+            evaluation: evaluated(plan, parts, prompts),
+            disjoint: prompts.all().disjoint,
         },
         seed: config.run.seed,
         evaluation_seed: config.eval.seed,
@@ -55,6 +59,36 @@ pub(super) fn describe(
             device: plan.device.resolve().to_string(),
             threads: crate::device::threads() as u64,
         },
+    }
+}
+
+/// What is optimised: a reward, or what several tasks gain in the mean.
+fn optimised(plan: &RunPlan, parts: &Parts<DiffusionPolicy, 4>) -> RewardRecord {
+    match plan.tasks.as_slice() {
+        [] => parts.tasks.first().map(|task| reward(&task.reward)).unwrap_or_default(),
+        tasks => RewardRecord {
+            name: tasks.iter().map(|task| task.name.as_str()).collect::<Vec<_>>().join(", "),
+            unit: Some("σ".to_owned()),
+        },
+    }
+}
+
+fn tasks(plan: &RunPlan, parts: &Parts<DiffusionPolicy, 4>, prompts: &RunPrompts) -> Vec<TaskRecord> {
+    let tasks = plan.tasks.iter().zip(&parts.tasks).zip(prompts.tasks());
+    let record = |((_, task), split): ((_, &ddpo_train::Task), &crate::prompts::PromptSplit)| TaskRecord {
+        name: task.name.clone(),
+        reward: reward(&task.reward),
+        training: split.training.len() as u64,
+        evaluation: split.evaluation.len() as u64,
+    };
+    tasks.map(record).collect()
+}
+
+/// The prompts of an evaluation's pictures: those of tasks have their turns, as the pictures have.
+fn evaluated(plan: &RunPlan, parts: &Parts<DiffusionPolicy, 4>, prompts: &RunPrompts) -> Vec<String> {
+    match &parts.evaluation {
+        Some(evaluation) if !plan.tasks.is_empty() => evaluation.pictured(),
+        _ => prompts.all().evaluation.texts.clone(),
     }
 }
 

@@ -223,6 +223,8 @@ struct Work<'a> {
     parameters: [f64; 2],
     /// Memory for each of the weights, in values of `f32`.
     held: f64,
+    /// Lists of prompts that are evaluated on, each with pictures of its own.
+    views: usize,
     /// How many times as fast layers are as multiply-adds of `f32`.
     faster: f64,
 }
@@ -284,6 +286,7 @@ impl<'a> Work<'a> {
             decoded: (config.sample.batch_size as f64).min((DECODED_VALUES / decoded).max(1.0).floor()),
             parameters: [of_unet, of_unet + others],
             held: if is_half { 0.5 } else { WITH_KERNELS },
+            views: plan.evaluated_lists(),
             faster,
         })
     }
@@ -298,10 +301,12 @@ impl<'a> Work<'a> {
         self.samples * self.asking()
     }
 
-    /// Operations of a picture's scoring by the optimised reward: a prompt and others are compared at some trials.
+    /// Operations of a picture's scoring by the optimised reward, that of all tasks in the mean: a prompt and others are compared at
+    /// some trials.
     fn asking(&self) -> f64 {
-        let rows: f64 = self.config.reward.0.iter().filter_map(asked_rows).sum();
-        rows * self.operations(&self.unet)
+        let rewards = self.config.rewards_of_tasks();
+        let rows: f64 = rewards.iter().flat_map(|reward| &reward.0).filter_map(asked_rows).sum();
+        rows / rewards.len() as f64 * self.operations(&self.unet)
     }
 
     /// Operations of an epoch's training: a pass forward and back, the pass again with gradient checkpointing, and those of the
@@ -325,7 +330,8 @@ impl<'a> Work<'a> {
         let times = 1 + self.config.run.epochs.div_ceil(eval.every);
         let chain = 2.0 * self.config.sample.steps as f64 * self.rows[0] * self.operations(&self.unet);
         let distance = (2 * DistanceMeasure::DRAWS) as f64 * self.operations(&self.unet);
-        (times * eval.count) as f64 * (chain + distance + self.operations(&self.decoder) + self.asking())
+        let drawing = self.views as f64 * (chain + distance + self.operations(&self.decoder));
+        (times * eval.count) as f64 * (drawing + self.config.rewards_of_tasks().len() as f64 * self.asking())
     }
 
     /// Peak memory: weights, the chains of an epoch, and the most that is worked on at once.
@@ -437,6 +443,7 @@ mod tests {
             decoded: 1.0,
             parameters: [of_unet, of_unet + elements(vae.specs()) + TEXT_PARAMETERS],
             held: WITH_KERNELS,
+            views: 1,
             faster: 1.0,
         }
     }

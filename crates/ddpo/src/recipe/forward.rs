@@ -6,7 +6,7 @@ use ddpo_train::{ForwardParts, ForwardPlan, ForwardTrainer, Parts};
 use crate::config::{ForwardProcessPlan, RunPlan};
 use crate::error::Result;
 
-use super::assembly::{adamw, advantage, sample_plan};
+use super::assembly::{adamw, advantages, sample_plan};
 use super::loaded::LoadedModel;
 
 /// The trainer of a plan.
@@ -17,7 +17,8 @@ pub(super) fn trainer(
     shared: Parts<DiffusionPolicy, 4>,
 ) -> Result<ForwardTrainer<DiffusionPolicy, 4>> {
     let schedule = loaded.pipeline().scheduler.schedule()?;
-    let parts = ForwardParts { shared, schedule, advantage: advantage(forward.advantage)? };
+    let advantage = advantages(plan, forward.advantage, &shared.prompts)?;
+    let parts = ForwardParts { shared, schedule, advantage };
     Ok(ForwardTrainer::new(forward_plan(plan, forward), parts)?)
 }
 

@@ -5,11 +5,11 @@ use ddpo_train::{Broadcast, FirstGradient, GradientProbe, Observer, StopFlag, Ti
 
 use crate::config::{AlgorithmPlan, RunPlan};
 use crate::error::Result;
-use crate::prompts::PromptSplit;
 
 use super::assembly::{parts, policy_gradient};
 use super::loaded::LoadedModel;
 use super::rewards::Rewards;
+use super::run_prompts::RunPrompts;
 
 /// How a gradient is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ fn probe(plan: &RunPlan, loaded: &LoadedModel) -> Result<Box<dyn GradientProbe>>
     let mut plan = plan.clone();
     plan.config.eval.every = 0;
     plan.held_out.clear();
-    let prompts = PromptSplit::load(&plan.prompts, plan.eval_prompts.as_ref())?;
+    let prompts = RunPrompts::load(&plan)?;
     let loaded = loaded.clone().with_clip_skip(plan.config.sample.clip_skip)?;
     let loaded = &loaded.with_embeddings(&plan.config.model.embeddings())?;
     loaded.check(&plan)?;

@@ -9,6 +9,8 @@ use crate::config::{RunConfig, RunPlan};
 use crate::error::{Error, Result};
 use crate::prompts::{PromptList, PromptSource, pairs_fingerprint};
 
+use super::run_prompts::RunPrompts;
+
 /// Sections and options that may change when a run goes on: none of them changes a number that was or will be computed.
 /// Files may move; what was in them counts by checksum, or is in the checkpoint.
 const FREE: [&str; 20] = [
@@ -41,7 +43,7 @@ pub(super) fn identity(
     text: &str,
     fingerprint: &str,
     files: BTreeMap<String, String>,
-    prompts: &PromptList,
+    prompts: &RunPrompts,
 ) -> Result<Identity> {
     let table = Table::try_from(fixed(plan)).map_err(|error| Error::ConfigOutput { source: error })?;
     let mut settings = BTreeMap::new();
@@ -55,13 +57,20 @@ pub(super) fn identity(
     }
     settings.retain(|key, _| !FREE.iter().any(|free| key == free || key.starts_with(&format!("{free}."))));
     settings.extend(files);
-    let mut text_of_prompts = prompts.texts.join("\n");
-    for known in &prompts.metadata {
-        text_of_prompts += &serde_json::to_string(&**known).unwrap_or_default();
+    for (number, split) in prompts.tasks().iter().enumerate() {
+        let of = plan.tasks.get(number).map(|task| format!(" of {}", task.name)).unwrap_or_default();
+        settings.insert(format!("training prompts{of}"), contents(&split.training));
     }
-    let digest = crc32fast::hash(text_of_prompts.as_bytes());
-    settings.insert("training prompts".into(), format!("{} of them, checksum {digest:08x}", prompts.len()));
     Ok(Identity { model: fingerprint.to_owned(), settings, config: text.to_owned() })
+}
+
+/// How many prompts there are, and a checksum of what they say.
+fn contents(prompts: &PromptList) -> String {
+    let mut text = prompts.texts.join("\n");
+    for known in &prompts.metadata {
+        text += &serde_json::to_string(&**known).unwrap_or_default();
+    }
+    format!("{} of them, checksum {:08x}", prompts.len(), crc32fast::hash(text.as_bytes()))
 }
 
 /// What is put on the model and what it learns from, by content and strength and word, so that files may move: nothing of what there is none of.
@@ -88,9 +97,14 @@ pub(super) fn fingerprints(plan: &RunPlan) -> Result<BTreeMap<String, String>> {
     Ok(frozen.into_iter().chain(embeddings).chain(pairs).chain(anchor).collect())
 }
 
-/// The configuration without the options of rewards that may change when a run goes on.
+/// The configuration without the options of rewards that may change when a run goes on, and without the places of files of prompts.
 fn fixed(plan: &RunPlan) -> RunConfig {
     let mut config = plan.config.clone();
+    for (task, planned) in config.task.iter_mut().zip(&plan.tasks) {
+        let terms = || planned.reward.iter().map(|term| &term.reward);
+        task.reward = task.reward.as_ref().map(|reward| reward.fixed(terms()));
+        task.prompts.iter_mut().for_each(|prompts| prompts.path = None);
+    }
     config.reward = config.reward.fixed(plan.reward.iter().map(|term| &term.reward));
     config.eval.held_out = config.eval.held_out.fixed(&plan.held_out);
     config
@@ -108,7 +122,8 @@ mod tests {
     fn of(change: impl Fn(&mut RunConfig)) -> Identity {
         let mut config = RunConfig::default();
         change(&mut config);
-        identity(&RunPlan::new(config).unwrap(), "", "model", BTreeMap::new(), &prompts("cat")).unwrap()
+        let prompts = RunPrompts::only(prompts("cat"));
+        identity(&RunPlan::new(config).unwrap(), "", "model", BTreeMap::new(), &prompts).unwrap()
     }
 
     #[test]
@@ -132,7 +147,7 @@ mod tests {
             config.lora.frozen = vec![name.to_owned()];
             let plan = RunPlan::new(config).unwrap();
             let frozen = frozen.map(|frozen| ("frozen adapters".to_owned(), frozen.to_owned()));
-            identity(&plan, "", "model", frozen.into_iter().collect(), &prompts("cat")).unwrap()
+            identity(&plan, "", "model", frozen.into_iter().collect(), &RunPrompts::only(prompts("cat"))).unwrap()
         };
         of("moved", Some("a at 1")).accepts(&of("here", Some("a at 1"))).unwrap();
         for other in [None, Some("a at 0.5"), Some("b at 1")] {
@@ -157,7 +172,9 @@ mod tests {
     #[test]
     fn other_prompts_are_another_run() {
         let plan = RunPlan::new(RunConfig::default()).unwrap();
-        let of = |prompt: &PromptList| identity(&plan, "", "model", BTreeMap::new(), prompt).unwrap();
+        let of = |prompts: &PromptList| {
+            identity(&plan, "", "model", BTreeMap::new(), &RunPrompts::only(prompts.clone())).unwrap()
+        };
         assert!(of(&prompts("cat")).accepts(&of(&prompts("dog"))).is_err());
         let known = std::sync::Arc::new(serde_json::Map::from_iter([("tag".to_owned(), 1.into())]));
         let tagged = PromptList { metadata: vec![known], ..prompts("cat") };

@@ -21,6 +21,7 @@ mod open;
 mod opening;
 mod preference;
 mod rewards;
+mod run_prompts;
 mod rwr;
 mod sample;
 mod score;
@@ -36,6 +37,7 @@ pub use gradient::{GradientMeasurement, GradientRequest, PartMeasurement, measur
 pub use loaded::LoadedModel;
 pub use measure::{MeasureRequest, Measurement, measure};
 pub use opening::OpenOptions;
+pub use run_prompts::RunPrompts;
 pub use sample::{SampleRequest, Sampled, sample};
 pub use score::{check_reward, score};
 pub use search::{SearchPlan, SearchRecord, measure_search, search};

@@ -11,7 +11,6 @@ use ddpo_train::{
 
 use crate::config::{AlgorithmPlan, RunPlan};
 use crate::error::Result;
-use crate::prompts::PromptSplit;
 
 use super::anchor::anchor;
 use super::assembly::{parts, policy_gradient};
@@ -21,6 +20,7 @@ use super::grids::SampleGrids;
 use super::identity::{fingerprints, identity};
 use super::loaded::LoadedModel;
 use super::rewards::Rewards;
+use super::run_prompts::RunPrompts;
 
 /// Where checkpoints are in a run directory.
 const CHECKPOINTS: &str = "checkpoints";
@@ -71,13 +71,13 @@ pub(super) struct Prepared {
 pub(super) fn prepare(
     plan: &RunPlan,
     loaded: &LoadedModel,
-    prompts: &PromptSplit,
+    prompts: &RunPrompts,
     rewards: Rewards,
     ranks: Ranks,
     stop: &StopFlag,
 ) -> Result<Prepared> {
     let mut shared = parts(plan, loaded, prompts, rewards, ranks)?;
-    shared.anchor = anchor(plan, loaded, &prompts.training, stop)?.map(Arc::new);
+    shared.anchor = anchor(plan, loaded, &prompts.trained(), stop)?.map(Arc::new);
     let record = describe(plan, &plan.model.fingerprint()?, prompts, &shared);
     let trainer: Box<dyn Trained> = match &plan.algorithm {
         AlgorithmPlan::PolicyGradient(gradient) => Box::new(policy_gradient(plan, gradient, shared)?),
@@ -102,14 +102,14 @@ pub(super) struct OpenRun {
 /// The run of a fresh trainer in a directory, from the last checkpoint where there is one.
 pub(super) fn open(
     plan: &RunPlan,
-    prompts: &PromptSplit,
+    prompts: &RunPrompts,
     directory: &RunDirectory,
     Prepared { trainer, record }: Prepared,
     (trackers, stop, ranks): (Broadcast, StopFlag, Ranks),
 ) -> Result<OpenRun> {
     let path = directory.path();
     let files = fingerprints(plan)?;
-    let identity = identity(plan, directory.config(), &record.model.fingerprint, files, &prompts.training)?;
+    let identity = identity(plan, directory.config(), &record.model.fingerprint, files, prompts)?;
     let store = CheckpointStore::new(path.join(CHECKPOINTS), kept(plan));
     let found = if directory.is_resumed() { store.newest()? } else { Default::default() };
     if let Some(checkpoint) = &found.checkpoint {

@@ -12,25 +12,32 @@ use crate::prompts::{PromptList, PromptSplit};
 use crate::reward::with_hub;
 
 use super::loaded::LoadedModel;
+use super::run_prompts::RunPrompts;
 
 /// What judges the images of a run.
 pub(super) struct Rewards {
-    /// What is optimised.
-    pub optimised: Judge,
+    /// What each task optimises; of a run without tasks, one.
+    pub optimised: Vec<Judge>,
     /// What is measured and never optimised.
     pub held_out: Vec<Judge>,
 }
 
 impl Rewards {
     /// Opens the rewards of a plan, and optimises the one that is `given` in the place of the plan's. Prompts are compared with
-    /// all others of training and evaluation.
+    /// all others of training and evaluation; where a task's reward does it, with those of the task.
     ///
     /// # Errors
     /// Whatever keeps one of them from working, as far as it can be known before anything is sampled.
-    pub fn open(plan: &RunPlan, given: Option<Judge>, loaded: &LoadedModel, split: &PromptSplit) -> Result<Self> {
-        let all = split.training.chain(&split.evaluation);
-        let context = context_of(loaded.clone(), all);
-        let optimised = given.map_or_else(|| optimised(&plan.reward, &context), Ok)?;
+    pub fn open(plan: &RunPlan, given: Option<Judge>, loaded: &LoadedModel, prompts: &RunPrompts) -> Result<Self> {
+        let context = |split: &PromptSplit| context_of(loaded.clone(), split.training.chain(&split.evaluation));
+        let optimised = match given {
+            Some(given) => vec![given],
+            None => {
+                let tasks = plan.optimised().into_iter().zip(prompts.tasks());
+                tasks.map(|(terms, split)| optimised(terms, &context(split))).collect::<Result<_>>()?
+            }
+        };
+        let context = context(prompts.all());
         let held_out = plan.held_out.iter().map(|reward| reward.open(&context));
         Ok(Self { optimised, held_out: held_out.collect::<Result<_, _>>()? })
     }

@@ -21,6 +21,7 @@ use super::loaded::LoadedModel;
 use super::open::{OpenRun, Trained, follow, open, prepare};
 use super::opening::OpenOptions;
 use super::rewards::Rewards;
+use super::run_prompts::RunPrompts;
 
 /// What a step of a session was.
 #[derive(Clone, Debug)]
@@ -59,6 +60,7 @@ pub struct SessionBuilder {
     is_resumed: bool,
     loaded: Option<LoadedModel>,
     reward: Option<Judge>,
+    is_given_prompts: bool,
     held_out: Vec<Judge>,
     trackers: Broadcast,
     stop: StopFlag,
@@ -90,7 +92,7 @@ pub struct Session {
     plan: RunPlan,
     directory: RunDirectory,
     loaded: LoadedModel,
-    prompts: PromptSplit,
+    prompts: RunPrompts,
     run: Run<Box<dyn Trained>>,
     store: Option<CheckpointStore>,
     ranks: Ranks,
@@ -102,7 +104,8 @@ pub struct Session {
 impl SessionBuilder {
     fn new(plan: RunPlan, path: impl Into<PathBuf>, is_resumed: bool) -> Self {
         let (path, trackers, stop, ranks) = (path.into(), Broadcast::new(), StopFlag::new(), Ranks::default());
-        Self { plan, path, is_resumed, loaded: None, reward: None, held_out: Vec::new(), trackers, stop, ranks }
+        let (reward, is_given_prompts, held_out) = (None, false, Vec::new());
+        Self { plan, path, is_resumed, loaded: None, reward, is_given_prompts, held_out, trackers, stop, ranks }
     }
 
     /// Trains this model instead of loading the plan's, which it should be.
@@ -146,6 +149,7 @@ impl SessionBuilder {
         self.plan.prompts = PromptSource::list("prompts.values", &prompts)?;
         self.plan.config.prompts =
             PromptOptions { kind: PromptKind::List, values: Some(prompts), ..PromptOptions::default() };
+        self.is_given_prompts = true;
         Ok(self)
     }
 
@@ -157,6 +161,7 @@ impl SessionBuilder {
     pub fn evaluation_prompts(mut self, prompts: Vec<String>) -> Result<Self> {
         self.plan.eval_prompts = Some(PromptSource::list("eval.prompts", &prompts)?);
         self.plan.config.eval.prompts = EvalPrompts::List(prompts);
+        self.is_given_prompts = true;
         Ok(self)
     }
 
@@ -193,7 +198,8 @@ impl SessionBuilder {
         if !self.is_resumed && self.ranks.is_first() {
             RunDirectory::check_new(&self.path)?;
         }
-        let prompts = PromptSplit::load(&self.plan.prompts, self.plan.eval_prompts.as_ref())?;
+        self.check_tasks()?;
+        let prompts = RunPrompts::load(&self.plan)?;
         let loaded = self.loaded()?.with_clip_skip(self.plan.config.sample.clip_skip)?;
         let loaded = loaded.with_embeddings(&self.plan.config.model.embeddings())?;
         if !self.is_resumed {
@@ -213,6 +219,20 @@ impl SessionBuilder {
         Ok(Session { plan: self.plan, directory, loaded, prompts, run, store, ranks, last, outcome: None })
     }
 
+    /// A reward or prompts that are given to a session are those of a run without tasks.
+    fn check_tasks(&self) -> Result<()> {
+        let config = &self.plan.config;
+        let given = [("reward", self.reward.is_some()), ("prompts", self.is_given_prompts)];
+        match given.into_iter().find(|(_, is_given)| *is_given && !config.task.is_empty()) {
+            Some((key, _)) => Err(Error::InvalidOption {
+                key,
+                found: "one that the session was given, beside tasks".to_owned(),
+                expected: "those of the tasks: a reward of a kind of its own comes from a registry".to_owned(),
+            }),
+            None => Ok(()),
+        }
+    }
+
     fn loaded(&mut self) -> Result<LoadedModel> {
         let plan = &self.plan;
         let open = || LoadedModel::open(&plan.model, OpenOptions::of(plan));
@@ -220,7 +240,7 @@ impl SessionBuilder {
     }
 
     /// The rewards that were given, and of the plan's those which were not replaced.
-    fn rewards(&mut self, loaded: &LoadedModel, prompts: &PromptSplit) -> Result<Rewards> {
+    fn rewards(&mut self, loaded: &LoadedModel, prompts: &RunPrompts) -> Result<Rewards> {
         let mut rewards = Rewards::open(&self.plan, self.reward.take(), loaded, prompts)?;
         rewards.held_out.append(&mut self.held_out);
         Ok(rewards)
@@ -317,8 +337,13 @@ impl Session {
         &self.directory
     }
 
-    /// The prompts it trains on, and those it evaluates on.
+    /// The prompts it trains on, and those it evaluates on, of all tasks.
     pub fn prompts(&self) -> &PromptSplit {
+        self.prompts.all()
+    }
+
+    /// The same by task.
+    pub fn run_prompts(&self) -> &RunPrompts {
         &self.prompts
     }
 

@@ -6,6 +6,7 @@ use ddpo_train::{EvalRecord, RewardRecord};
 
 use super::chart::{Chart, Point, Quantity, Series};
 use super::run::ReportRun;
+use super::tasks;
 use super::verdict::evaluated;
 use super::words::escape;
 
@@ -15,6 +16,7 @@ const MOST_STEPS: usize = 1000;
 /// The curves of evaluations, of one run or of several over each other.
 pub(super) fn evaluations(runs: &[ReportRun]) -> String {
     let mut charts = reward(runs);
+    charts.extend(tasks::charts(runs));
     let names: BTreeSet<&String> =
         runs.iter().flat_map(|run| &run.records.evals).flat_map(|eval| eval.held_out.keys()).collect();
     charts.extend(names.into_iter().map(|name| held_out(runs, name)));
@@ -99,13 +101,22 @@ fn reward_of_one(run: &ReportRun) -> Chart {
         None => "evaluation",
         known => evaluated(known),
     };
-    let series = vec![
+    let mut series = vec![
         Series { name: "training samples".into(), points: training, colour: 1, faint: true },
         Series {
             name: evaluation.into(),
             ..each(std::slice::from_ref(run), |run, eval| (eval.reward_mean, run.half(&eval.rewards))).remove(0)
         },
     ];
+    if run.has_tasks() {
+        return Chart {
+            title: "Mean gain of the tasks".into(),
+            note: "How far the rewards are above the base model's, in standard deviations of its pictures, a mean over the tasks.".into(),
+            y: "σ".into(),
+            series: series.split_off(1),
+            ..over_epochs()
+        };
+    }
     let name = run.record().map(|record| record.reward.name.clone());
     Chart {
         title: name.map_or("Reward".into(), |name| format!("Reward: {name}")),
@@ -250,7 +261,9 @@ fn steps(title: &str, quantity: Quantity, points: Vec<Point>) -> Chart {
 pub(super) fn table(run: &ReportRun) -> String {
     use super::words::{number, percent};
     let names: BTreeSet<&String> = run.records.evals.iter().flat_map(|eval| eval.held_out.keys()).collect();
-    let head: String = names.iter().map(|name| format!("<th>{}</th>", escape(name))).collect();
+    let tasks: Vec<&String> =
+        run.record().map(|record| record.tasks.iter().map(|task| &task.name).collect()).unwrap_or_default();
+    let head: String = tasks.iter().chain(&names).map(|name| format!("<th>{}</th>", escape(name))).collect();
     let unit = run.unit().map(|unit| format!(", {}", escape(unit))).unwrap_or_default();
     let with_half = |value: f64, half: Option<f64>| match half {
         Some(half) => format!("{} ± {}", number(value), number(half)),
@@ -261,11 +274,12 @@ pub(super) fn table(run: &ReportRun) -> String {
             let half = eval.held_out_rewards.get(*name).and_then(|rewards| run.half(rewards));
             format!("<td>{}</td>", with_half(eval.held_out.get(*name).copied().unwrap_or(f64::NAN), half))
         });
+        let of_tasks = eval.tasks.iter().map(|task| format!("<td>{}</td>", number(task.reward_mean)));
         format!(
             "<tr><th>{}</th><td>{}</td>{}<td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
             eval.epoch,
             with_half(eval.reward_mean, run.half(&eval.rewards)),
-            others.collect::<String>(),
+            of_tasks.chain(others).collect::<String>(),
             eval.as_asked.map_or("–".into(), percent),
             eval.improved.map_or("–".into(), percent),
             number(eval.kl_to_base),

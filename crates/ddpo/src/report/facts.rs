@@ -1,6 +1,6 @@
 //! What a run was: model, algorithm, reward, versions, date, time, command, settings.
 
-use ddpo_train::ModelRecord;
+use ddpo_train::{ModelRecord, TaskRecord};
 use toml::{Table, Value};
 
 use super::run::ReportRun;
@@ -27,18 +27,14 @@ pub(super) fn facts(run: &ReportRun) -> String {
         facts = vec![
             ("model", model(&record.model)),
             ("algorithm", format!("{}, {}", record.algorithm, record.parameters)),
-            ("reward", reward),
-            ("prompts", format!("{} to train on, {evaluation}", prompts.training)),
-            (
-                "sampling",
-                format!(
-                    "{}, {} at guidance {}",
-                    chain.scheduler,
-                    count(chain.steps as usize, "step"),
-                    number(chain.guidance)
-                ),
-            ),
         ];
+        if record.tasks.is_empty() {
+            facts.push(("reward", reward));
+            facts.push(("prompts", format!("{} to train on, {evaluation}", prompts.training)));
+        }
+        facts.extend(record.tasks.iter().map(|task| ("task", of_task(task))));
+        let steps = count(chain.steps as usize, "step");
+        facts.push(("sampling", format!("{}, {steps} at guidance {}", chain.scheduler, number(chain.guidance))));
     }
     facts.push(("epochs", epochs(run)));
     facts.push(("time", time(run)));
@@ -52,6 +48,14 @@ pub(super) fn facts(run: &ReportRun) -> String {
     }
     let list: String = facts.iter().map(|(name, text)| format!("<dt>{name}</dt><dd>{}</dd>", escape(text))).collect();
     format!("<dl class=\"facts\">{list}</dl>\n{}", command(run))
+}
+
+/// A task's reward and prompts.
+fn of_task(task: &TaskRecord) -> String {
+    let unit = task.reward.unit.as_ref().map(|unit| format!(", in {unit}")).unwrap_or_default();
+    let prompts =
+        format!("{} to train on and {} to evaluate on", task.training, count(task.evaluation as usize, "prompt"));
+    format!("{}: {}{unit}; {prompts}", task.name, task.reward.name)
 }
 
 /// A model's name and checksum, and what it was held in where that is not f32.

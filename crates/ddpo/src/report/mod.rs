@@ -14,6 +14,7 @@ mod pictures;
 mod records;
 mod run;
 mod summary;
+mod tasks;
 mod verdict;
 mod words;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::run::ReportRun;
 use super::words::escape;
-use super::{compare, curves, facts, histograms, pictures, summary};
+use super::{compare, curves, facts, histograms, pictures, summary, tasks};
 use crate::error::Result;
 
 const STYLE: &str = include_str!("page.css");
@@ -74,8 +74,9 @@ fn single(run: &ReportRun) -> String {
     let evaluations = curves::evaluations(runs);
     let ridges = histograms::ridges(run);
     format!(
-        "{}{}<h2>Curves</h2>\n<div class=\"charts\">{evaluations}{ridges}</div>\n{}<h2>The run</h2>\n{}<h2>Settings</h2>\n{}<h2>Training</h2>\n{}",
+        "{}{}{}<h2>Curves</h2>\n<div class=\"charts\">{evaluations}{ridges}</div>\n{}<h2>The run</h2>\n{}<h2>Settings</h2>\n{}<h2>Training</h2>\n{}",
         summary::summary(run),
+        tasks::table(run),
         pictures::pictures(runs),
         curves::table(run),
         facts::facts(run),
@@ -85,8 +86,11 @@ fn single(run: &ReportRun) -> String {
 }
 
 fn several(runs: &[ReportRun]) -> String {
-    let tables =
-        runs.iter().map(|run| format!("<h3>{}</h3>\n{}{}", escape(&run.name), curves::table(run), facts::facts(run)));
+    let table = |run: &ReportRun| {
+        let name = escape(&run.name);
+        format!("<h3>{name}</h3>\n{}{}{}", tasks::table(run), curves::table(run), facts::facts(run))
+    };
+    let tables = runs.iter().map(table);
     format!(
         "{}{}{}<h2>Curves</h2>\n<div class=\"charts\">{}</div>\n{}<h2>Settings that differ</h2>\n{}<h2>Each run</h2>\n{}",
         compare::comparable(runs),

@@ -59,6 +59,11 @@ impl ReportRun {
         self.records.run.as_ref()
     }
 
+    /// Whether it has tasks, an epoch each in turns.
+    pub fn has_tasks(&self) -> bool {
+        self.record().is_some_and(|record| !record.tasks.is_empty())
+    }
+
     /// The unit of the optimised reward.
     pub fn unit(&self) -> Option<&str> {
         self.record()?.reward.unit.as_deref()

@@ -1,5 +1,7 @@
 //! The verdict in words that a stranger understands.
 
+use std::collections::BTreeSet;
+
 use ddpo_train::EvalRecord;
 
 use super::run::ReportRun;
@@ -25,8 +27,8 @@ pub(super) fn summary(run: &ReportRun) -> String {
 
 /// The one sentence.
 fn lead(run: &ReportRun, base: &EvalRecord, last: &EvalRecord) -> String {
-    let reward =
-        run.record().map_or("The reward".into(), |record| format!("The reward <q>{}</q>", escape(&record.reward.name)));
+    let what = if run.has_tasks() { "The mean gain of the tasks" } else { "The reward" };
+    let reward = run.record().map_or(what.into(), |record| format!("{what} <q>{}</q>", escape(&record.reward.name)));
     let value = |value: f64| escape(&with_unit(value, run.unit()));
     let difference = last.reward_mean - base.reward_mean;
     let verb = if difference > 0.0 {
@@ -65,7 +67,9 @@ fn measured_on(run: &ReportRun, last: &EvalRecord) -> String {
     let Some(record) = run.record() else {
         return "Measured on the run's evaluation pictures, with the same prompts and seeds every time, and seeds that training never used.".into();
     };
-    let prompts = record.prompts.evaluation.len().min(pictures.max(1));
+    // Tasks may have some of the same.
+    let prompts: BTreeSet<&String> = record.prompts.evaluation.iter().take(pictures.max(1)).collect();
+    let prompts = if run.has_tasks() { prompts.len() } else { record.prompts.evaluation.len().min(pictures.max(1)) };
     let seen = match record.prompts.disjoint {
         true => "none of which training used, and with seeds that it never used",
         false => {
@@ -89,6 +93,7 @@ fn tiles(run: &ReportRun, base: &EvalRecord, last: &EvalRecord) -> String {
     tiles.extend(last.improved.map(|share| {
         let of = match run.prompts().len() {
             0 => "of prompts".to_owned(),
+            _ if run.has_tasks() => "of their prompts, the tasks in the mean".to_owned(),
             // Of more prompts than pictures, those that have one.
             prompts => {
                 let measured = match pictures(last) {

@@ -63,6 +63,17 @@ pub enum Warning {
         /// What the reward counts.
         unit: Option<String>,
     },
+    /// The reward of one of several tasks fell.
+    TaskFell {
+        /// The task.
+        name: String,
+        /// The base model's mean.
+        base: f64,
+        /// The last evaluation's mean.
+        last: f64,
+        /// What the reward counts.
+        unit: Option<String>,
+    },
     /// The model moves away from the base model and has nothing to show for it.
     MovedForNothing {
         /// Nats a trajectory at the evaluation before the last.
@@ -108,6 +119,10 @@ impl fmt::Display for Warning {
             Self::HeldOutFell { name, base, last, unit } => {
                 let [base, last] = told_apart([*base, *last], unit.as_deref());
                 write!(f, "{name}, which is not optimised, fell from {base} to {last}: a sign of over-optimisation.")
+            }
+            Self::TaskFell { name, base, last, unit } => {
+                let [base, last] = told_apart([*base, *last], unit.as_deref());
+                write!(f, "The reward of the task {name} fell from {base} to {last}: it has paid for the others.")
             }
             Self::MovedForNothing { before, last } => write!(
                 f,
@@ -181,6 +196,7 @@ impl Verdict {
             reward: Some((base.reward_mean, last.reward_mean)),
             warnings: (not_as_asked(base, last).into_iter())
                 .chain(reward_warning(records, base, last))
+                .chain(tasks_that_fell(records, base, last))
                 .chain(moved_for_nothing(records, base, last))
                 .chain(far(records, last))
                 .chain(held_out_warnings(records, base, last))
@@ -222,15 +238,32 @@ fn not_as_asked(base: &EvalRecord, last: &EvalRecord) -> Option<Warning> {
     (last < AS_ASKED_LIMIT * base).then_some(Warning::NotAsAsked { base, last })
 }
 
+/// The tasks whose rewards fell by more than the noise of so few pictures, where their values are known.
+fn tasks_that_fell(records: &Records, base: &EvalRecord, last: &EvalRecord) -> Vec<Warning> {
+    let fallen = base.tasks.iter().zip(&last.tasks).filter_map(|(before, now)| {
+        let task = records.run.as_ref().and_then(|run| run.tasks.iter().find(|task| task.name == before.name));
+        let prompts = task.map_or(0, |task| task.evaluation as usize);
+        let is_noise = gain(prompts, &before.rewards, &now.rewards).is_some_and(|gain| gain.mean > -gain.half);
+        (now.reward_mean < before.reward_mean && !is_noise).then(|| Warning::TaskFell {
+            name: before.name.clone(),
+            base: before.reward_mean,
+            last: now.reward_mean,
+            unit: task.and_then(|task| task.reward.unit.clone()),
+        })
+    });
+    fallen.collect()
+}
+
 /// The rewards that are not optimised and that fell by more than the noise of so few pictures, where their values are known.
 fn held_out_warnings(records: &Records, base: &EvalRecord, last: &EvalRecord) -> Vec<Warning> {
     let unit = |name: &str| {
         records.run.as_ref()?.held_out.iter().find(|reward| reward.name == name).and_then(|reward| reward.unit.clone())
     };
+    let prompts = records.run.as_ref().map_or(0, |run| run.prompts.evaluation.len());
     let fallen = base.held_out.iter().filter_map(|(name, &before)| {
         let now = *last.held_out.get(name)?;
         let pairs = base.held_out_rewards.get(name).zip(last.held_out_rewards.get(name));
-        let is_noise = pairs.and_then(|(from, to)| gain(records, from, to)).is_some_and(|gain| gain.mean > -gain.half);
+        let is_noise = pairs.and_then(|(from, to)| gain(prompts, from, to)).is_some_and(|gain| gain.mean > -gain.half);
         (now < before && !is_noise).then(|| Warning::HeldOutFell {
             name: name.clone(),
             base: before,
@@ -242,11 +275,10 @@ fn held_out_warnings(records: &Records, base: &EvalRecord, last: &EvalRecord) ->
 }
 
 /// The mean of the differences of the same prompts and seeds, with its interval where there are enough of them.
-fn gain(records: &Records, from: &[f32], to: &[f32]) -> Option<Estimate> {
+fn gain(prompts: usize, from: &[f32], to: &[f32]) -> Option<Estimate> {
     if from.len() != to.len() {
         return None;
     }
-    let prompts = records.run.as_ref().map_or(0, |run| run.prompts.evaluation.len());
     let differences: Vec<f64> = from.iter().zip(to).map(|(a, b)| f64::from(*b) - f64::from(*a)).collect();
     Some(Estimate::over_prompts(&differences, prompts)).filter(|gain| gain.half.is_finite())
 }
@@ -326,6 +358,34 @@ mod tests {
         // Some have won a half and one more has lost it: a mean difference of less than its interval.
         let mixed = values(0.0).iter().enumerate().map(|(i, value)| value + [-0.5, 0.5][(i % 9) % 2]).collect();
         assert_eq!(said(mixed), []);
+    }
+
+    #[test]
+    fn a_task_that_paid_for_the_others_is_named() {
+        let reward = ddpo_train::RewardRecord { name: "size".into(), unit: Some("kB".into()) };
+        let task = ddpo_train::TaskRecord { name: "small".into(), reward, evaluation: 2, ..Default::default() };
+        let run = ddpo_train::RunRecord { tasks: vec![task], ..Default::default() };
+        let said = |now: [f32; 4]| {
+            let of = |rewards: [f32; 4]| ddpo_train::TaskEvalRecord {
+                name: "small".into(),
+                reward_mean: f64::from(rewards.iter().sum::<f32>()) / 4.0,
+                rewards: rewards.to_vec(),
+                ..Default::default()
+            };
+            let eval = |epoch: u64, rewards| EvalRecord {
+                tasks: vec![of(rewards)],
+                held_out: [].into(),
+                ..eval(epoch, epoch as f64, 0.0, 1.0)
+            };
+            let evals = vec![eval(0, [1.0, 2.0, 1.0, 2.0]), eval(4, now)];
+            Verdict::of(&Records { run: Some(run.clone()), evals, ..Records::default() }).warnings
+        };
+        assert_eq!(
+            said([0.5, 1.5, 0.5, 1.5])[0].to_string(),
+            "The reward of the task small fell from 1.500 kB to 1.000 kB: it has paid for the others."
+        );
+        // One prompt lost and the other won about as much.
+        assert_eq!(said([0.25, 2.5, 0.25, 2.5]), []);
     }
 
     #[test]
