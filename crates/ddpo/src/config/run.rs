@@ -23,7 +23,7 @@ options! {
     RunOptions = "run" {
         /// Seed of everything: noise, prompts, order of samples and steps. Same seed, same bytes.
         seed: u64 = 0, "ours";
-        /// Rounds of sample, score, update.
+        /// Rounds of sample, score, update; several tasks share them.
         epochs: usize = 100, "ddpo-pytorch" => emoji 30;
         /// Where to compute: "auto" (a GPU if there is one), "cpu", or a GPU of `ddpo devices`: "cuda", "cuda:1" and so on. The
         /// numbers depend on it.
@@ -290,7 +290,7 @@ options! {
     EvalOptions = "eval" {
         /// Evaluate every so many epochs, and before the first; 0: never.
         every: usize = 10, "ours";
-        /// Images an evaluation.
+        /// Images an evaluation, or of each task in one.
         count: usize = 32, "ours";
         /// "held-out" (a part of the training prompts that is set aside), another kind of prompts, or a list.
         prompts: EvalPrompts = EvalPrompts::default(), "ours";
