@@ -159,6 +159,11 @@ fn main() {
     convolution(32, 96, 96, 4, 1);
     convolution(32, 96, 96, 8, 1);
     convolution(2, 320, 320, 64, 1);
+    convolution(2, 640, 640, 32, 1);
+    convolution(2, 1280, 1280, 16, 1);
+    convolution(2, 2560, 1280, 8, 1);
+    convolution(1, 512, 512, 64, 1);
+    convolution(2, 320, 320, 64, 2);
     convolution(16, 4, 64, 16, 1);
     convolution(16, 64, 4, 16, 1);
     convolution(16, 64, 64, 16, 2);
@@ -169,6 +174,9 @@ fn main() {
     matrix(1024, 192, 1536);
     matrix(16, 256, 768);
     matrix(8192, 320, 320);
+    matrix(8192, 320, 2560);
+    matrix(2048, 640, 5120);
+    matrix(512, 1280, 1280);
     attend(16, 256, 256, 4, 16);
     attend(16, 64, 64, 4, 32);
     attend(16, 256, 77, 4, 16);

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use super::{
-    memory::{self, Shared, with_scratch},
+    memory::{self, HEAVY, NEAR, Shared, with_scratch},
     pack::Panels,
     product::{Group, MatrixProduct, Start, pad_bias},
     tile::{GROUP, Walk},
@@ -133,7 +133,7 @@ pub(super) unsafe fn convolve_into(
     assert_eq!(x.len(), images.len(), "conv2d: values of x");
     assert_eq!(k, kh * kw * images.channels, "conv2d: rows of the weight");
     let rows = images.batch * height;
-    let each = rows_per_task(images, geometry, rows);
+    let each = rows_per_task(images, geometry, rows, matrix);
     let down = rows.div_ceil(each);
     let across = (memory::tasks() / 2 / down.max(1)).clamp(1, matrix.count().max(1));
     memory::for_each(down * across, rows * width * k * n * 2, |index| {
@@ -141,31 +141,60 @@ pub(super) unsafe fn convolve_into(
         let range = first..(first + each).min(rows);
         let panels = memory::part(matrix.count(), 1, across, index % across);
         with_patch(x, images, geometry, range, |patch| {
-            for index in panels.clone() {
-                let panel = matrix.panel(index);
-                level.run(MatrixProduct {
-                    left: patch.values,
-                    walk: patch.walk,
-                    groups: patch.groups,
-                    panel,
-                    pitch: panel.width,
-                    start,
-                    result,
-                    unit: n,
-                    stride: place.step * n,
-                });
+            for (part, Part { from, walk, rows }) in parts(patch.walk, geometry, images, k * n).into_iter().enumerate() {
+                for index in panels.clone() {
+                    let panel = matrix.panel(index);
+                    level.run(MatrixProduct {
+                        left: &patch.values[from..],
+                        walk,
+                        groups: patch.groups,
+                        panel: panel.part(rows.clone()),
+                        pitch: panel.width,
+                        start: start.of_part(part),
+                        result,
+                        unit: n,
+                        stride: place.step * n,
+                    });
+                }
             }
         });
     });
 }
 
+/// A part of `K`: where its left-hand side begins, how it lies there, and its rows of the matrix.
+struct Part {
+    from: usize,
+    walk: Walk,
+    rows: Range<usize>,
+}
+
+/// All of `K` at once, or under a heavy matrix position by position of the kernel.
+fn parts(walk: Walk, geometry: Geometry, images: Images, matrix: usize) -> Vec<Part> {
+    let [down, across] = geometry.kernel;
+    if matrix <= HEAVY {
+        return vec![Part { from: 0, walk, rows: 0..walk.depth() }];
+    }
+    let channels = images.channels;
+    let part = |(y, x): (usize, usize)| {
+        let first = (y * across + x) * channels;
+        let walk = Walk { length: channels, segments: 1, ..walk };
+        Part { from: y * walk.jump + x * channels, walk, rows: first..first + channels }
+    };
+    (0..down).flat_map(|y| (0..across).map(move |x| (y, x))).map(part).collect()
+}
+
 /// How many output rows a task takes: whole images where they are small, an even cut where not.
-fn rows_per_task(images: Images, geometry: Geometry, rows: usize) -> usize {
+fn rows_per_task(images: Images, geometry: Geometry, rows: usize, matrix: &Panels) -> usize {
     let height = geometry.output[0].max(1);
-    let row = geometry.padded_width() * images.channels;
-    let wanted = rows.div_ceil(memory::tasks()).max(1);
-    let fit = (COPY / row.max(1) / geometry.stride).saturating_sub(geometry.kernel[0]).max(1);
-    let rows = wanted.min(fit);
+    let (wanted, fit) = if matrix.rows() * matrix.columns() > HEAVY {
+        // Enough panels to go round leave all rows to each task.
+        let down = memory::tasks().div_ceil(matrix.count().max(1));
+        (rows.div_ceil(down), NEAR / (geometry.output[1] * images.channels).max(1))
+    } else {
+        let row = geometry.padded_width() * images.channels;
+        (rows.div_ceil(memory::tasks()), (COPY / row.max(1) / geometry.stride).saturating_sub(geometry.kernel[0]))
+    };
+    let rows = wanted.min(fit).max(1);
     if rows >= height { rows / height * height } else { height.div_ceil(height.div_ceil(rows)) }
 }
 

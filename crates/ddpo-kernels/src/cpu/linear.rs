@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    memory::{self, Shared, with_scratch},
+    memory::{self, DEPTH, HEAVY, NEAR, Shared, with_scratch},
     pack::{PANEL, Panel, Panels, padded, transpose},
     pointwise::{load, store},
     product::{Group, MatrixProduct, Start, pad_bias},
@@ -20,21 +20,26 @@ pub(crate) fn multiply(level: Level, x: &[f32], rows: usize, matrix: &Panels, bi
     // SAFETY: the tasks together write every row and column.
     unsafe {
         memory::filled(rows * n, |result| {
-            each_block(rows, matrix.count(), rows * k * n * 2, |range, panels| {
+            each_block(rows, (k, n), matrix.count(), |range, panels, depth| {
                 let x = &x[range.start * k..range.end * k];
                 block(x, range.len(), k, |left, groups| {
-                    for index in panels.clone() {
-                        level.run(MatrixProduct {
-                            left,
-                            walk: Walk::rows(k, k),
-                            groups,
-                            panel: matrix.panel(index),
-                            pitch: matrix.panel(index).width,
-                            start,
-                            result: result.offset(range.start * n),
-                            unit: n,
-                            stride: n,
-                        });
+                    for part in 0..k.div_ceil(depth).max(1) {
+                        let first = part * depth;
+                        let part_of_k = first..(first + depth).min(k);
+                        for index in panels.clone() {
+                            let panel = matrix.panel(index);
+                            level.run(MatrixProduct {
+                                left: &left[first..],
+                                walk: Walk::rows(part_of_k.len(), k),
+                                groups,
+                                panel: panel.part(part_of_k.clone()),
+                                pitch: panel.width,
+                                start: start.of_part(part),
+                                result: result.offset(range.start * n),
+                                unit: n,
+                                stride: n,
+                            });
+                        }
                     }
                 });
             });
@@ -42,16 +47,28 @@ pub(crate) fn multiply(level: Level, x: &[f32], rows: usize, matrix: &Panels, bi
     }
 }
 
-/// Cuts rows and panels into tasks: rows first, panels where there are few rows.
-fn each_block(rows: usize, panels: usize, work: usize, task: impl Fn(Range<usize>, Range<usize>) + Sync + Send) {
+/// Cuts rows and panels into tasks, which get some of each and how much of `K` to go down at a time: rows first, panels where
+/// there are few rows or the matrix is heavy.
+fn each_block(
+    rows: usize,
+    (k, n): (usize, usize),
+    panels: usize,
+    task: impl Fn(Range<usize>, Range<usize>, usize) + Sync + Send,
+) {
     const ROWS: usize = 24;
     let wanted = memory::tasks();
-    let down = rows.div_ceil(ROWS).clamp(1, wanted);
-    let across = (wanted / down).clamp(1, panels.max(1));
-    memory::for_each(down * across, work, |index| {
+    let most = rows.div_ceil(ROWS).max(1);
+    let (down, depth) = if k * n > HEAVY {
+        let fit = (rows * k.min(DEPTH)).div_ceil(NEAR);
+        (fit.max(wanted.div_ceil(panels.max(1))).min(most), DEPTH)
+    } else {
+        (most.min(wanted), k.max(1))
+    };
+    let across = wanted.div_ceil(down).clamp(1, panels.max(1));
+    memory::for_each(down * across, rows * k * n * 2, |index| {
         let rows = memory::part(rows, ROWS, down, index / across);
         if !rows.is_empty() {
-            task(rows, memory::part(panels, 1, across, index % across));
+            task(rows, memory::part(panels, 1, across, index % across), depth);
         }
     });
 }

@@ -175,6 +175,14 @@ pub(crate) fn tasks() -> usize {
     rayon::current_num_threads() * 4
 }
 
+/// Values of a matrix from where on it is no longer read again and again from a near cache: its parts are then brought there once,
+/// for as many rows as there is room for.
+pub(crate) const HEAVY: usize = 1 << 18;
+/// Values of some rows and a part of `K` that stay in a core's second cache beside a part of a panel.
+pub(crate) const NEAR: usize = 5 << 16;
+/// Elements of `K` in a part of a heavy matrix.
+pub(crate) const DEPTH: usize = 1280;
+
 /// Part `index` of `0..length` cut into `parts`, in multiples of `unit`.
 pub(crate) fn part(length: usize, unit: usize, parts: usize, index: usize) -> Range<usize> {
     let units = length.div_ceil(unit);

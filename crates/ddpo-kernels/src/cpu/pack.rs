@@ -37,9 +37,14 @@ impl<'a> Panel<'a> {
         Self { values: matrix, width: columns, column: 0, valid: columns }
     }
 
+    /// The rows `range` alone.
+    pub(super) fn part(self, range: Range<usize>) -> Self {
+        Self { values: &self.values[range.start * self.width..range.end * self.width], ..self }
+    }
+
     /// The rows `range` alone, as a panel of a matrix that has no other columns.
     pub(super) fn alone(self, range: Range<usize>) -> Self {
-        Self { values: &self.values[range.start * self.width..range.end * self.width], column: 0, ..self }
+        Self { column: 0, ..self.part(range) }
     }
 }
 

@@ -39,6 +39,15 @@ pub(crate) enum Start<'a> {
     Bias(&'a [f32]),
     /// Zero; what is in memory is added at the end.
     Add,
+    /// What is in memory: the sum goes on where a part of `K` ended, with the same bits as in one go.
+    Continue,
+}
+
+impl Start<'_> {
+    /// Where part `index` of `K` starts from.
+    pub(super) fn of_part(self, index: usize) -> Self {
+        if index == 0 { self } else { Self::Continue }
+    }
 }
 
 /// `result = start + left · panel` for some groups of rows.
@@ -116,18 +125,46 @@ impl MatrixProduct<'_> {
             }
         }
         let mut tile: Tile<S::V, G, NV> = [[first; GROUP]; G];
+        let valid = self.panel.valid.saturating_sub(offset).min(NV * S::LANES);
+        if matches!(self.start, Start::Continue) {
+            for (group, rows) in groups.iter().zip(&mut tile) {
+                for (r, row) in rows.iter_mut().enumerate().take(group.rows) {
+                    self.load(s, self.index(group, r, offset), row, valid);
+                }
+            }
+        }
         // SAFETY: `check` saw that every group starts within the left-hand side.
         let a = groups.map(|group| unsafe { self.left.as_ptr().add(group.from) });
         // SAFETY: `offset` is within the panel's width.
         let b = unsafe { self.panel.values.as_ptr().add(offset) };
         // SAFETY: `check` saw that the groups' reach and the panel's rows are within their slices.
         unsafe { tile::accumulate(s, a, &self.walk, b, self.pitch, &mut tile) };
-        let valid = self.panel.valid.saturating_sub(offset).min(NV * S::LANES);
         for (group, rows) in groups.iter().zip(&tile) {
             for (r, row) in rows.iter().enumerate().take(group.rows) {
-                let index = group.to * self.unit + r * self.stride + self.panel.column + offset;
-                self.store(s, index, row, valid);
+                self.store(s, self.index(group, r, offset), row, valid);
             }
+        }
+    }
+
+    /// Where row `r` of a group has its value of the panel's column `offset`.
+    #[inline(always)]
+    fn index(&self, group: &Group, r: usize, offset: usize) -> usize {
+        group.to * self.unit + r * self.stride + self.panel.column + offset
+    }
+
+    /// Reads one row of a tile.
+    #[inline(always)]
+    fn load<S: Simd, const NV: usize>(&self, s: S, index: usize, row: &mut [S::V; NV], valid: usize) {
+        for (v, value) in row.iter_mut().enumerate() {
+            let count = valid.saturating_sub(v * S::LANES).min(S::LANES);
+            if count == 0 {
+                return;
+            }
+            // SAFETY: as in `store`, and an earlier part of the sum has written these values.
+            *value = unsafe {
+                let from = self.result.at(index + v * S::LANES);
+                if count == S::LANES { s.load(from) } else { s.load_partial(from, count) }
+            };
         }
     }
 

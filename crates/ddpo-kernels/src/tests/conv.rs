@@ -71,3 +71,38 @@ fn carried_convolutions_agree_with_the_composed_form() {
         );
     }
 }
+
+/// Shapes whose kernel is heavy: directly, where it is gone down position by position, and carried, where it is read
+/// position by position of the tiles.
+#[test]
+fn heavy_kernels_agree_with_the_composed_form() {
+    let strided = Conv2dOptions { stride: 2, ..Conv2dOptions::SAME_3X3 };
+    let narrow = Conv2dOptions { kernel: [3, 1], ..Conv2dOptions::SAME_3X3 };
+    for (size, cin, cout, o) in [
+        (9, 180, 190, strided),
+        (5, 300, 300, narrow),
+        (4, 600, 450, Conv2dOptions::POINTWISE),
+        (17, 350, 352, Conv2dOptions::SAME_3X3),
+    ] {
+        let matrix = random(2, [o.kernel.iter().product::<usize>() * cin, cout]);
+        same(
+            (random(1, [2, size, size, cin]), matrix, random(3, [cout])),
+            2e-5,
+            |x, w, b| conv2d(x, &Weight::trainable(w), Some(&b), o),
+            |x, w, b| composed::conv2d(x, &Weight::trainable(w), Some(&b), o),
+        );
+    }
+}
+
+#[test]
+fn the_parts_of_a_heavy_kernel_do_not_show() {
+    let o = Conv2dOptions { stride: 2, ..Conv2dOptions::SAME_3X3 };
+    let (x, w, b) = (random(1, [3, 12, 12, 180]), random(2, [9 * 180, 190]), random(3, [190]));
+    let whole = conv2d(x.clone(), &Weight::frozen(w.clone()), Some(&b), o).narrow(3, 64, 96);
+    let light = conv2d(x.clone(), &Weight::frozen(w.clone().narrow(1, 64, 96)), Some(&b.narrow(0, 64, 96)), o);
+    assert_eq!(values(whole), values(light));
+    let w = Weight::frozen(w);
+    same_alone(x, |x| conv2d(x, &w, None, o));
+    let carried = Weight::frozen(random(2, [9 * 350, 352]));
+    same_alone(random(1, [2, 17, 17, 350]), |x| conv2d(x, &carried, None, Conv2dOptions::SAME_3X3));
+}

@@ -51,3 +51,26 @@ fn threads_do_not_matter() {
         all
     });
 }
+
+/// Shapes whose matrix is heavy, so that `K` is gone down in parts.
+#[test]
+fn heavy_matrices_agree_with_the_composed_form() {
+    for (rows, k, n) in [(30, 1500, 200), (5, 2600, 120), (300, 1280, 208)] {
+        same(
+            (random(1, [rows, k]), random(2, [k, n]), random(3, [n])),
+            1e-5,
+            |x, w, b| linear(x, &Weight::trainable(w), Some(&b)),
+            |x, w, b| composed::linear(x, &Weight::trainable(w), Some(&b)),
+        );
+    }
+}
+
+#[test]
+fn the_parts_of_a_heavy_matrix_do_not_show() {
+    let (x, w, b) = (random(1, [70, 1500]), random(2, [1500, 200]), random(3, [200]));
+    let whole = linear(x.clone(), &Weight::frozen(w.clone()), Some(&b)).narrow(1, 40, 96);
+    let light = linear(x.clone(), &Weight::frozen(w.clone().narrow(1, 40, 96)), Some(&b.narrow(0, 40, 96)));
+    assert_eq!(values(whole), values(light));
+    let w = Weight::frozen(w);
+    same_alone(x, |x| linear(x, &w, None));
+}

@@ -21,6 +21,11 @@ const INPUTS: usize = 64 * 1024;
 const BLOCK: Range<usize> = 12..96;
 /// Tiles that fill a product's registers.
 const FULL: usize = 12;
+/// Values of a carried kernel that do not stay near a core: it is better read once, position by position, for many tiles, whose
+/// inputs and sums then come from farther away.
+const HEAVY: usize = 1 << 22;
+/// Tiles of a block under such a kernel.
+const LONG: usize = 10 * FULL;
 
 /// A convolution's result, `[batch, height, width, columns of the matrix]`; `matrix` is the kernel at the positions of
 /// the tiles.
@@ -40,7 +45,8 @@ pub(crate) fn convolve(
     let columns = matrix.columns();
     let bias = bias.map(pad_bias);
     let total = images.batch * tiles.count(geometry.output).iter().product::<usize>();
-    let each = block(total, images.channels, tiles);
+    let is_heavy = matrix.rows() * columns > HEAVY;
+    let each = block(total, images.channels, tiles, is_heavy);
     let blocks = total.div_ceil(each);
     let across = (memory::tasks() / 2 / blocks.max(1)).clamp(1, matrix.count().max(1));
     let work = 2 * tiles.positions() * total * images.channels * columns;
@@ -57,6 +63,7 @@ pub(crate) fn convolve(
                     matrix,
                     bias: bias.as_deref(),
                     panels: memory::part(matrix.count(), 1, across, index % across),
+                    is_heavy,
                     result,
                 };
                 match tiles {
@@ -69,9 +76,9 @@ pub(crate) fn convolve(
 }
 
 /// How many tiles a block takes.
-fn block(total: usize, channels: usize, tiles: Tiles) -> usize {
+fn block(total: usize, channels: usize, tiles: Tiles, is_heavy: bool) -> usize {
     let fit = INPUTS / (tiles.positions() * channels).max(1);
-    let most = (fit / FULL * FULL).clamp(BLOCK.start, BLOCK.end);
+    let most = if is_heavy { LONG } else { (fit / FULL * FULL).clamp(BLOCK.start, BLOCK.end) };
     // An equal number for each thread, where there are enough.
     let blocks = total.div_ceil(most).max(1).next_multiple_of(rayon::current_num_threads());
     total.div_ceil(blocks).next_multiple_of(GROUP).clamp(BLOCK.start, most)
@@ -87,6 +94,8 @@ struct Block<'a> {
     matrix: &'a Panels,
     bias: Option<&'a [f32]>,
     panels: Range<usize>,
+    /// Whether the kernel is read position by position.
+    is_heavy: bool,
     result: Shared,
 }
 
@@ -101,29 +110,34 @@ impl Block<'_> {
         let rows = self.tiles.len().next_multiple_of(GROUP);
         let (left, sums) = (pitch(rows * channels), pitch(rows * PANEL));
         let groups: Vec<Group> = Group::rows(0, 0, self.tiles.len(), channels, 1).collect();
-        with_scratch(N * N * (left + sums) + channels, |scratch| {
+        // Panels whose sums at all positions are kept until the last position.
+        let kept = if self.is_heavy { self.panels.len().max(1) } else { 1 };
+        with_scratch(N * N * (left + kept * sums) + channels, |scratch| {
             let (inputs, rest) = scratch.split_at_mut(N * N * left);
-            let (sum, zeros) = rest.split_at_mut(N * N * sums);
+            let (sum, zeros) = rest.split_at_mut(N * N * kept * sums);
             zeros.fill(0.0);
             level.run(Inputs::<N, M> { block: &self, zeros, pitch: left, to: Shared::new(inputs) });
-            for panel in self.panels.clone().map(|index| self.matrix.panel(index)) {
+            let panels: Vec<Panel<'_>> = self.panels.clone().map(|index| self.matrix.panel(index)).collect();
+            for panels in panels.chunks(kept) {
                 for position in 0..N * N {
                     let left = &inputs[position * left..][..left];
-                    let result = Shared::new(&mut sum[position * sums..][..sums]);
-                    let product = MatrixProduct {
-                        left,
-                        walk: Walk::rows(channels, channels),
-                        groups: &groups,
-                        panel: panel.alone(position * channels..(position + 1) * channels),
-                        pitch: panel.width,
-                        start: Start::Zero,
-                        result,
-                        unit: panel.width,
-                        stride: panel.width,
-                    };
-                    level.run(product);
+                    for (panel, sum) in panels.iter().zip(sum.chunks_exact_mut(N * N * sums)) {
+                        level.run(MatrixProduct {
+                            left,
+                            walk: Walk::rows(channels, channels),
+                            groups: &groups,
+                            panel: panel.alone(position * channels..(position + 1) * channels),
+                            pitch: panel.width,
+                            start: Start::Zero,
+                            result: Shared::new(&mut sum[position * sums..][..sums]),
+                            unit: panel.width,
+                            stride: panel.width,
+                        });
+                    }
                 }
-                level.run(Outputs::<N, M> { block: &self, panel, pitch: sums, sums: sum });
+                for (panel, sums_of) in panels.iter().zip(sum.chunks_exact(N * N * sums)) {
+                    level.run(Outputs::<N, M> { block: &self, panel: *panel, pitch: sums, sums: sums_of });
+                }
             }
         });
     }
