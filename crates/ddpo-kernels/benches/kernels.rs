@@ -8,7 +8,7 @@ use std::time::Instant;
 use burn::tensor::{DType, Device, Distribution, Tensor};
 use ddpo_kernels::{
     Activation, Conv2dOptions, Mask, Weight, attention, conv2d, geglu, group_norm, half_attention, layer_norm, linear,
-    silu, upsample_nearest_2x,
+    linear_geglu, silu, upsample_nearest_2x,
 };
 
 /// Whether the command line asks for this line: any of its words is part of the name, or there are none.
@@ -134,6 +134,22 @@ fn normalise(batch: usize, size: usize, channels: usize) {
     moved(&name, random([batch, size, size, channels]), |x| group_norm(x, &gamma, &beta, 32, 1e-5, Activation::Silu));
 }
 
+/// A linear layer and its gated unit, one after the other and in one, in f32 and bf16.
+fn gated(rows: usize, input: usize, output: usize) {
+    let name = format!("linear and geglu {rows} {input}->{output}");
+    if !wanted(&name) {
+        return;
+    }
+    let (x, w) = (random([rows, input]), random([input, output]));
+    let times = [w.clone(), w.cast(DType::BF16)].map(|w| {
+        let w = Weight::frozen(w);
+        let apart = time(|| drop(geglu(linear(x.clone(), &w, None))));
+        [apart, time(|| drop(linear_geglu(x.clone(), &w, None)))].map(|seconds| seconds * 1e3)
+    });
+    let [[apart, one], [half_apart, half_one]] = times;
+    println!("{name:34} {apart:8.3} ms, in one {one:8.3} ms  bf16 {half_apart:8.3} ms, in one {half_one:8.3} ms");
+}
+
 /// The rate of independent multiply-adds on all threads: what no kernel can pass.
 fn peak() -> f64 {
     const ROUNDS: usize = 1 << 16;
@@ -188,6 +204,8 @@ fn main() {
     let (gamma, beta) = (random([192]), random([192]));
     moved("layer norm 1024x192", random([1024, 192]), |x| layer_norm(x, &gamma, &beta, 1e-5));
     moved("geglu 4096x512", random([4096, 512]), geglu);
+    gated(8192, 320, 2560);
+    gated(2048, 640, 5120);
     moved("silu 16x16x16x64", random([16, 16, 16, 64]), silu);
     moved("upsample 16x8x8x128", random([16, 8, 8, 128]), upsample_nearest_2x);
 }

@@ -38,7 +38,7 @@ pub use attention::{attention, distinct, half_attention, shared_attention};
 pub use conv::conv2d;
 pub use deferred::deferred;
 pub use format::cast;
-pub use linear::linear;
+pub use linear::{linear, linear_geglu};
 pub use norm::{group_norm, layer_norm};
 pub use options::{Activation, Conv2dOptions, Mask, Padding};
 pub use resample::upsample_nearest_2x;

@@ -141,7 +141,8 @@ pub(super) unsafe fn convolve_into(
         let range = first..(first + each).min(rows);
         let panels = memory::part(matrix.count(), 1, across, index % across);
         with_patch(x, images, geometry, range, |patch| {
-            for (part, Part { from, walk, rows }) in parts(patch.walk, geometry, images, k * n).into_iter().enumerate() {
+            for (part, Part { from, walk, rows }) in parts(patch.walk, geometry, images, k * n).into_iter().enumerate()
+            {
                 for index in panels.clone() {
                     let panel = matrix.panel(index);
                     level.run(MatrixProduct {

@@ -49,7 +49,7 @@ pub(crate) fn multiply(level: Level, x: &[f32], rows: usize, matrix: &Panels, bi
 
 /// Cuts rows and panels into tasks, which get some of each and how much of `K` to go down at a time: rows first, panels where
 /// there are few rows or the matrix is heavy.
-fn each_block(
+pub(super) fn each_block(
     rows: usize,
     (k, n): (usize, usize),
     panels: usize,
@@ -74,7 +74,7 @@ fn each_block(
 }
 
 /// Makes groups of four rows; a last group with fewer is copied to where four can be read.
-fn block(x: &[f32], rows: usize, k: usize, body: impl FnOnce(&[f32], &[Group])) {
+pub(super) fn block(x: &[f32], rows: usize, k: usize, body: impl FnOnce(&[f32], &[Group])) {
     let groups: Vec<Group> = Group::rows(0, 0, rows, k, 1).collect();
     if rows.is_multiple_of(GROUP) {
         body(x, &groups);

@@ -4,6 +4,7 @@ pub(crate) mod attention;
 pub(crate) mod conv;
 pub(crate) mod conv_input;
 pub(crate) mod conv_weight;
+pub(crate) mod gated;
 pub(crate) mod group_norm;
 pub(crate) mod half;
 pub(crate) mod layer_norm;

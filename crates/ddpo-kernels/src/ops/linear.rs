@@ -1,4 +1,4 @@
-//! `x W + b`.
+//! `x W + b`, and a gated unit right behind it.
 
 use burn::tensor::Tensor;
 
@@ -6,8 +6,9 @@ use super::matrix::{FullMatrix, HalfMatrix, Matrix};
 use crate::{
     Weight,
     cpu::{
-        half,
+        gated, half,
         linear::{matrix_gradient, multiply, row_sum},
+        pointwise,
     },
     graph::{Array, Operation, Tracked, apply, on_cpu},
     simd::Level,
@@ -15,13 +16,18 @@ use crate::{
 
 /// The operation on the CPU, or `None` where it must be composed.
 pub(crate) fn linear<const D: usize>(x: &Tensor<D>, weight: &Weight, bias: Option<&Tensor<1>>) -> Option<Tensor<D>> {
-    if !on_cpu(x) || !bias.is_none_or(on_cpu) {
-        return None;
-    }
-    let matrix = Matrix::of(weight)?;
-    let value = matrix.is_input().then(|| weight.value());
-    let op = Linear { level: Level::current(), matrix, bias: bias.is_some() };
+    let (op, value) = Linear::of(x, weight, bias)?;
     Some(apply(x.clone(), value, bias.cloned(), op))
+}
+
+/// The operation with a gated unit behind it, on the CPU, or `None` where it must be composed.
+pub(crate) fn linear_geglu<const D: usize>(
+    x: &Tensor<D>,
+    weight: &Weight,
+    bias: Option<&Tensor<1>>,
+) -> Option<Tensor<D>> {
+    let (op, value) = Linear::of(x, weight, bias)?;
+    gated::fits(weight.dims()[1]).then(|| apply(x.clone(), value, bias.cloned(), Gated(op)))
 }
 
 #[derive(Debug)]
@@ -29,6 +35,22 @@ struct Linear {
     level: Level,
     matrix: Matrix,
     bias: bool,
+}
+
+impl Linear {
+    /// The operation, and its matrix where that is an input.
+    fn of<const D: usize>(
+        x: &Tensor<D>,
+        weight: &Weight,
+        bias: Option<&Tensor<1>>,
+    ) -> Option<(Self, Option<Tensor<2>>)> {
+        if !on_cpu(x) || !bias.is_none_or(on_cpu) {
+            return None;
+        }
+        let matrix = Matrix::of(weight)?;
+        let value = matrix.is_input().then(|| weight.value());
+        Some((Self { level: Level::current(), matrix, bias: bias.is_some() }, value))
+    }
 }
 
 impl Operation for Linear {
@@ -97,6 +119,42 @@ impl Linear {
         let x = tracked[i].then(|| inputs[0].clone());
         let matrix = tracked[0].then(|| inputs[i].clone());
         x.into_iter().chain(matrix).collect()
+    }
+}
+
+/// The gated unit behind a linear layer. Without gradients its two factors are never in memory as a whole.
+#[derive(Debug)]
+struct Gated(Linear);
+
+impl Operation for Gated {
+    fn forward(&self, inputs: &[Array], tracked: Tracked) -> (Array, Vec<Array>) {
+        let Linear { level, matrix, bias } = &self.0;
+        let half = matrix.columns(inputs) / 2;
+        if tracked.contains(&true) {
+            let (hidden, mut saved) = self.0.forward(inputs, tracked);
+            let values = pointwise::geglu(*level, hidden.values(), half);
+            let value = Array::new(values, &with_last(&hidden, half));
+            saved.push(hidden);
+            return (value, saved);
+        }
+        let x = &inputs[0];
+        let bias = matrix.positions(*bias).1.map(|i| inputs[i].values());
+        let values = match matrix {
+            Matrix::Full(matrix) => {
+                matrix.forward(inputs, None, |panels| gated::multiply(*level, x.values(), rows(x), panels, bias))
+            }
+            Matrix::Half(matrix) => {
+                let (unit, panels) = matrix.forward();
+                half::multiply_gated((*level, unit), x.values(), rows(x), panels, bias)
+            }
+        };
+        (Array::new(values, &with_last(x, half)), Vec::new())
+    }
+
+    fn backward(&self, saved: &[Array], g: Array, tracked: Tracked) -> [Option<Array>; 3] {
+        let Some((hidden, saved)) = saved.split_last() else { return [const { None }; 3] };
+        let values = pointwise::geglu_gradient(self.0.level, hidden.values(), g.values(), g.last());
+        self.0.backward(saved, Array::new(values, hidden.shape()), tracked)
     }
 }
 

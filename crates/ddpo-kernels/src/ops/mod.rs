@@ -11,6 +11,6 @@ mod pointwise;
 pub(crate) use attention::{attention, distinct};
 pub(crate) use conv::conv2d;
 pub(crate) use frozen::Frozen;
-pub(crate) use linear::linear;
+pub(crate) use linear::{linear, linear_geglu};
 pub(crate) use norm::{group_norm, layer_norm};
 pub(crate) use pointwise::{Function, geglu, map, upsample_nearest_2x};

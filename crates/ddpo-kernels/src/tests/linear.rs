@@ -1,7 +1,8 @@
+use burn::tensor::DType;
 use proptest::prelude::*;
 
 use super::support::{gradients, leaf, random, same, same_alone, same_under_any_pool, values};
-use crate::{Weight, composed, linear};
+use crate::{Weight, composed, geglu, linear, linear_geglu};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
@@ -73,4 +74,24 @@ fn the_parts_of_a_heavy_matrix_do_not_show() {
     assert_eq!(values(whole), values(light));
     let w = Weight::frozen(w);
     same_alone(x, |x| linear(x, &w, None));
+}
+
+#[test]
+fn a_gate_behind_a_product_is_the_two_one_after_the_other() {
+    for (rows, k, n, with_bias) in [(1, 7, 64, true), (37, 70, 128, false), (50, 1300, 256, true), (5, 9, 40, true)] {
+        let (x, w, b) = (random(1, [2, rows, k]), random(2, [k, n]), random(3, [n]));
+        let bias = with_bias.then_some(&b);
+        for w in [Weight::frozen(w.clone()), Weight::trainable(w.clone()), Weight::frozen(w.clone().cast(DType::BF16))]
+        {
+            let both = geglu(linear(x.clone(), &w, bias));
+            assert_eq!(values(linear_geglu(x.clone(), &w, bias)), values(both));
+        }
+        same_alone(random(4, [rows, k]), |x| linear_geglu(x, &Weight::frozen(w.clone()), bias));
+        same(
+            (x, w, b),
+            1e-5,
+            |x, w, b| linear_geglu(x, &Weight::trainable(w), with_bias.then_some(&b)),
+            |x, w, b| composed::geglu(composed::linear(x, &Weight::trainable(w), with_bias.then_some(&b))),
+        );
+    }
 }

@@ -61,6 +61,21 @@ impl Linear {
     }
 }
 
+impl Linear {
+    /// The gated unit `a · gelu(b)` for `[a, b]`, the layer's result.
+    ///
+    /// # Shapes
+    ///
+    /// `[.., inputs] -> [.., outputs / 2]`
+    pub fn forward_geglu<const D: usize>(&self, weights: &Weights, x: Tensor<D>) -> Tensor<D> {
+        if !weights.terms(self.weight).is_empty() {
+            return ddpo_kernels::geglu(self.forward(weights, x));
+        }
+        let bias = self.bias.map(|id| weights.vector(id));
+        ddpo_kernels::linear_geglu(x, &weights.matrix(self.weight), bias.as_ref())
+    }
+}
+
 /// A square convolution with bias.
 #[derive(Clone, Debug)]
 pub struct Conv {

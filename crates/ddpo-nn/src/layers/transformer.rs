@@ -134,7 +134,7 @@ impl Block {
         };
 
         let normed = self.norm3.forward(weights, x.clone());
-        let hidden = ddpo_kernels::geglu(self.expand.forward(weights, normed));
+        let hidden = self.expand.forward_geglu(weights, normed);
         x + self.contract.forward(weights, hidden)
     }
 }

@@ -33,7 +33,7 @@ mod tests;
 
 pub(crate) use panels::HalfPanels;
 pub(super) use panels::place;
-pub(crate) use product::{convolve, input_gradient, multiply};
+pub(crate) use product::{convolve, input_gradient, multiply, multiply_gated};
 pub(super) use step::Step;
 pub(super) use unit::Ready;
 pub(crate) use unit::Unit;
