@@ -36,6 +36,25 @@ fn several_blocks_of_queries_agree() {
     );
 }
 
+/// More keys than whose scores are held at a time; the largest score comes last, in the middle, and first.
+#[test]
+fn keys_in_chunks_agree() {
+    for place in [1500, 700, 0] {
+        let (q, mut k, v) = (random(1, [1, 40, 16]), random(2, [1, 1501, 16]), random(3, [1, 1501, 16]));
+        k = k.slice_assign([0..1, place..place + 1, 0..16], q.clone().slice([0..1, 3..4, 0..16]) * 5.0);
+        same(
+            (q, k, v),
+            2e-5,
+            |q, k, v| attention(q, k, v, 2, Mask::None),
+            |q, k, v| composed::attention(q, k, v, 2, Mask::None),
+        );
+    }
+    let keys = random(2, [1, 1501, 16]);
+    let all = values(attention(random(1, [1, 70, 16]), keys.clone(), keys.clone(), 2, Mask::None));
+    let some = random(1, [1, 70, 16]).narrow(1, 7, 63);
+    assert!(values(attention(some, keys.clone(), keys, 2, Mask::None)) == all[7 * 16..]);
+}
+
 #[test]
 fn samples_do_not_depend_on_the_batch() {
     let x = random(1, [5, 53, 64]);

@@ -71,10 +71,11 @@ fn convolutions_agree_with_the_composed_form() {
     }
 }
 
-/// Sizes that fill no tile, one head and several, more keys than a tile has; samples that share keys.
+/// Sizes that fill no tile, one head and several, more keys than a tile and than a chunk of tiles has; samples that share keys.
 #[test]
 fn attention_agrees_with_the_composed_form() {
-    for (queries, keys, heads, depth) in [(1, 1, 1, 1), (40, 77, 2, 40), (5, 3, 3, 8), (70, 70, 1, 96)] {
+    for (queries, keys, heads, depth) in [(1, 1, 1, 1), (40, 77, 2, 40), (5, 3, 3, 8), (70, 70, 1, 96), (9, 300, 2, 20)]
+    {
         let channels = heads * depth;
         let q = random(1, [2, queries, channels]);
         let [k, v] = [2, 3].map(|seed| random(seed, [2, keys, channels]));

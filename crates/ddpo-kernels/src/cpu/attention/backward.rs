@@ -9,7 +9,7 @@ use super::{
         tile::Walk,
     },
     Head, Shape, add_outer, multiply, row,
-    softmax::{Slope, Softmax},
+    softmax::{Running, Slope, Softmax},
     transposed, width,
 };
 use crate::simd::Level;
@@ -87,18 +87,19 @@ impl BackwardHead<'_> {
         let Shape { keys, depth, mask, .. } = shape;
         let width = width(queries.len());
         let scores = shape.rows() * width;
-        with_scratch((depth + padded(depth) + 1) * width + 2 * scores, |buffer| {
+        with_scratch((depth + padded(depth)) * width + 2 * scores, |buffer| {
             let (columns, buffer) = buffer.split_at_mut(depth * width);
             let (rows, buffer) = buffer.split_at_mut(padded(depth) * width);
             let (weights, buffer) = buffer.split_at_mut(scores);
-            let (slopes, sums) = buffer.split_at_mut(scores);
+            let (slopes, _) = buffer.split_at_mut(scores);
+            let mut running = Running::new();
             let walk = Walk::rows(depth, depth);
             head.columns(self.q, queries.clone(), width, shape.scale(), columns);
             multiply(level, by_key, walk, keys, columns, width, weights);
-            level.run(Softmax { scores: weights, width, sums, first: queries.start, keys, mask });
+            level.run(Softmax { scores: weights, width, running: &mut running, first: queries.start, keys, mask });
             head.columns(self.g, queries.clone(), width, 1.0, columns);
             multiply(level, by_value, walk, keys, columns, width, slopes);
-            level.run(Slope { weights, slopes, width, sums, keys });
+            level.run(Slope { weights, slopes, width, sums: &running.sums, keys });
             if let Some(sum) = value_sum {
                 self.rows(self.g, queries.clone(), 1.0, rows);
                 add_outer(level, weights, width, keys, rows, depth, sum);
@@ -108,7 +109,7 @@ impl BackwardHead<'_> {
                 add_outer(level, slopes, width, keys, rows, depth, sum);
             }
             if let Some(dq) = dq {
-                multiply(level, by_key, transposed(shape), depth, slopes, width, columns);
+                multiply(level, by_key, transposed(shape, keys), depth, slopes, width, columns);
                 head.scatter(dq, queries, width, columns, |_| shape.scale());
             }
         });

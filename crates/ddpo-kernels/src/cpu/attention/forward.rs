@@ -5,10 +5,12 @@ use std::ops::Range;
 use super::{
     super::{
         memory::{self, Shared, with_scratch},
-        tile::Walk,
+        pack::PANEL,
+        product::Start,
+        tile::{GROUP, Walk},
     },
-    Head, Shape, multiply, row,
-    softmax::Softmax,
+    Head, Shape, multiply, multiply_from, row,
+    softmax::{Running, Shrink, Softmax},
     transposed, width,
 };
 use crate::simd::Level;
@@ -28,8 +30,8 @@ pub(crate) fn forward(level: Level, [q, k, v]: [&[f32]; 3], shape: Shape, rows: 
                     let (keys, values) = buffer.split_at_mut(head.room());
                     head.keys(k, keys);
                     head.keys(v, values);
-                    for start in range.clone().step_by(shape.block()) {
-                        block(level, q, keys, values, head, start..range.end.min(start + shape.block()), y);
+                    for start in range.clone().step_by(PANEL) {
+                        block(level, q, keys, values, head, start..range.end.min(start + PANEL), y);
                     }
                 });
             });
@@ -37,20 +39,30 @@ pub(crate) fn forward(level: Level, [q, k, v]: [&[f32]; 3], shape: Shape, rows: 
     }
 }
 
-/// The result for some queries of a head.
+/// The result for some queries of a head: the keys go by in chunks, and what was summed before shrinks whenever a score is larger than
+/// all before it (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018).
 fn block(level: Level, q: &[f32], keys: &[f32], values: &[f32], head: Head, queries: Range<usize>, y: Shared) {
     let shape = head.shape;
     let depth = shape.depth;
     let width = width(queries.len());
-    with_scratch((2 * depth + shape.rows() + 1) * width, |buffer| {
+    let chunk = shape.chunk();
+    with_scratch((2 * depth + chunk.next_multiple_of(GROUP)) * width, |buffer| {
         let (columns, buffer) = buffer.split_at_mut(depth * width);
-        let (result, buffer) = buffer.split_at_mut(depth * width);
-        let (scores, sums) = buffer.split_at_mut(shape.rows() * width);
+        let (result, scores) = buffer.split_at_mut(depth * width);
         head.columns(q, queries.clone(), width, shape.scale(), columns);
-        multiply(level, keys, Walk::rows(depth, depth), shape.keys, columns, width, scores);
-        let first = queries.start;
-        level.run(Softmax { scores, width, sums, first, keys: shape.keys, mask: shape.mask });
-        multiply(level, values, transposed(shape), depth, scores, width, result);
-        head.scatter(y, queries, width, result, |i| 1.0 / sums[i]);
+        let (first, mut running) = (queries.start, Running::new());
+        for at in (0..shape.keys.max(1)).step_by(chunk.max(1)) {
+            let count = chunk.min(shape.keys - at);
+            let (keys, values) = (&keys[at * depth..], &values[at * depth..]);
+            multiply(level, keys, Walk::rows(depth, depth), count, columns, width, scores);
+            let running = &mut running;
+            level.run(Softmax { scores, width, running, first, keys: count, mask: shape.mask });
+            let start = if at == 0 { Start::Zero } else { Start::Continue };
+            if at > 0 {
+                level.run(Shrink { result, width, by: &running.shrunk });
+            }
+            multiply_from(level, start, values, transposed(shape, count), depth, scores, width, result);
+        }
+        head.scatter(y, queries, width, result, |i| 1.0 / running.sums[i]);
     });
 }

@@ -11,6 +11,7 @@ use super::{
         memory::{self, Shared, with_half_scratch, with_scratch},
     },
     Head, Shape, row,
+    softmax::Shrink,
 };
 use crate::simd::{self, Level, Several, Simd, Work, round};
 
@@ -136,15 +137,14 @@ impl Block<'_> {
                 let (columns, pairs) = right.split_at_mut(channels * 2 * TILE);
                 self.columns(queries.clone(), columns);
                 let (mut largest, mut sums) = ([f32::NEG_INFINITY; 2 * PANEL], [0.0; 2 * PANEL]);
-                for tiles in self.chunks() {
-                    self.scores(unit, tiles, columns, scores);
-                    self.level.run(Largest { scores, largest: &mut largest });
-                }
                 result.fill(0.0);
                 for tiles in self.chunks() {
-                    // Those of one chunk are still there; those of several are computed again rather than kept.
-                    if keys > chunk {
-                        self.scores(unit, tiles.clone(), columns, scores);
+                    self.scores(unit, tiles.clone(), columns, scores);
+                    let mut shrunk = [1.0; 2 * PANEL];
+                    self.level.run(Largest { scores, largest: &mut largest, shrunk: &mut shrunk });
+                    if tiles.start > 0 {
+                        sums.iter_mut().zip(&shrunk).for_each(|(sum, by)| *sum *= by);
+                        self.level.run(Shrink { result, width: PANEL, by: &shrunk[..PANEL] });
                     }
                     self.level.run(Exponentials { scores, largest: &largest, sums: &mut sums, to: pairs });
                     let pairs = &pairs[..tiles.len() * 2 * TILE];
@@ -204,10 +204,11 @@ fn add(unit: Ready, left: &[u16], size: usize, values: Range<usize>, right: &[u1
 /// Vectors taken together: the scores of two keys, where a vector has sixteen.
 const APART: usize = 4;
 
-/// The largest score of each query, of even and of odd keys; at the end both have the larger one.
+/// The largest score of each query so far, twice, and how much smaller what came before is by it.
 struct Largest<'a> {
     scores: &'a [f32],
     largest: &'a mut [f32; 2 * PANEL],
+    shrunk: &'a mut [f32; 2 * PANEL],
 }
 
 impl Work for Largest<'_> {
@@ -215,10 +216,12 @@ impl Work for Largest<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let s = Several::<S, APART>(s);
+        let before = *self.largest;
+        let wide = Several::<S, APART>(s);
         for lane in (0..2 * PANEL).step_by(Several::<S, APART>::LANES) {
             // SAFETY: vectors divide the lanes, of which each pair of keys has as many as there are.
             unsafe {
+                let s = wide;
                 let to = self.largest.as_mut_ptr().add(lane);
                 let mut largest = s.load(to);
                 for pair in self.scores.as_chunks::<{ 2 * PANEL }>().0 {
@@ -230,6 +233,13 @@ impl Work for Largest<'_> {
         for query in 0..PANEL {
             let larger = self.largest[query].max(self.largest[PANEL + query]);
             (self.largest[query], self.largest[PANEL + query]) = (larger, larger);
+        }
+        for lane in (0..2 * PANEL).step_by(S::LANES) {
+            // SAFETY: vectors divide the lanes, of which all three have as many.
+            unsafe {
+                let less = s.sub(s.load(before.as_ptr().add(lane)), s.load(self.largest.as_ptr().add(lane)));
+                s.store(self.shrunk.as_mut_ptr().add(lane), simd::exp(s, less));
+            }
         }
     }
 }

@@ -34,7 +34,8 @@ pub(crate) struct Shape {
     pub mask: Mask,
 }
 
-/// Keys beyond which the scores of a wide block would leave the core's cache.
+/// Keys beyond which the scores of a wide block would leave the core's cache: values are then computed from some keys after the
+/// other, and gradients in narrow blocks.
 const MANY: usize = 1024;
 
 impl Shape {
@@ -46,7 +47,15 @@ impl Shape {
         (self.depth as f32).sqrt().recip()
     }
 
-    /// Queries of a block.
+    /// Keys whose scores are held at a time for a value.
+    fn chunk(&self) -> usize {
+        match self.mask {
+            Mask::None if self.keys > MANY => MANY / 2,
+            _ => self.keys,
+        }
+    }
+
+    /// Queries of a block whose scores of all keys are held.
     fn block(&self) -> usize {
         if self.keys > MANY { HALF } else { PANEL }
     }
@@ -137,6 +146,21 @@ fn width(queries: usize) -> usize {
 
 /// `result[row][query] = Σ left[row][k] · right[k][query]`, for `rows` rows of `left` that `walk` describes.
 fn multiply(level: Level, left: &[f32], walk: Walk, rows: usize, right: &[f32], width: usize, result: &mut [f32]) {
+    multiply_from(level, Start::Zero, left, walk, rows, right, width, result);
+}
+
+/// The same from what `start` says.
+#[expect(clippy::too_many_arguments, reason = "the product's, and where it starts")]
+fn multiply_from(
+    level: Level,
+    start: Start<'_>,
+    left: &[f32],
+    walk: Walk,
+    rows: usize,
+    right: &[f32],
+    width: usize,
+    result: &mut [f32],
+) {
     let groups: Vec<Group> = Group::rows(0, 0, rows, walk.row, 1).collect();
     level.run(MatrixProduct {
         left,
@@ -144,7 +168,7 @@ fn multiply(level: Level, left: &[f32], walk: Walk, rows: usize, right: &[f32], 
         groups: &groups,
         panel: Panel { values: right, width, column: 0, valid: width },
         pitch: width,
-        start: Start::Zero,
+        start,
         result: Shared::new(result),
         unit: width,
         stride: width,
@@ -174,7 +198,7 @@ fn add_outer(level: Level, left: &[f32], width: usize, keys: usize, right: &[f32
     }
 }
 
-/// How to read the rows `[key][channel]` as `[channel][key]`.
-fn transposed(shape: Shape) -> Walk {
-    Walk { row: 1, step: shape.depth, length: shape.keys, segments: 1, jump: 0, planes: 1, lift: 0 }
+/// How to read the rows `[key][channel]` of so many keys as `[channel][key]`.
+fn transposed(shape: Shape, keys: usize) -> Walk {
+    Walk { row: 1, step: shape.depth, length: keys, segments: 1, jump: 0, planes: 1, lift: 0 }
 }

@@ -65,11 +65,28 @@ fn join(lanes: &Lanes, width: usize, both: impl Fn(f32, f32) -> f32) -> Lanes {
     joined
 }
 
-/// Turns scores `[key][query]` into `e^(score - largest)` and their sums; zero where a query may not look.
+/// What a softmax has seen of the scores of some queries so far.
+pub(super) struct Running {
+    largest: [f32; PANEL],
+    /// The sums of `e^(score - largest)`.
+    pub sums: [f32; PANEL],
+    /// What the sums before the last scores were multiplied by, since these had a larger one.
+    pub shrunk: [f32; PANEL],
+}
+
+impl Running {
+    /// No scores yet.
+    pub(super) fn new() -> Self {
+        Self { largest: [f32::NEG_INFINITY; PANEL], sums: [0.0; PANEL], shrunk: [1.0; PANEL] }
+    }
+}
+
+/// Turns scores `[key][query]` into `e^(score - largest)` and adds them up, the largest being that of all scores so far; zero where a
+/// query may not look.
 pub(super) struct Softmax<'a> {
     pub scores: &'a mut [f32],
     pub width: usize,
-    pub sums: &'a mut [f32],
+    pub running: &'a mut Running,
     /// The first query's index.
     pub first: usize,
     pub keys: usize,
@@ -98,11 +115,63 @@ impl Work for Softmax<'_> {
         self.hide(f32::NEG_INFINITY);
         // SAFETY: there are `width` scores for each key.
         let largest = unsafe { over(s, &mut Largest(self.scores), f32::NEG_INFINITY, keys, width) };
-        let largest = join(&largest, width, f32::max);
+        let mut largest = join(&largest, width, f32::max);
+        self.grow(s, &mut largest);
         // SAFETY: as above.
         let sums = unsafe { over(s, &mut Exponential { scores: self.scores, largest }, 0.0, keys, width) };
-        self.sums[..width].copy_from_slice(&join(&sums, width, |a, b| a + b)[..width]);
+        let sums = join(&sums, width, |a, b| a + b);
+        for (query, sum) in self.running.sums[..width].iter_mut().enumerate() {
+            *sum = *sum * self.running.shrunk[query] + sums[query];
+        }
         self.hide(0.0);
+    }
+}
+
+impl Softmax<'_> {
+    /// The largest scores so far, in place of those of these keys, and how much smaller what came before is by them.
+    #[inline(always)]
+    fn grow<S: Simd>(&mut self, s: S, largest: &mut Lanes) {
+        let Running { largest: before, shrunk, .. } = &mut *self.running;
+        for lane in (0..PANEL).step_by(S::LANES) {
+            // SAFETY: vectors divide a panel, and all three have at least one.
+            unsafe {
+                let (old, new) = (s.load(before.as_ptr().add(lane)), s.load(largest.as_ptr().add(lane)));
+                let new = s.max(old, new);
+                s.store(before.as_mut_ptr().add(lane), new);
+                s.store(shrunk.as_mut_ptr().add(lane), simd::exp(s, s.sub(old, new)));
+            }
+        }
+        for (lane, largest) in largest.iter_mut().enumerate().take(APART * self.width) {
+            *largest = before[lane % self.width];
+        }
+    }
+}
+
+/// Multiplies the rows of what was summed so far, a value for each query, by how much smaller it has become.
+pub(super) struct Shrink<'a> {
+    pub result: &'a mut [f32],
+    pub width: usize,
+    pub by: &'a [f32],
+}
+
+impl Work for Shrink<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        assert!(self.width.is_multiple_of(S::LANES) && self.width <= self.by.len());
+        if self.by[..self.width].iter().all(|by| *by == 1.0) {
+            return;
+        }
+        for row in self.result.chunks_exact_mut(self.width) {
+            for lane in (0..self.width).step_by(S::LANES) {
+                // SAFETY: vectors divide the row, for which there are values.
+                unsafe {
+                    let to = row.as_mut_ptr().add(lane);
+                    s.store(to, s.mul(s.load(to), s.load(self.by.as_ptr().add(lane))));
+                }
+            }
+        }
     }
 }
 
