@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use crate::{
     Mask,
     cpu::{
-        attention::{Shape, backward, forward, half_forward},
+        attention::{Known, Shape, backward, forward, half_forward},
         half::Unit,
     },
     graph::{Array, Operation, Tracked, apply, constant, on_cpu},
@@ -66,18 +66,29 @@ impl Operation for Attention {
     fn forward(&self, inputs: &[Array], tracked: Tracked) -> (Array, Vec<Array>) {
         let [q, k, v] = [0, 1, 2].map(|i| inputs[i].values());
         let rows = self.rows.as_deref();
-        let values = match self.unit {
-            Some(unit) => half_forward((self.level, unit), [q, k, v], self.shape, rows),
-            None => forward(self.level, [q, k, v], self.shape, rows),
+        let mut saved = if tracked.contains(&true) { inputs.to_vec() } else { Vec::new() };
+        let shape = inputs[0].shape();
+        let value = match self.unit {
+            Some(unit) => Array::new(half_forward((self.level, unit), [q, k, v], self.shape, rows), shape),
+            None => {
+                let (values, Known { log_sums }) = forward(self.level, [q, k, v], self.shape, rows);
+                let value = Array::new(values, shape);
+                if self.shape.is_chunked() && !saved.is_empty() {
+                    let length = log_sums.len();
+                    saved.extend([value.clone(), Array::new(log_sums, &[length])]);
+                }
+                value
+            }
         };
-        let keep = tracked.contains(&true);
-        let saved = if keep { inputs.to_vec() } else { Vec::new() };
-        (Array::new(values, inputs[0].shape()), saved)
+        (value, saved)
     }
 
     fn backward(&self, saved: &[Array], g: Array, tracked: Tracked) -> [Option<Array>; 3] {
         let inputs = [0, 1, 2].map(|i| saved[i].values());
-        let mut gradients = backward(self.level, inputs, g.values(), self.shape, self.rows.as_deref(), tracked);
+        // The gradient of a value in bf16 is that of the value in f32, of which nothing is known.
+        let known = saved.get(3).zip(saved.get(4)).map(|(value, log_sums)| (value.values(), log_sums.values()));
+        let rows = self.rows.as_deref();
+        let mut gradients = backward(self.level, inputs, known, g.values(), self.shape, rows, tracked);
         std::array::from_fn(|i| gradients[i].take().map(|x| Array::new(x, saved[i].shape())))
     }
 }

@@ -5,24 +5,33 @@ use std::ops::Range;
 use super::{
     super::{
         memory::{self, Shared, with_scratch},
-        pack::padded,
+        pack::{PANEL, padded},
+        product::Start,
         tile::Walk,
     },
-    Head, Shape, add_outer, multiply, row,
+    Head, Known, Shape, add_outer,
+    chunked::ChunkedHead,
+    forward, multiply, row,
     softmax::{Running, Slope, Softmax},
     transposed, width,
 };
 use crate::simd::Level;
 
-/// The gradients of the tracked ones of `q`, `k` and `v`.
+/// The gradients of the tracked ones of `q`, `k` and `v`; of many keys, what their value [knows](Known) is computed again if it
+/// is not there.
 pub(crate) fn backward(
     level: Level,
     [q, k, v]: [&[f32]; 3],
+    known: Option<(&[f32], &[f32])>,
     g: &[f32],
     shape: Shape,
     rows: Option<&[usize]>,
     tracked: [bool; 3],
 ) -> [Option<Vec<f32>>; 3] {
+    if shape.is_chunked() && known.is_none() {
+        let (value, Known { log_sums }) = forward(level, [q, k, v], shape, rows);
+        return backward(level, [q, k, v], Some((&value, &log_sums)), g, shape, rows, tracked);
+    }
     assert_eq!(g.len(), q.len(), "attention: values of the gradient");
     let sizes = [q.len(), k.len(), v.len()];
     let mut gradients: [Option<Vec<f32>>; 3] = std::array::from_fn(|i| tracked[i].then(|| vec![0.0; sizes[i]]));
@@ -33,8 +42,11 @@ pub(crate) fn backward(
         let (text, head) = (index / shape.heads, index % shape.heads);
         let samples = (0..shape.batch).filter(|&sample| row(rows, sample) == text);
         let heads: Vec<Head> = samples.map(|sample| Head::new(shape, sample, text, head)).collect();
-        let task = BackwardHead { level, q, k, v, g, head: Head::new(shape, 0, text, head) };
-        task.run(&heads, dq, dk, dv);
+        let head = Head::new(shape, 0, text, head);
+        match known.filter(|_| shape.is_chunked()) {
+            Some((value, log_sums)) => ChunkedHead { level, q, k, v, g, value, log_sums, head }.run(&heads, dq, dk, dv),
+            None => BackwardHead { level, q, k, v, g, head }.run(&heads, dq, dk, dv),
+        }
     });
     gradients
 }
@@ -62,15 +74,14 @@ impl BackwardHead<'_> {
             self.head.keys(self.v, by_value);
             key_sum.fill(0.0);
             value_sum.fill(0.0);
-            let block = self.head.shape.block();
-            for (head, start) in heads.iter().flat_map(|head| (0..queries).step_by(block).map(move |at| (head, at))) {
-                let range = start..queries.min(start + block);
+            for (head, start) in heads.iter().flat_map(|head| (0..queries).step_by(PANEL).map(move |at| (head, at))) {
+                let range = start..queries.min(start + PANEL);
                 let sums = (dk.is_some().then_some(&mut *key_sum), dv.is_some().then_some(&mut *value_sum));
                 Self { head: *head, ..*self }.block(by_key, by_value, range, dq, sums);
             }
             // Queries were scaled before they were summed into the keys' gradient.
-            self.store(dk, key_sum);
-            self.store(dv, value_sum);
+            self.head.store(dk, 0, key_sum);
+            self.head.store(dv, 0, value_sum);
         });
     }
 
@@ -95,45 +106,23 @@ impl BackwardHead<'_> {
             let mut running = Running::new();
             let walk = Walk::rows(depth, depth);
             head.columns(self.q, queries.clone(), width, shape.scale(), columns);
-            multiply(level, by_key, walk, keys, columns, width, weights);
+            multiply(level, Start::Zero, (by_key, walk, keys), (columns, width), weights);
             level.run(Softmax { scores: weights, width, running: &mut running, first: queries.start, keys, mask });
             head.columns(self.g, queries.clone(), width, 1.0, columns);
-            multiply(level, by_value, walk, keys, columns, width, slopes);
+            multiply(level, Start::Zero, (by_value, walk, keys), (columns, width), slopes);
             level.run(Slope { weights, slopes, width, sums: &running.sums, keys });
             if let Some(sum) = value_sum {
-                self.rows(self.g, queries.clone(), 1.0, rows);
+                head.padded_rows(self.g, queries.clone(), 1.0, rows);
                 add_outer(level, weights, width, keys, rows, depth, sum);
             }
             if let Some(sum) = key_sum {
-                self.rows(self.q, queries.clone(), shape.scale(), rows);
+                head.padded_rows(self.q, queries.clone(), shape.scale(), rows);
                 add_outer(level, slopes, width, keys, rows, depth, sum);
             }
             if let Some(dq) = dq {
-                multiply(level, by_key, transposed(shape, keys), depth, slopes, width, columns);
+                multiply(level, Start::Zero, (by_key, transposed(shape, keys), depth), (slopes, width), columns);
                 head.scatter(dq, queries, width, columns, |_| shape.scale());
             }
         });
-    }
-
-    /// Some queries' rows, padded, times `scale`; zeros where there are fewer.
-    fn rows(&self, x: &[f32], queries: Range<usize>, scale: f32, to: &mut [f32]) {
-        let depth = self.head.shape.depth;
-        to.fill(0.0);
-        for (to, query) in to.chunks_exact_mut(padded(depth)).zip(queries) {
-            for (to, from) in to.iter_mut().zip(self.head.row(x, self.head.query, query)) {
-                *to = from * scale;
-            }
-        }
-    }
-
-    /// Writes `[key][channel of the head]` to the rows of the keys.
-    fn store(&self, to: Option<Shared>, rows: &[f32]) {
-        let Some(to) = to else { return };
-        let Shape { depth, .. } = self.head.shape;
-        for (i, row) in rows.chunks_exact(depth).enumerate() {
-            let at = self.head.key + i * self.head.shape.channels();
-            // SAFETY: this task alone has this head.
-            unsafe { to.slice(at..at + depth) }.copy_from_slice(row);
-        }
     }
 }

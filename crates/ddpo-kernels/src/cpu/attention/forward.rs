@@ -9,18 +9,26 @@ use super::{
         product::Start,
         tile::{GROUP, Walk},
     },
-    Head, Shape, multiply, multiply_from, row,
+    Head, Shape, multiply, row,
     softmax::{Running, Shrink, Softmax},
     transposed, width,
 };
 use crate::simd::Level;
 
+/// What the value of attention knows, and its gradients would have to compute again.
+pub(crate) struct Known {
+    /// `ln Σ e^score` of each query, `[sample][head][query]`.
+    pub log_sums: Vec<f32>,
+}
+
 /// `softmax(q kᵀ / sqrt(depth)) v`, head by head; `rows` are the samples of the keys that those of the queries look at.
-pub(crate) fn forward(level: Level, [q, k, v]: [&[f32]; 3], shape: Shape, rows: Option<&[usize]>) -> Vec<f32> {
+pub(crate) fn forward(level: Level, [q, k, v]: [&[f32]; 3], shape: Shape, rows: Option<&[usize]>) -> (Vec<f32>, Known) {
     let heads = shape.batch * shape.heads;
     let parts = memory::tasks().div_ceil(heads.max(1)).clamp(1, shape.queries.div_ceil(48).max(1));
+    let mut log_sums = vec![0.0; heads * shape.queries];
+    let known = Shared::new(&mut log_sums);
     // SAFETY: the parts of all heads cover every query and channel.
-    unsafe {
+    let values = unsafe {
         memory::filled(q.len(), |y| {
             memory::for_each(heads * parts, shape.work(), |index| {
                 let (sample, part) = (index / parts / shape.heads, index % parts);
@@ -31,17 +39,25 @@ pub(crate) fn forward(level: Level, [q, k, v]: [&[f32]; 3], shape: Shape, rows: 
                     head.keys(k, keys);
                     head.keys(v, values);
                     for start in range.clone().step_by(PANEL) {
-                        block(level, q, keys, values, head, start..range.end.min(start + PANEL), y);
+                        block(level, q, [keys, values], head, start..range.end.min(start + PANEL), (y, known));
                     }
                 });
             });
         })
-    }
+    };
+    (values, Known { log_sums })
 }
 
 /// The result for some queries of a head: the keys go by in chunks, and what was summed before shrinks whenever a score is larger than
 /// all before it (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018).
-fn block(level: Level, q: &[f32], keys: &[f32], values: &[f32], head: Head, queries: Range<usize>, y: Shared) {
+fn block(
+    level: Level,
+    q: &[f32],
+    [keys, values]: [&[f32]; 2],
+    head: Head,
+    queries: Range<usize>,
+    (y, known): (Shared, Shared),
+) {
     let shape = head.shape;
     let depth = shape.depth;
     let width = width(queries.len());
@@ -54,14 +70,19 @@ fn block(level: Level, q: &[f32], keys: &[f32], values: &[f32], head: Head, quer
         for at in (0..shape.keys.max(1)).step_by(chunk.max(1)) {
             let count = chunk.min(shape.keys - at);
             let (keys, values) = (&keys[at * depth..], &values[at * depth..]);
-            multiply(level, keys, Walk::rows(depth, depth), count, columns, width, scores);
+            multiply(level, Start::Zero, (keys, Walk::rows(depth, depth), count), (columns, width), scores);
             let running = &mut running;
             level.run(Softmax { scores, width, running, first, keys: count, mask: shape.mask });
             let start = if at == 0 { Start::Zero } else { Start::Continue };
             if at > 0 {
                 level.run(Shrink { result, width, by: &running.shrunk });
             }
-            multiply_from(level, start, values, transposed(shape, count), depth, scores, width, result);
+            multiply(level, start, (values, transposed(shape, count), depth), (scores, width), result);
+        }
+        // SAFETY: whoever has a head has these queries of it alone.
+        let log_sums = unsafe { known.slice(head.known + queries.start..head.known + queries.end) };
+        for (query, to) in log_sums.iter_mut().enumerate() {
+            *to = running.largest[query] + running.sums[query].ln();
         }
         head.scatter(y, queries, width, result, |i| 1.0 / running.sums[i]);
     });

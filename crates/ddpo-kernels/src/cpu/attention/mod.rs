@@ -5,6 +5,7 @@
 //! normalisation then need nothing across the lanes of a vector, and every product has its matrix in place.
 
 mod backward;
+mod chunked;
 mod forward;
 mod half;
 mod softmax;
@@ -12,7 +13,7 @@ mod softmax;
 use std::ops::Range;
 
 pub(crate) use backward::backward;
-pub(crate) use forward::forward;
+pub(crate) use forward::{Known, forward};
 pub(crate) use half::half_forward;
 
 use super::{
@@ -34,8 +35,7 @@ pub(crate) struct Shape {
     pub mask: Mask,
 }
 
-/// Keys beyond which the scores of a wide block would leave the core's cache: values are then computed from some keys after the
-/// other, and gradients in narrow blocks.
+/// Keys beyond which the scores of a block would leave the core's cache: then they go by in chunks.
 const MANY: usize = 1024;
 
 impl Shape {
@@ -47,7 +47,7 @@ impl Shape {
         (self.depth as f32).sqrt().recip()
     }
 
-    /// Keys whose scores are held at a time for a value.
+    /// Keys whose scores are held at a time.
     fn chunk(&self) -> usize {
         match self.mask {
             Mask::None if self.keys > MANY => MANY / 2,
@@ -55,9 +55,14 @@ impl Shape {
         }
     }
 
-    /// Queries of a block whose scores of all keys are held.
-    fn block(&self) -> usize {
-        if self.keys > MANY { HALF } else { PANEL }
+    /// Whether the gradients take what the value [knows](Known).
+    pub(crate) fn is_chunked(&self) -> bool {
+        self.chunk() < self.keys
+    }
+
+    /// Where what is known of the queries of a head begins.
+    fn known(&self, sample: usize, head: usize) -> usize {
+        (sample * self.heads + head) * self.queries
     }
 
     /// Keys in whole groups.
@@ -78,6 +83,8 @@ struct Head {
     /// First value of the head's first query, and of its first key.
     query: usize,
     key: usize,
+    /// Where what is known of its first query is.
+    known: usize,
 }
 
 impl Head {
@@ -88,6 +95,7 @@ impl Head {
             shape,
             query: sample * shape.queries * shape.channels() + first,
             key: row * shape.keys * shape.channels() + first,
+            known: shape.known(sample, head),
         }
     }
 
@@ -98,9 +106,14 @@ impl Head {
 
     /// The rows of all keys, `[key][channel of the head]`, in [`Head::room`] values.
     fn keys(&self, x: &[f32], to: &mut [f32]) {
-        let (used, rest) = to.split_at_mut(self.shape.keys * self.shape.depth);
-        for (i, to) in used.chunks_exact_mut(self.shape.depth).enumerate() {
-            to.copy_from_slice(self.row(x, self.key, i));
+        self.some_keys(x, 0..self.shape.keys, to);
+    }
+
+    /// The rows of some keys, and zeros behind them.
+    fn some_keys(&self, x: &[f32], keys: Range<usize>, to: &mut [f32]) {
+        let (used, rest) = to.split_at_mut(keys.len() * self.shape.depth);
+        for (key, to) in keys.zip(used.chunks_exact_mut(self.shape.depth)) {
+            to.copy_from_slice(self.row(x, self.key, key));
         }
         rest.fill(0.0);
     }
@@ -117,6 +130,27 @@ impl Head {
             for (to, from) in to.chunks_exact_mut(width).zip(self.row(x, self.query, query)) {
                 to[i] = from * scale;
             }
+        }
+    }
+
+    /// Some queries' rows `[query][channel of the head]`, padded, times `scale`; zeros where there are fewer.
+    fn padded_rows(&self, x: &[f32], queries: Range<usize>, scale: f32, to: &mut [f32]) {
+        to.fill(0.0);
+        for (to, query) in to.chunks_exact_mut(padded(self.shape.depth)).zip(queries) {
+            for (to, from) in to.iter_mut().zip(self.row(x, self.query, query)) {
+                *to = from * scale;
+            }
+        }
+    }
+
+    /// Writes `[key][channel of the head]` to the rows of the keys from `first` on.
+    fn store(&self, to: Option<Shared>, first: usize, rows: &[f32]) {
+        let Some(to) = to else { return };
+        let Shape { depth, .. } = self.shape;
+        for (key, row) in (first..).zip(rows.chunks_exact(depth)) {
+            let at = self.key + key * self.shape.channels();
+            // SAFETY: whoever has a head for its keys' gradients has these keys alone.
+            unsafe { to.slice(at..at + depth) }.copy_from_slice(row);
         }
     }
 
@@ -144,21 +178,13 @@ fn width(queries: usize) -> usize {
     if queries <= HALF { HALF } else { PANEL }
 }
 
-/// `result[row][query] = Σ left[row][k] · right[k][query]`, for `rows` rows of `left` that `walk` describes.
-fn multiply(level: Level, left: &[f32], walk: Walk, rows: usize, right: &[f32], width: usize, result: &mut [f32]) {
-    multiply_from(level, Start::Zero, left, walk, rows, right, width, result);
-}
-
-/// The same from what `start` says.
-#[expect(clippy::too_many_arguments, reason = "the product's, and where it starts")]
-fn multiply_from(
+/// `result[row][query] = start + Σ left[row][k] · right[k][query]`, for `rows` rows of `left` that `walk` describes and a panel `right`
+/// of `width` queries.
+fn multiply(
     level: Level,
     start: Start<'_>,
-    left: &[f32],
-    walk: Walk,
-    rows: usize,
-    right: &[f32],
-    width: usize,
+    (left, walk, rows): (&[f32], Walk, usize),
+    (right, width): (&[f32], usize),
     result: &mut [f32],
 ) {
     let groups: Vec<Group> = Group::rows(0, 0, rows, walk.row, 1).collect();

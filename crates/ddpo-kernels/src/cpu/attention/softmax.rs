@@ -67,7 +67,7 @@ fn join(lanes: &Lanes, width: usize, both: impl Fn(f32, f32) -> f32) -> Lanes {
 
 /// What a softmax has seen of the scores of some queries so far.
 pub(super) struct Running {
-    largest: [f32; PANEL],
+    pub largest: [f32; PANEL],
     /// The sums of `e^(score - largest)`.
     pub sums: [f32; PANEL],
     /// What the sums before the last scores were multiplied by, since these had a larger one.
@@ -270,6 +270,60 @@ impl Pass for Centre<'_> {
             let to = self.slopes.as_mut_ptr().add(at);
             let p = s.load(self.weights.as_ptr().add(at));
             s.store(to, s.mul(p, s.sub(s.load(to), s.load(self.dot.as_ptr().add(lane)))));
+            none
+        }
+    }
+}
+
+/// Turns the scores of some keys into weights and the gradients of the weights into those of the scores, from what is known of each
+/// query.
+pub(super) struct KnownSlope<'a> {
+    pub scores: &'a mut [f32],
+    pub slopes: &'a mut [f32],
+    pub width: usize,
+    pub keys: usize,
+    /// `ln Σ e^score` of all keys.
+    pub log_sums: &'a [f32; PANEL],
+    /// `Σ p s`, of all keys' weights and the gradients of these.
+    pub dots: &'a [f32; PANEL],
+}
+
+impl Work for KnownSlope<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { scores, slopes, width, keys, .. } = self;
+        assert!(scores.len() >= keys * width && slopes.len() >= keys * width);
+        assert!(width.is_multiple_of(S::LANES) && width <= PANEL);
+        let [log_sums, dots] = [self.log_sums, self.dots].map(|values| {
+            let mut lanes = [0.0; APART * PANEL];
+            for (lane, to) in lanes.iter_mut().enumerate().take(APART * width) {
+                *to = values[lane % width];
+            }
+            lanes
+        });
+        // SAFETY: there are `width` scores and slopes for each key.
+        unsafe { over(s, &mut Known { scores, slopes, log_sums, dots }, 0.0, keys, width) };
+    }
+}
+
+struct Known<'a> {
+    scores: &'a mut [f32],
+    slopes: &'a mut [f32],
+    log_sums: Lanes,
+    dots: Lanes,
+}
+
+impl Pass for Known<'_> {
+    #[inline(always)]
+    unsafe fn step<S: Simd>(&mut self, s: S, at: usize, lane: usize, none: S::V) -> S::V {
+        // SAFETY: the caller vouches for the vectors.
+        unsafe {
+            let (score, slope) = (self.scores.as_mut_ptr().add(at), self.slopes.as_mut_ptr().add(at));
+            let weight = simd::exp(s, s.sub(s.load(score), s.load(self.log_sums.as_ptr().add(lane))));
+            s.store(score, weight);
+            s.store(slope, s.mul(weight, s.sub(s.load(slope), s.load(self.dots.as_ptr().add(lane)))));
             none
         }
     }
