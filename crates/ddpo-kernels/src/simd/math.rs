@@ -19,6 +19,16 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     s.mul(y, s.power_of_two(n))
 }
 
+/// `e^x` for `x ≤ 0` to `1.1e-4` of it, for values that are rounded to bf16's eight bits: half the operations of [`exp`]. 1 at 0.
+#[inline(always)]
+pub(crate) fn short_exp<S: Simd>(s: S, x: S::V) -> S::V {
+    let x = s.max(s.mul(x, s.splat(std::f32::consts::LOG2_E)), s.splat(-126.0));
+    let n = s.round(x);
+    // The cubic with the least relative error of 2^r from -1/2 to 1/2 among those that are 1 at 0.
+    let y = polynomial(s, s.sub(x, n), &[5.500_893e-2, 2.422_109_5e-1, 6.932_829e-1, 1.0]);
+    s.mul(y, s.power_of_two(n))
+}
+
 /// `1 / (1 + e^-x)`.
 #[inline(always)]
 pub(crate) fn sigmoid<S: Simd>(s: S, x: S::V) -> S::V {
@@ -58,4 +68,40 @@ fn polynomial<S: Simd, const N: usize>(s: S, x: S::V, coefficients: &[f32; N]) -
         y = s.fma(y, x, s.splat(c));
     }
     y
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Work, forced::each_level};
+    use super::*;
+
+    struct Exponentials(Vec<f32>);
+
+    impl Work for Exponentials {
+        type Output = Vec<f32>;
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Vec<f32> {
+            let mut values = self.0;
+            for vector in values.chunks_exact_mut(S::LANES) {
+                // SAFETY: the vector is a whole one.
+                unsafe { s.store(vector.as_mut_ptr(), short_exp(s, s.load(vector.as_ptr()))) };
+            }
+            values
+        }
+    }
+
+    #[test]
+    fn a_short_exponential_is_good_for_eight_bits() {
+        let mut xs: Vec<f32> = (0..8000).map(|i| i as f32 * -0.01).collect();
+        xs.resize(8000_usize.next_multiple_of(16) + 16, f32::NEG_INFINITY);
+        each_level(|level| {
+            let found = level.run(Exponentials(xs.clone()));
+            assert_eq!(found[0], 1.0);
+            for (x, y) in xs.iter().zip(found) {
+                let wanted = f64::from(*x).exp();
+                assert!((f64::from(y) - wanted).abs() <= 1.1e-4 * wanted + 1e-37, "e^{x} is {y}, wanted {wanted}");
+            }
+        });
+    }
 }

@@ -16,7 +16,7 @@ mod vector;
 pub(crate) use level::forced;
 
 pub(crate) use level::{Level, Work};
-pub(crate) use math::{erf, exp, sigmoid};
+pub(crate) use math::{erf, exp, short_exp, sigmoid};
 pub use peak::multiply_adds;
 pub(crate) use round::round;
 pub(crate) use several::Several;

@@ -267,7 +267,7 @@ impl Work for Exponentials<'_> {
                     // SAFETY: vectors divide the lanes, of which all of these have as many as there are.
                     unsafe {
                         let score = s.sub(s.load(pair.as_ptr().add(lane)), s.load(self.largest.as_ptr().add(lane)));
-                        let value = simd::exp(s, score);
+                        let value = simd::short_exp(s, score);
                         s.store(values.as_mut_ptr().add(lane), value);
                         let sum = self.sums.as_mut_ptr().add(lane);
                         s.store(sum, s.add(s.load(sum), value));
