@@ -66,7 +66,7 @@ impl Autoencoder<'_> {
                 folder.batch(&pictures[rows.clone()], &flips[rows])
             }
             Source::Composed { pictures: compositor, .. } => {
-                rows.flat_map(|row| compositor.draw(&mut draws.row(row)).pixels).collect()
+                rows.flat_map(|row| compositor.draw_anywhere(&mut draws.row(row)).pixels).collect()
             }
         }
     }

@@ -13,7 +13,7 @@ pub struct PretrainConfig {
     pub autoencoder: AutoencoderConfig,
     /// The stage of the UNet and the text encoder.
     pub denoiser: DenoiserConfig,
-    /// How pictures are composed, where the data are cut-outs.
+    /// How pictures are composed, where the data are cut-outs; those of the autoencoder's stage are not on the lattice.
     pub composition: CompositorConfig,
     /// The stage of the judge, where the data are cut-outs.
     pub judge: JudgeConfig,
@@ -98,7 +98,7 @@ impl Default for PretrainConfig {
             seed: 0,
             autoencoder: AutoencoderConfig::default(),
             denoiser: DenoiserConfig::default(),
-            composition: CompositorConfig::default(),
+            composition: CompositorConfig { lattice: 8, ..CompositorConfig::default() },
             judge: JudgeConfig::default(),
             label_weight: 8.0,
             checkpoint_every: 500,

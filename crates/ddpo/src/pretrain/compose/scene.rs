@@ -30,6 +30,10 @@ pub struct CompositorConfig {
     pub says_ground: f64,
     /// Share of pictures whose drawings get a dark outline.
     pub outlined: f64,
+    /// Sizes and corners of drawings are multiples of so many pixels, and they are upright or turned as far as they are at most; 1
+    /// for anywhere. With the pixels of a latent it makes a drawing elsewhere the same latents elsewhere, so that a small
+    /// model need not learn it once for every place.
+    pub lattice: usize,
 }
 
 /// A drawn picture, and what is on it.
@@ -83,6 +87,7 @@ impl Default for CompositorConfig {
             says_style: 0.2,
             says_ground: 0.2,
             outlined: 0.0,
+            lattice: 1,
         }
     }
 }
@@ -151,6 +156,15 @@ impl Compositor {
 
     /// One picture.
     pub(in crate::pretrain) fn draw(&self, draws: &mut Draws) -> Composition {
+        self.draw_on(self.config.lattice, draws)
+    }
+
+    /// One picture, whose drawings may be anywhere.
+    pub(in crate::pretrain) fn draw_anywhere(&self, draws: &mut Draws) -> Composition {
+        self.draw_on(1, draws)
+    }
+
+    fn draw_on(&self, lattice: usize, draws: &mut Draws) -> Composition {
         let (subject, beside, style) = self.choose(draws);
         let ground = Ground::ALL[draws.below(Ground::ALL.len())];
         let mut canvas = ground.paint(self.config.size, draws);
@@ -163,6 +177,7 @@ impl Compositor {
         };
         let outline = (draws.uniform() < self.config.outlined).then(|| between(draws, 0.6, 1.4));
         for (noun, place) in places {
+            let place = on_lattice(place, self.config.size, lattice);
             let cutouts = self.drawings.of(noun, style);
             let cutout = &cutouts[draws.below(cutouts.len())];
             if let Some(width) = outline {
@@ -256,8 +271,49 @@ impl Compositor {
     }
 }
 
-/// Mirrored or not, and turned by up to a fifteenth of a turn's half.
+/// The largest angle that a drawing is turned by.
+const TURN: f32 = PI / 15.0;
+
+/// Mirrored or not, and turned a little.
 fn turned(centre: [f32; 2], side: f32, draws: &mut Draws) -> Place {
-    let angle = between(draws, -PI, PI) / 15.0;
+    let angle = between(draws, -TURN, TURN);
     Place { centre, side, angle, mirrored: draws.uniform() < 0.5 }
+}
+
+/// The nearest place in a picture of `size` pixels whose side and corner are multiples of `lattice`, which is upright or turned as far as
+/// can be.
+fn on_lattice(place: Place, size: usize, lattice: usize) -> Place {
+    if lattice <= 1 {
+        return place;
+    }
+    let (step, size) = (lattice as f32, size as f32);
+    let nearest = |value: f32, least: f32, most: f32| ((value / step).round() * step).max(least).min(most);
+    let side = nearest(place.side, step, size);
+    let centre = place.centre.map(|centre| nearest(centre - 0.5 * place.side, 0.0, size - side) + 0.5 * side);
+    Place { centre, side, angle: (place.angle / TURN).round() * TURN, ..place }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_on_a_lattice_are_in_the_picture_and_near_where_they_were() {
+        let draws = Draws::new(3, 0, 0);
+        for row in 0..500 {
+            let mut draws = draws.row(row);
+            let side = 64.0 * between(&mut draws, 0.3, 0.9);
+            let centre = [0, 1].map(|_| 0.5 * side + (64.0 - side) * unit(&mut draws));
+            let place = turned(centre, side, &mut draws);
+            let found = on_lattice(place, 64, 8);
+            assert!((found.side - side).abs() <= 4.0 && found.side % 8.0 == 0.0 && found.side <= 64.0);
+            assert!([-TURN, 0.0, TURN].iter().any(|angle| (found.angle - angle).abs() < 1e-6));
+            for (found_centre, centre) in found.centre.iter().zip(centre) {
+                let corner = found_centre - 0.5 * found.side;
+                assert!(corner % 8.0 == 0.0 && corner >= 0.0 && corner + found.side <= 64.0);
+                assert!((found_centre - centre).abs() <= 8.0, "{place:?} {found:?}");
+            }
+            assert_eq!(on_lattice(place, 64, 1).centre, place.centre);
+        }
+    }
 }
