@@ -19,8 +19,7 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: &Weight, bias: Option<&Tenso
     ops::linear(&x, weight, bias).unwrap_or_else(|| composed::linear(x, weight, bias))
 }
 
-/// [`geglu`](crate::geglu) of [`linear`], with the same bits. Without gradients the layer's result is never in memory as a whole,
-/// which is most of what such a layer takes time for.
+/// [`geglu`](crate::geglu) of [`linear`], with the same bits. Without gradients the layer's result is never in memory as a whole.
 ///
 /// # Shapes
 ///

@@ -11,6 +11,7 @@ use ddpo::train::{Broadcast, Event, Stage, StopFlag, Tracker};
 use ddpo::{
     GradientRequest, LoadedModel, MeasureRequest, RunDirectory, Session, SessionBuilder, TrainOutcome, measure_gradient,
 };
+use ddpo_testing::MeanBrightness;
 
 /// A plan of seconds, with sampling and training batches of different sizes.
 fn plan(model: &Path, changes: &[&str]) -> RunPlan {
@@ -259,23 +260,6 @@ impl ddpo::Reward for Grey {
     }
 }
 
-/// The mean of all values.
-struct Brightness;
-
-impl ddpo::Reward for Brightness {
-    fn name(&self) -> &str {
-        "brightness"
-    }
-
-    fn score(&self, batch: &ddpo::RewardBatch<'_>) -> ddpo::core::Result<Vec<f32>> {
-        let mean = |image: &ddpo::core::RgbImage| {
-            let values = image.pixels();
-            values.iter().map(|value| f32::from(*value)).sum::<f32>() / values.len() as f32
-        };
-        Ok(batch.images.iter().map(mean).collect())
-    }
-}
-
 /// What a policy ratio of exactly 1 needs holds in half precision, too: no row knows its batch, and constants multiply in one way.
 #[test]
 fn a_run_in_bf16_on_the_processor_starts_at_ratio_one_and_resumes_to_the_same_bytes() {
@@ -296,7 +280,7 @@ fn a_run_in_bf16_on_the_processor_starts_at_ratio_one_and_resumes_to_the_same_by
         (plan("bf16", &["run.epochs=1"]), &half),
         (plan("f32", &["run.epochs=1", "train.gradient-checkpointing=true"]), &full),
     ] {
-        run(&plan, path, false, |session| session.reward(Brightness)).unwrap();
+        run(&plan, path, false, |session| session.reward(MeanBrightness)).unwrap();
     }
 
     let [of_run, of_half, of_full] = [metrics(&whole), metrics(&half), metrics(&full)];

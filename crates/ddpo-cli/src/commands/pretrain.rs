@@ -43,11 +43,9 @@ fn config(args: &Pretrain) -> PretrainConfig {
     }
     config.judge.stage.steps = args.judge_steps;
     config.autoencoder.channels.clone_from(&args.vae_channels);
-    // The pixels of a latent: each but the first halves the picture.
-    config.composition.lattice = 1 << (args.vae_channels.len().clamp(1, 16) - 1);
     config.autoencoder.latent_channels = args.latent_channels;
     config.denoiser.channels.clone_from(&args.unet_channels);
-    config
+    config.on_latents()
 }
 
 fn default_run_directory(args: &Pretrain) -> PathBuf {

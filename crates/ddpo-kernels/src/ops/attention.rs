@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use crate::{
     Mask,
     cpu::{
-        attention::{Known, Shape, backward, forward, half_forward},
+        attention::{Shape, backward, forward, half_forward},
         half::Unit,
     },
     graph::{Array, Operation, Tracked, apply, constant, on_cpu},
@@ -71,9 +71,10 @@ impl Operation for Attention {
         let value = match self.unit {
             Some(unit) => Array::new(half_forward((self.level, unit), [q, k, v], self.shape, rows), shape),
             None => {
-                let (values, Known { log_sums }) = forward(self.level, [q, k, v], self.shape, rows);
-                let value = Array::new(values, shape);
-                if self.shape.is_chunked() && !saved.is_empty() {
+                let mut log_sums = (self.shape.is_chunked() && !saved.is_empty()).then(|| self.shape.per_query());
+                let value =
+                    Array::new(forward(self.level, [q, k, v], self.shape, rows, log_sums.as_deref_mut()), shape);
+                if let Some(log_sums) = log_sums {
                     let length = log_sums.len();
                     saved.extend([value.clone(), Array::new(log_sums, &[length])]);
                 }

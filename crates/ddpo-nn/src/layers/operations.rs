@@ -59,9 +59,7 @@ impl Linear {
             sum + ddpo_kernels::cast(term, format)
         })
     }
-}
 
-impl Linear {
     /// The gated unit `a · gelu(b)` for `[a, b]`, the layer's result.
     ///
     /// # Shapes

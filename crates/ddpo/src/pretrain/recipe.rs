@@ -98,12 +98,23 @@ impl Default for PretrainConfig {
             seed: 0,
             autoencoder: AutoencoderConfig::default(),
             denoiser: DenoiserConfig::default(),
-            composition: CompositorConfig { lattice: 8, ..CompositorConfig::default() },
+            composition: CompositorConfig::default(),
             judge: JudgeConfig::default(),
             label_weight: 8.0,
             checkpoint_every: 500,
             log_every: 20,
         }
+        .on_latents()
+    }
+}
+
+impl PretrainConfig {
+    /// The same with the drawings of compositions on the lattice of the autoencoder's latents.
+    #[must_use]
+    pub fn on_latents(mut self) -> Self {
+        // Each resolution but the first halves the picture.
+        self.composition.lattice = 1 << (self.autoencoder.channels.len().clamp(1, 16) - 1);
+        self
     }
 }
 

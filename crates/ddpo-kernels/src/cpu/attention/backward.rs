@@ -9,7 +9,7 @@ use super::{
         product::Start,
         tile::Walk,
     },
-    Head, Known, Shape, add_outer,
+    Head, Shape, add_outer,
     chunked::ChunkedHead,
     forward, multiply, row,
     softmax::{Running, Slope, Softmax},
@@ -17,8 +17,8 @@ use super::{
 };
 use crate::simd::Level;
 
-/// The gradients of the tracked ones of `q`, `k` and `v`; of many keys, what their value [knows](Known) is computed again if it
-/// is not there.
+/// The gradients of the tracked ones of `q`, `k` and `v`. Over many keys they take the value and its log sums, which are computed
+/// again if they are not `known`.
 pub(crate) fn backward(
     level: Level,
     [q, k, v]: [&[f32]; 3],
@@ -29,7 +29,8 @@ pub(crate) fn backward(
     tracked: [bool; 3],
 ) -> [Option<Vec<f32>>; 3] {
     if shape.is_chunked() && known.is_none() {
-        let (value, Known { log_sums }) = forward(level, [q, k, v], shape, rows);
+        let mut log_sums = shape.per_query();
+        let value = forward(level, [q, k, v], shape, rows, Some(&mut log_sums));
         return backward(level, [q, k, v], Some((&value, &log_sums)), g, shape, rows, tracked);
     }
     assert_eq!(g.len(), q.len(), "attention: values of the gradient");
@@ -101,8 +102,7 @@ impl BackwardHead<'_> {
         with_scratch((depth + padded(depth)) * width + 2 * scores, |buffer| {
             let (columns, buffer) = buffer.split_at_mut(depth * width);
             let (rows, buffer) = buffer.split_at_mut(padded(depth) * width);
-            let (weights, buffer) = buffer.split_at_mut(scores);
-            let (slopes, _) = buffer.split_at_mut(scores);
+            let (weights, slopes) = buffer.split_at_mut(scores);
             let mut running = Running::new();
             let walk = Walk::rows(depth, depth);
             head.columns(self.q, queries.clone(), width, shape.scale(), columns);

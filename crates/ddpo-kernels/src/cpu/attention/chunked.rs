@@ -31,6 +31,16 @@ pub(super) struct ChunkedHead<'a> {
     pub head: Head,
 }
 
+/// Some queries of a head, and what is known of them.
+struct Block<'a> {
+    head: &'a Head,
+    range: Range<usize>,
+    /// `ln Σ e^score` of all keys.
+    log_sums: [f32; PANEL],
+    /// What the weights of a query and their gradients have in common with all keys: `g · value`.
+    dots: [f32; PANEL],
+}
+
 /// Some keys: their rows, and the sums of their gradients.
 struct Chunk<'a> {
     count: usize,
@@ -45,10 +55,11 @@ impl ChunkedHead<'_> {
         let Shape { keys, depth, queries, .. } = self.head.shape;
         let most = self.head.shape.chunk();
         let room = most.next_multiple_of(GROUP) * depth + GROUP;
-        // The gradient of each block of queries, `[channel][query]`.
-        let blocks = queries.div_ceil(PANEL);
+        let starts = heads.iter().flat_map(|head| (0..queries).step_by(PANEL).map(move |at| (head, at)));
+        let blocks: Vec<Block<'_>> = starts.map(|(head, at)| self.queries(head, at..queries.min(at + PANEL))).collect();
+        // The gradient of a block, `[channel][query]`.
         let size = depth * PANEL;
-        with_scratch(2 * (room + most * depth) + heads.len() * blocks * size, |buffer| {
+        with_scratch(2 * (room + most * depth) + blocks.len() * size, |buffer| {
             let (by_key, buffer) = buffer.split_at_mut(room);
             let (by_value, buffer) = buffer.split_at_mut(room);
             let (key_sum, buffer) = buffer.split_at_mut(most * depth);
@@ -68,27 +79,23 @@ impl ChunkedHead<'_> {
                     key_sum: dk.is_some().then_some(&mut *key_sum),
                     value_sum: dv.is_some().then_some(&mut *value_sum),
                 };
-                let starts = heads.iter().flat_map(|head| (0..queries).step_by(PANEL).map(move |at| (head, at)));
-                for ((head, start), query_sum) in starts.zip(query_sums.chunks_exact_mut(size)) {
-                    let range = start..queries.min(start + PANEL);
-                    self.block(head, &mut chunk, range, dq.is_some().then_some(query_sum));
+                for (block, query_sum) in blocks.iter().zip(query_sums.chunks_exact_mut(size)) {
+                    self.block(block, &mut chunk, dq.is_some().then_some(query_sum));
                 }
                 // Queries were scaled before they were summed into the keys' gradient.
                 self.head.store(dk, first, key_sum);
                 self.head.store(dv, first, value_sum);
             }
             let Some(dq) = dq else { return };
-            for (head, sums) in heads.iter().zip(query_sums.chunks_exact(blocks * size)) {
-                for (start, sum) in (0..queries).step_by(PANEL).zip(sums.chunks_exact(size)) {
-                    let range = start..queries.min(start + PANEL);
-                    head.scatter(dq, range, PANEL, sum, |_| head.shape.scale());
-                }
+            for (Block { head, range, .. }, sum) in blocks.iter().zip(query_sums.chunks_exact(size)) {
+                head.scatter(dq, range.clone(), PANEL, sum, |_| head.shape.scale());
             }
         });
     }
 
     /// The part of the gradients that some queries and some keys bring.
-    fn block(&self, head: &Head, chunk: &mut Chunk<'_>, queries: Range<usize>, query_sum: Option<&mut [f32]>) {
+    fn block(&self, block: &Block<'_>, chunk: &mut Chunk<'_>, query_sum: Option<&mut [f32]>) {
+        let Block { head, range: queries, log_sums, dots } = block;
         let (level, shape) = (self.level, head.shape);
         let depth = shape.depth;
         let scores = chunk.count.next_multiple_of(GROUP) * PANEL;
@@ -101,7 +108,6 @@ impl ChunkedHead<'_> {
             multiply(level, Start::Zero, (chunk.by_key, walk, chunk.count), (columns, PANEL), weights);
             head.columns(self.g, queries.clone(), PANEL, 1.0, columns);
             multiply(level, Start::Zero, (chunk.by_value, walk, chunk.count), (columns, PANEL), slopes);
-            let (log_sums, dots) = (&self.log_sums(head, &queries), &self.dots(head, &queries));
             level.run(KnownSlope { scores: weights, slopes, width: PANEL, keys: chunk.count, log_sums, dots });
             if let Some(sum) = &mut chunk.value_sum {
                 head.padded_rows(self.g, queries.clone(), 1.0, rows);
@@ -118,19 +124,14 @@ impl ChunkedHead<'_> {
         });
     }
 
-    fn log_sums(&self, head: &Head, queries: &Range<usize>) -> [f32; PANEL] {
-        let mut log_sums = [0.0; PANEL];
-        log_sums[..queries.len()].copy_from_slice(&self.log_sums[head.known..][queries.clone()]);
-        log_sums
-    }
-
-    /// What the weights of a query and their gradients have in common with all keys: `g · value`.
-    fn dots(&self, head: &Head, queries: &Range<usize>) -> [f32; PANEL] {
-        let mut dots = [0.0; PANEL];
-        for (dot, query) in dots.iter_mut().zip(queries.clone()) {
+    /// Some queries, with what is known of them.
+    fn queries<'a>(&self, head: &'a Head, range: Range<usize>) -> Block<'a> {
+        let (mut log_sums, mut dots) = ([0.0; PANEL], [0.0; PANEL]);
+        log_sums[..range.len()].copy_from_slice(&self.log_sums[head.known..][range.clone()]);
+        for (dot, query) in dots.iter_mut().zip(range.clone()) {
             let rows = head.row(self.g, head.query, query).iter().zip(head.row(self.value, head.query, query));
             *dot = rows.map(|(g, value)| g * value).sum();
         }
-        dots
+        Block { head, range, log_sums, dots }
     }
 }

@@ -15,20 +15,21 @@ use super::{
 };
 use crate::simd::Level;
 
-/// What the value of attention knows, and its gradients would have to compute again.
-pub(crate) struct Known {
-    /// `ln Σ e^score` of each query, `[sample][head][query]`.
-    pub log_sums: Vec<f32>,
-}
-
-/// `softmax(q kᵀ / sqrt(depth)) v`, head by head; `rows` are the samples of the keys that those of the queries look at.
-pub(crate) fn forward(level: Level, [q, k, v]: [&[f32]; 3], shape: Shape, rows: Option<&[usize]>) -> (Vec<f32>, Known) {
+/// `softmax(q kᵀ / sqrt(depth)) v`, head by head; `rows` are the samples of the keys that those of the queries look at. `ln Σ e^score`
+/// of each query, `[sample][head][query]`, goes to `log_sums`: what the gradients would have to compute again.
+pub(crate) fn forward(
+    level: Level,
+    [q, k, v]: [&[f32]; 3],
+    shape: Shape,
+    rows: Option<&[usize]>,
+    log_sums: Option<&mut [f32]>,
+) -> Vec<f32> {
     let heads = shape.batch * shape.heads;
     let parts = memory::tasks().div_ceil(heads.max(1)).clamp(1, shape.queries.div_ceil(48).max(1));
-    let mut log_sums = vec![0.0; heads * shape.queries];
-    let known = Shared::new(&mut log_sums);
+    let known = log_sums.map(Shared::new);
+    assert!(known.is_none_or(|known| known.len() == heads * shape.queries), "attention: values of the log sums");
     // SAFETY: the parts of all heads cover every query and channel.
-    let values = unsafe {
+    unsafe {
         memory::filled(q.len(), |y| {
             memory::for_each(heads * parts, shape.work(), |index| {
                 let (sample, part) = (index / parts / shape.heads, index % parts);
@@ -44,8 +45,7 @@ pub(crate) fn forward(level: Level, [q, k, v]: [&[f32]; 3], shape: Shape, rows: 
                 });
             });
         })
-    };
-    (values, Known { log_sums })
+    }
 }
 
 /// The result for some queries of a head: the keys go by in chunks, and what was summed before shrinks whenever a score is larger than
@@ -56,7 +56,7 @@ fn block(
     [keys, values]: [&[f32]; 2],
     head: Head,
     queries: Range<usize>,
-    (y, known): (Shared, Shared),
+    (y, known): (Shared, Option<Shared>),
 ) {
     let shape = head.shape;
     let depth = shape.depth;
@@ -79,10 +79,12 @@ fn block(
             }
             multiply(level, start, (values, transposed(shape, count), depth), (scores, width), result);
         }
-        // SAFETY: whoever has a head has these queries of it alone.
-        let log_sums = unsafe { known.slice(head.known + queries.start..head.known + queries.end) };
-        for (query, to) in log_sums.iter_mut().enumerate() {
-            *to = running.largest[query] + running.sums[query].ln();
+        if let Some(known) = known {
+            // SAFETY: whoever has a head has these queries of it alone.
+            let log_sums = unsafe { known.slice(head.known + queries.start..head.known + queries.end) };
+            for (query, to) in log_sums.iter_mut().enumerate() {
+                *to = running.largest[query] + running.sums[query].ln();
+            }
         }
         head.scatter(y, queries, width, result, |i| 1.0 / running.sums[i]);
     });

@@ -13,7 +13,7 @@ mod softmax;
 use std::ops::Range;
 
 pub(crate) use backward::backward;
-pub(crate) use forward::{Known, forward};
+pub(crate) use forward::forward;
 pub(crate) use half::half_forward;
 
 use super::{
@@ -55,9 +55,14 @@ impl Shape {
         }
     }
 
-    /// Whether the gradients take what the value [knows](Known).
+    /// Whether the gradients take what the value knows of each query.
     pub(crate) fn is_chunked(&self) -> bool {
         self.chunk() < self.keys
+    }
+
+    /// Room for a value of each query of each head.
+    pub(crate) fn per_query(&self) -> Vec<f32> {
+        vec![0.0; self.batch * self.heads * self.queries]
     }
 
     /// Where what is known of the queries of a head begins.

@@ -52,17 +52,21 @@ unsafe fn over<S: Simd>(s: S, pass: &mut impl Pass, start: f32, keys: usize, wid
     sums
 }
 
+/// A value for each query, repeated for each of the keys that are kept apart.
+fn repeat(width: usize, value: impl Fn(usize) -> f32) -> Lanes {
+    let mut lanes = [0.0; APART * PANEL];
+    for (lane, to) in lanes.iter_mut().enumerate().take(APART * width) {
+        *to = value(lane % width);
+    }
+    lanes
+}
+
 /// One value for each query from those kept apart, and again for each of them.
 fn join(lanes: &Lanes, width: usize, both: impl Fn(f32, f32) -> f32) -> Lanes {
-    let mut joined = [0.0; APART * PANEL];
-    for query in 0..width {
+    repeat(width, |query| {
         let [a, b, c, d] = [0, 1, 2, 3].map(|i| lanes[i * width + query]);
-        let value = both(both(a, b), both(c, d));
-        for i in 0..APART {
-            joined[i * width + query] = value;
-        }
-    }
-    joined
+        both(both(a, b), both(c, d))
+    })
 }
 
 /// What a softmax has seen of the scores of some queries so far.
@@ -141,9 +145,7 @@ impl Softmax<'_> {
                 s.store(shrunk.as_mut_ptr().add(lane), simd::exp(s, s.sub(old, new)));
             }
         }
-        for (lane, largest) in largest.iter_mut().enumerate().take(APART * self.width) {
-            *largest = before[lane % self.width];
-        }
+        *largest = repeat(self.width, |query| before[query]);
     }
 }
 
@@ -223,10 +225,7 @@ impl Work for Slope<'_> {
         let Self { weights, slopes, width, keys, .. } = self;
         assert!(weights.len() >= keys * width && slopes.len() >= keys * width);
         assert!(width.is_multiple_of(S::LANES) && width <= PANEL);
-        let mut inverse = [0.0; APART * PANEL];
-        for (lane, inverse) in inverse.iter_mut().enumerate().take(APART * width) {
-            *inverse = 1.0 / self.sums[lane % width];
-        }
+        let inverse = repeat(width, |query| 1.0 / self.sums[query]);
         // SAFETY: there are `width` weights and slopes for each key.
         let dot = unsafe { over(s, &mut Normalise { weights, slopes, inverse }, 0.0, keys, width) };
         let dot = join(&dot, width, |a, b| a + b);
@@ -296,13 +295,7 @@ impl Work for KnownSlope<'_> {
         let Self { scores, slopes, width, keys, .. } = self;
         assert!(scores.len() >= keys * width && slopes.len() >= keys * width);
         assert!(width.is_multiple_of(S::LANES) && width <= PANEL);
-        let [log_sums, dots] = [self.log_sums, self.dots].map(|values| {
-            let mut lanes = [0.0; APART * PANEL];
-            for (lane, to) in lanes.iter_mut().enumerate().take(APART * width) {
-                *to = values[lane % width];
-            }
-            lanes
-        });
+        let [log_sums, dots] = [self.log_sums, self.dots].map(|values| repeat(width, |query| values[query]));
         // SAFETY: there are `width` scores and slopes for each key.
         unsafe { over(s, &mut Known { scores, slopes, log_sums, dots }, 0.0, keys, width) };
     }
