@@ -32,6 +32,16 @@ impl Estimate {
         };
         Self::of(&(0..prompts).map(mean).collect::<Vec<_>>())
     }
+
+    /// How much better an evaluation is than another of the same prompts and seeds: a mean over differences, which varies far less than
+    /// the difference of two means. Nothing where the rewards do not fit each other, or are too few for an interval.
+    pub fn of_gain(from: &[f32], to: &[f32], prompts: usize) -> Option<Self> {
+        if from.len() != to.len() {
+            return None;
+        }
+        let differences: Vec<f64> = from.iter().zip(to).map(|(a, b)| f64::from(*b) - f64::from(*a)).collect();
+        Some(Self::over_prompts(&differences, prompts)).filter(|gain| gain.half.is_finite())
+    }
 }
 
 /// The 97.5 % quantile of Student's distribution; NaN without a degree of freedom.

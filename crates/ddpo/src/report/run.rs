@@ -85,15 +85,9 @@ impl ReportRun {
         Some(Estimate::over_prompts(&values, self.prompts().len()).half).filter(|half| half.is_finite())
     }
 
-    /// How much better an evaluation is than another of the same prompts and seeds: a mean over differences, which varies
-    /// far less than the difference of two means.
+    /// [How much better](Estimate::of_gain) an evaluation is than another.
     pub fn gain(&self, from: &EvalRecord, to: &EvalRecord) -> Option<Estimate> {
-        if from.rewards.is_empty() || from.rewards.len() != to.rewards.len() {
-            return None;
-        }
-        let difference = |(a, b): (&f32, &f32)| f64::from(*b) - f64::from(*a);
-        let differences: Vec<f64> = from.rewards.iter().zip(&to.rewards).map(difference).collect();
-        Some(Estimate::over_prompts(&differences, self.prompts().len())).filter(|gain| gain.half.is_finite())
+        Estimate::of_gain(&from.rewards, &to.rewards, self.prompts().len())
     }
 
     /// Epochs done, and how many were asked for last.

@@ -19,18 +19,15 @@ fn described<'a>(run: &'a ReportRun, name: &str) -> Option<&'a TaskRecord> {
     run.record()?.tasks.iter().find(|task| task.name == name)
 }
 
-/// The mean over a task's pictures, and its interval over the task's prompts.
-fn estimate(run: &ReportRun, name: &str, values: impl Iterator<Item = f64>) -> Option<Estimate> {
-    let prompts = described(run, name).map_or(0, |task| task.evaluation as usize);
-    let values: Vec<f64> = values.collect();
-    Some(Estimate::over_prompts(&values, prompts)).filter(|estimate| estimate.half.is_finite())
+/// The prompts that a task is evaluated on.
+fn prompts(run: &ReportRun, name: &str) -> usize {
+    described(run, name).map_or(0, |task| task.evaluation as usize)
 }
 
-/// How much better a task is than it was, a mean over differences of the same prompts and seeds.
-pub(super) fn gain(run: &ReportRun, name: &str, from: &EvalRecord, to: &EvalRecord) -> Option<Estimate> {
-    let (from, to) = (&of(from, name)?.rewards, &of(to, name)?.rewards);
-    let differences = from.iter().zip(to).map(|(a, b)| f64::from(*b) - f64::from(*a));
-    if from.len() == to.len() { estimate(run, name, differences) } else { None }
+/// Half the width of the interval of the mean over a task's pictures, over the task's prompts.
+fn half(run: &ReportRun, task: &TaskEvalRecord) -> Option<f64> {
+    let values: Vec<f64> = task.rewards.iter().map(|&reward| reward.into()).collect();
+    Some(Estimate::over_prompts(&values, prompts(run, &task.name)).half).filter(|half| half.is_finite())
 }
 
 /// A chart for each task that there is, in the order of the first run that has it.
@@ -45,8 +42,7 @@ fn chart(runs: &[ReportRun], task: &TaskRecord) -> Chart {
     let evaluations = |(colour, run): (usize, &ReportRun)| {
         let point = |eval: &EvalRecord| {
             let found = of(eval, name)?;
-            let half = estimate(run, name, found.rewards.iter().map(|&reward| reward.into())).map(|found| found.half);
-            Some(Point { x: eval.epoch as f64, y: found.reward_mean, half })
+            Some(Point { x: eval.epoch as f64, y: found.reward_mean, half: half(run, found) })
         };
         let points: Vec<Point> = run.records.evals.iter().filter_map(point).collect();
         let name = if runs.len() > 1 { run.name.clone() } else { "evaluation".to_owned() };
@@ -75,7 +71,7 @@ pub(super) fn table(run: &ReportRun) -> String {
     if base.tasks.is_empty() {
         return String::new();
     }
-    let rows: String = base.tasks.iter().filter_map(|before| row(run, before, base, last)).collect();
+    let rows: String = base.tasks.iter().filter_map(|before| row(run, before, last)).collect();
     format!(
         "<h2 id=\"tasks\">Tasks</h2>\n<div class=\"scroll\"><table><thead><tr><th>task</th><th>reward</th><th>base model</th><th>now</th>\
          <th>change</th><th>σ</th><th>better on</th><th>as asked</th></tr></thead><tbody>\n{rows}</tbody></table></div>\n\
@@ -85,16 +81,19 @@ pub(super) fn table(run: &ReportRun) -> String {
     )
 }
 
-fn row(run: &ReportRun, before: &TaskEvalRecord, base: &EvalRecord, last: &EvalRecord) -> Option<String> {
+fn row(run: &ReportRun, before: &TaskEvalRecord, last: &EvalRecord) -> Option<String> {
     let (name, now) = (&before.name, of(last, &before.name)?);
     let reward = described(run, name).map(|task| match &task.reward.unit {
         Some(unit) => format!("{}, {unit}", task.reward.name),
         None => task.reward.name.clone(),
     });
     let difference = now.reward_mean - before.reward_mean;
-    let interval = gain(run, name, base, last).map(|gain| format!(" ± {}", number(gain.half))).unwrap_or_default();
+    let gain = Estimate::of_gain(&before.rewards, &now.rewards, prompts(run, name));
+    let interval = gain.map(|gain| format!(" ± {}", number(gain.half))).unwrap_or_default();
     let variance = before.rewards.iter().map(|&reward| (f64::from(reward) - before.reward_mean).powi(2)).sum::<f64>()
         / before.rewards.len() as f64;
+    // As in the run's mean gain: where the base model's pictures are all alike, differences count as they are.
+    let deviation = if variance > 0.0 { variance.sqrt() } else { 1.0 };
     let as_asked = match (before.as_asked, now.as_asked) {
         (Some(before), Some(now)) => format!("{} → {}", percent(before), percent(now)),
         _ => "–".to_owned(),
@@ -104,7 +103,7 @@ fn row(run: &ReportRun, before: &TaskEvalRecord, base: &EvalRecord, last: &EvalR
         number(before.reward_mean),
         number(now.reward_mean),
         format!("{}{interval}", change(difference)),
-        change(difference / variance.sqrt()),
+        change(difference / deviation),
         now.improved.map_or("–".into(), percent),
         as_asked,
     ];

@@ -243,7 +243,8 @@ fn tasks_that_fell(records: &Records, base: &EvalRecord, last: &EvalRecord) -> V
     let fallen = base.tasks.iter().zip(&last.tasks).filter_map(|(before, now)| {
         let task = records.run.as_ref().and_then(|run| run.tasks.iter().find(|task| task.name == before.name));
         let prompts = task.map_or(0, |task| task.evaluation as usize);
-        let is_noise = gain(prompts, &before.rewards, &now.rewards).is_some_and(|gain| gain.mean > -gain.half);
+        let is_noise =
+            Estimate::of_gain(&before.rewards, &now.rewards, prompts).is_some_and(|gain| gain.mean > -gain.half);
         (now.reward_mean < before.reward_mean && !is_noise).then(|| Warning::TaskFell {
             name: before.name.clone(),
             base: before.reward_mean,
@@ -263,7 +264,9 @@ fn held_out_warnings(records: &Records, base: &EvalRecord, last: &EvalRecord) ->
     let fallen = base.held_out.iter().filter_map(|(name, &before)| {
         let now = *last.held_out.get(name)?;
         let pairs = base.held_out_rewards.get(name).zip(last.held_out_rewards.get(name));
-        let is_noise = pairs.and_then(|(from, to)| gain(prompts, from, to)).is_some_and(|gain| gain.mean > -gain.half);
+        let is_noise = pairs
+            .and_then(|(from, to)| Estimate::of_gain(from, to, prompts))
+            .is_some_and(|gain| gain.mean > -gain.half);
         (now < before && !is_noise).then(|| Warning::HeldOutFell {
             name: name.clone(),
             base: before,
@@ -272,15 +275,6 @@ fn held_out_warnings(records: &Records, base: &EvalRecord, last: &EvalRecord) ->
         })
     });
     fallen.collect()
-}
-
-/// The mean of the differences of the same prompts and seeds, with its interval where there are enough of them.
-fn gain(prompts: usize, from: &[f32], to: &[f32]) -> Option<Estimate> {
-    if from.len() != to.len() {
-        return None;
-    }
-    let differences: Vec<f64> = from.iter().zip(to).map(|(a, b)| f64::from(*b) - f64::from(*a)).collect();
-    Some(Estimate::over_prompts(&differences, prompts)).filter(|gain| gain.half.is_finite())
 }
 
 fn less_diverse(base: &EvalRecord, last: &EvalRecord) -> Option<Warning> {
