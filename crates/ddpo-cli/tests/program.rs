@@ -228,6 +228,11 @@ fn a_dry_run_names_what_is_not_there() {
     check(&["--lora", "tiny/unet/diffusion_pytorch_model.safetensors"], 1, "no adapter tensors found");
     check(&["--set", "sample.clip-skip=9"], 2, "error: invalid `sample.clip-skip`: found 9");
     check(&["--reward", "exec:./nope.sh"], 1, "error: start the reward program `./nope.sh`");
+    let no_judge = "asks the judge that is shipped with the model, and this model has none";
+    check(&["--reward", "as-asked"], 1, no_judge);
+    let one = ["--reward", "diffusion-classifier", "--set", "prompts={kind=\"list\",values=[\"a cat\"]}"];
+    check(&one, 1, "compare prompts: 1 found");
+    check(&["--set", "eval.held-out=[\"parity:ground\"]"], 1, no_judge);
     check(&["--reward", "exec:a-program-of-nobody"], 1, "error: start the reward program `a-program-of-nobody`");
     check(&["--set", "eval.held-out=exec:./nope.sh"], 1, "error: start the reward program `./nope.sh`");
     for kind in ["aesthetic", "clip-score", "image-reward"] {

@@ -104,6 +104,15 @@ pub trait RewardFactory: Send + Sync {
         Ok(())
     }
 
+    /// Checks what only a model and its prompts can tell: whether it comes with the judge that is asked, and whether that knows what
+    /// the prompts name. Nothing is opened, started or fetched.
+    ///
+    /// # Errors
+    /// What is missing.
+    fn check_context(&self, _options: &Table, _context: &RewardContext) -> Result<()> {
+        Ok(())
+    }
+
     /// The repositories of the hub that such a reward takes its networks from, whether they are here or not.
     ///
     /// # Errors

@@ -60,6 +60,14 @@ impl RewardPlan {
         self.factory.check_files(&self.options)
     }
 
+    /// Checks what only a model and its prompts can tell. Nothing is opened, started or fetched.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn check_context(&self, context: &RewardContext) -> Result<()> {
+        self.factory.check_context(&self.options, context)
+    }
+
     /// What tells its scores from those of others.
     fn identity(&self) -> String {
         let fixed = self.options.iter().filter(|(key, _)| !self.is_free(key));

@@ -57,10 +57,24 @@ impl RewardFactory for PosteriorFactory {
         Ok(KIND.to_owned())
     }
 
+    fn check_context(&self, _: &Table, context: &RewardContext) -> Result<()> {
+        several(context.prompts.clone()).map(drop)
+    }
+
     fn open(&self, options: &Table, context: &RewardContext) -> Result<Judge> {
         let base = context.base.clone().ok_or_else(|| Error::NeedsModel { kind: KIND.to_owned() })?;
         let reward = PosteriorReward::new(base, read_options(KIND, options)?, context.prompts.clone())?;
         Ok(Judge::Image(Box::new(reward)))
+    }
+}
+
+/// The prompts in order, each once; two at least.
+fn several(mut prompts: Vec<String>) -> Result<Vec<String>> {
+    prompts.sort();
+    prompts.dedup();
+    match prompts.len() {
+        0 | 1 => Err(Error::FewPrompts { kind: KIND.to_owned(), found: prompts.len() }),
+        _ => Ok(prompts),
     }
 }
 
@@ -80,12 +94,8 @@ impl PosteriorReward {
     ///
     /// # Errors
     /// [`Error::FewPrompts`] with fewer than two different prompts, and those of the model.
-    pub fn new(base: Arc<dyn BaseModel>, options: PosteriorOptions, mut prompts: Vec<String>) -> Result<Self> {
-        prompts.sort();
-        prompts.dedup();
-        if prompts.len() < 2 {
-            return Err(Error::FewPrompts { kind: KIND.to_owned(), found: prompts.len() });
-        }
+    pub fn new(base: Arc<dyn BaseModel>, options: PosteriorOptions, prompts: Vec<String>) -> Result<Self> {
+        let prompts = several(prompts)?;
         Ok(Self {
             denoiser: base.denoiser(),
             schedule: base.schedule()?,

@@ -45,7 +45,7 @@ fn config(args: &Pretrain) -> PretrainConfig {
     config.autoencoder.channels.clone_from(&args.vae_channels);
     config.autoencoder.latent_channels = args.latent_channels;
     config.denoiser.channels.clone_from(&args.unet_channels);
-    config.on_latents()
+    config
 }
 
 fn default_run_directory(args: &Pretrain) -> PathBuf {

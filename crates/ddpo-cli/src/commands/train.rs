@@ -121,6 +121,7 @@ fn dry_run(plan: &RunPlan, loaded: &LoadedModel, path: &Path) -> Result<()> {
     loaded.check(plan)?;
     loaded.check_files(plan)?;
     plan.rewards().try_for_each(|reward| reward.check_files())?;
+    loaded.check_rewards(plan, &prompts)?;
     announce(plan, &prompts, path, &CostEstimate::new(plan, loaded, ComputeRate::of(loaded)?)?);
     announce_networks(plan.rewards())?;
     Ok(())

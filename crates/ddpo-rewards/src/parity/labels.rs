@@ -23,17 +23,24 @@ pub(super) fn program(options: &ParityOptions) -> Option<Table> {
     Some(Table::from_iter([("program".to_owned(), program.into()), ("args".to_owned(), options.args.clone().into())]))
 }
 
+fn judge(options: &ParityOptions, context: &RewardContext) -> Result<Arc<Recogniser>> {
+    let missing = || Error::NeedsRecogniser { kind: format!("{KIND}:{:?}", options.by).to_lowercase() };
+    context.recogniser.clone().ok_or_else(missing)
+}
+
 impl Labels {
+    /// Checks that the model has the judge, where it is asked.
+    pub fn check(options: &ParityOptions, context: &RewardContext) -> Result<()> {
+        match options.by {
+            By::Style | By::Ground => judge(options, context).map(drop),
+            By::Program => Ok(()),
+        }
+    }
+
     pub fn open(options: &ParityOptions, context: &RewardContext) -> Result<Self> {
-        let judge = || {
-            context
-                .recogniser
-                .clone()
-                .ok_or_else(|| Error::NeedsRecogniser { kind: format!("{KIND}:{:?}", options.by).to_lowercase() })
-        };
         Ok(match options.by {
-            By::Style => Self::Style(judge()?),
-            By::Ground => Self::Ground(judge()?),
+            By::Style => Self::Style(judge(options, context)?),
+            By::Ground => Self::Ground(judge(options, context)?),
             By::Program => Self::Program(ExecFactory.open(&program(options).unwrap_or_default(), context)?),
         })
     }

@@ -73,6 +73,10 @@ impl RewardFactory for ParityFactory {
         }
     }
 
+    fn check_context(&self, options: &Table, context: &RewardContext) -> Result<()> {
+        Labels::check(&Self::read(options)?, context)
+    }
+
     fn open(&self, options: &Table, context: &RewardContext) -> Result<Judge> {
         let name = self.check(options)?;
         let options = Self::read(options)?;

@@ -26,14 +26,25 @@ impl RewardFactory for AsAskedFactory {
         "whether a picture shows what its prompt names, by the judge that is shipped with the model: 1 or 0"
     }
 
+    fn check_context(&self, _: &Table, context: &RewardContext) -> Result<()> {
+        judge(context).map(drop)
+    }
+
     fn open(&self, _: &Table, context: &RewardContext) -> Result<Judge> {
-        let recogniser = context.recogniser.clone().ok_or_else(|| Error::NeedsRecogniser { kind: KIND.to_owned() })?;
-        let is_unknown = |prompt: &&String| Asked::of(prompt, recogniser.config()).is_none();
-        if let Some(prompt) = context.prompts.iter().find(is_unknown) {
+        Ok(Judge::Image(Box::new(AsAsked(judge(context)?))))
+    }
+}
+
+/// The judge, which knows something of every prompt.
+fn judge(context: &RewardContext) -> Result<Arc<Recogniser>> {
+    let recogniser = context.recogniser.clone().ok_or_else(|| Error::NeedsRecogniser { kind: KIND.to_owned() })?;
+    let is_unknown = |prompt: &&String| Asked::of(prompt, recogniser.config()).is_none();
+    match context.prompts.iter().find(is_unknown) {
+        Some(prompt) => {
             let reason = format!("the prompt `{prompt}` names nothing that the model's judge knows");
-            return Err(Error::Recogniser { reason });
+            Err(Error::Recogniser { reason })
         }
-        Ok(Judge::Image(Box::new(AsAsked(recogniser))))
+        None => Ok(recogniser),
     }
 }
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::path::Path;
 
 use ddpo::images::{grid, write_png};
-use ddpo::pretrain::{Composition, Compositor, CompositorConfig, Drawings, Split};
+use ddpo::pretrain::{Composition, Compositor, CompositorConfig, Drawings, PretrainConfig, Split};
 
 /// Pictures of a sheet, and in a row of it.
 const COUNT: usize = 96;
@@ -12,7 +12,7 @@ const COLUMNS: usize = 16;
 
 /// Draws one.
 pub fn draw(data: &Path, out: &Path, split: &str) -> Result<(), Box<dyn Error>> {
-    let compositor = Compositor::new(Drawings::load(data, named(split)?)?, CompositorConfig::default());
+    let compositor = Compositor::new(Drawings::load(data, named(split)?)?, PretrainConfig::default().composition);
     let drawn = compositor.sheet(0, COUNT);
     let pictures = drawn.iter().map(Composition::picture).collect::<Result<Vec<_>, _>>()?;
     drawn.iter().for_each(|drawn| println!("{}", drawn.caption));

@@ -66,7 +66,12 @@ impl Autoencoder<'_> {
                 folder.batch(&pictures[rows.clone()], &flips[rows])
             }
             Source::Composed { pictures: compositor, .. } => {
-                rows.flat_map(|row| compositor.draw_anywhere(&mut draws.row(row)).pixels).collect()
+                // Half of them as the denoiser sees them, half as other people's pictures may be.
+                let draw = |row: usize| match row % 2 {
+                    0 => compositor.draw(&mut draws.row(row)),
+                    _ => compositor.draw_anywhere(&mut draws.row(row)),
+                };
+                rows.flat_map(|row| draw(row).pixels).collect()
             }
         }
     }

@@ -13,7 +13,7 @@ pub struct PretrainConfig {
     pub autoencoder: AutoencoderConfig,
     /// The stage of the UNet and the text encoder.
     pub denoiser: DenoiserConfig,
-    /// How pictures are composed, where the data are cut-outs; those of the autoencoder's stage are not on the lattice.
+    /// How pictures are composed, where the data are cut-outs; half of those of the autoencoder's stage are not on the lattice.
     pub composition: CompositorConfig,
     /// The stage of the judge, where the data are cut-outs.
     pub judge: JudgeConfig,
@@ -98,30 +98,23 @@ impl Default for PretrainConfig {
             seed: 0,
             autoencoder: AutoencoderConfig::default(),
             denoiser: DenoiserConfig::default(),
-            composition: CompositorConfig::default(),
+            composition: CompositorConfig { lattice: LATTICE, ..CompositorConfig::default() },
             judge: JudgeConfig::default(),
             label_weight: 8.0,
             checkpoint_every: 500,
             log_every: 20,
         }
-        .on_latents()
     }
 }
 
-impl PretrainConfig {
-    /// The same with the drawings of compositions on the lattice of the autoencoder's latents.
-    #[must_use]
-    pub fn on_latents(mut self) -> Self {
-        // Each resolution but the first halves the picture.
-        self.composition.lattice = 1 << (self.autoencoder.channels.len().clamp(1, 16) - 1);
-        self
-    }
-}
+/// The lattice of the denoiser's pictures: what the default autoencoder and the two halvings of the default UNet together look at as
+/// one.
+const LATTICE: usize = 16;
 
 impl Default for AutoencoderConfig {
     fn default() -> Self {
         let stage = StageConfig { steps: 16_000, batch_size: 4, learning_rate: 2e-3, warmup: 100, ema_decay: 0.999 };
-        Self { stage, channels: vec![16, 32, 64, 64], latent_channels: 12, kl_weight: 1e-4 }
+        Self { stage, channels: vec![16, 32, 64], latent_channels: 4, kl_weight: 1e-4 }
     }
 }
 
@@ -131,7 +124,7 @@ impl Default for DenoiserConfig {
             StageConfig { steps: 16_000, batch_size: 128, learning_rate: 1.5e-3, warmup: 200, ema_decay: 0.999 };
         Self {
             stage,
-            channels: vec![64, 128],
+            channels: vec![32, 64, 128],
             attention_side: 8,
             heads: 4,
             text_width: 96,
@@ -139,7 +132,7 @@ impl Default for DenoiserConfig {
             text_length: 16,
             vocabulary: 2048,
             caption_dropout: 0.1,
-            noisings: 2,
+            noisings: 4,
             snr_gamma: 5.0,
         }
     }

@@ -43,6 +43,23 @@ impl Rewards {
     }
 }
 
+impl LoadedModel {
+    /// Checks what only the model and the prompts can tell of a plan's rewards. Nothing is opened, started or fetched.
+    ///
+    /// # Errors
+    ///
+    /// Fails where a reward asks the judge of a model that has none, or of prompts that it does not know.
+    pub fn check_rewards(&self, plan: &RunPlan, prompts: &RunPrompts) -> Result<()> {
+        let context = |split: &PromptSplit| context_of(self.clone(), split.training.chain(&split.evaluation));
+        for (terms, split) in plan.optimised().into_iter().zip(prompts.tasks()) {
+            let context = context(split);
+            terms.iter().try_for_each(|term| term.reward.check_context(&context))?;
+        }
+        let context = context(prompts.all());
+        Ok(plan.held_out.iter().try_for_each(|reward| reward.check_context(&context))?)
+    }
+}
+
 /// What rewards of a model's pictures of these prompts are opened with.
 pub(super) fn context_of(base: LoadedModel, prompts: PromptList) -> RewardContext {
     let judge = base.judge();

@@ -101,6 +101,11 @@ impl Drawings {
         (0..self.styles.len()).filter(|&style| !self.cutouts[noun][style].is_empty()).collect()
     }
 
+    /// Whether the split has a drawing in the style with this number.
+    pub(super) fn has_style(&self, style: usize) -> bool {
+        self.cutouts.iter().any(|of_noun| !of_noun[style].is_empty())
+    }
+
     /// The drawings of a noun in a style.
     pub(super) fn of(&self, noun: usize, style: usize) -> &[Cutout] {
         &self.cutouts[noun][style]

@@ -1,6 +1,6 @@
 //! Grounds: what is behind the drawings.
 
-use std::f32::consts::{PI, TAU};
+use std::f32::consts::{FRAC_1_SQRT_2, PI, TAU};
 
 use crate::pretrain::draws::Draws;
 
@@ -70,18 +70,20 @@ impl Ground {
         }
     }
 
-    /// A square of `size` pixels with colours in [0, 1], row-major.
-    pub(super) fn paint(self, size: usize, draws: &mut Draws) -> Vec<[f32; 3]> {
+    /// A square of `size` pixels with colours in [0, 1], row-major. On a lattice of more than one pixel, what repeats does so in it: an
+    /// autoencoder that looks at cells of this size then sees a few of them, whatever the colours.
+    pub(super) fn paint(self, size: usize, lattice: usize, draws: &mut Draws) -> Vec<[f32; 3]> {
+        let lattice = Lattice(lattice as f32);
         let at: Box<dyn Fn(f32, f32) -> [f32; 3]> = match self {
             Self::White => Box::new(|_, _| [1.0; 3]),
             Self::Plain => plain(draws),
-            Self::Gradient => gradient(size, draws),
-            Self::Waves => waves(size, draws),
-            Self::Meadow => meadow(size, draws),
-            Self::Night => night(size, draws),
-            Self::Dots => dots(draws),
-            Self::Stripes => stripes(draws),
-            Self::Checks => checks(draws),
+            Self::Gradient => gradient(size, lattice, draws),
+            Self::Waves => waves(size, lattice, draws),
+            Self::Meadow => meadow(size, lattice, draws),
+            Self::Night => night(size, lattice, draws),
+            Self::Dots => dots(lattice, draws),
+            Self::Stripes => stripes(lattice, draws),
+            Self::Checks => checks(lattice, draws),
         };
         (0..size * size).map(|i| at((i % size) as f32 + 0.5, (i / size) as f32 + 0.5)).collect()
     }
@@ -89,14 +91,59 @@ impl Ground {
 
 type Paint = Box<dyn Fn(f32, f32) -> [f32; 3]>;
 
+/// What measures of grounds are multiples of, in pixels; one pixel leaves them as they are.
+#[derive(Clone, Copy)]
+struct Lattice(f32);
+
+impl Lattice {
+    fn is_free(self) -> bool {
+        self.0 <= 1.0
+    }
+
+    /// The nearest multiple of `unit`, one at least.
+    fn multiple(self, value: f32, unit: f32) -> f32 {
+        if self.is_free() { value } else { ((value / unit).round() * unit).max(unit) }
+    }
+
+    /// The nearest multiple of the lattice's own measure.
+    fn measure(self, value: f32) -> f32 {
+        self.multiple(value, self.0)
+    }
+
+    /// The nearest middle of a cell.
+    fn middle(self, value: f32) -> f32 {
+        if self.is_free() { value } else { ((value / self.0).floor() + 0.5) * self.0 }
+    }
+
+    /// The nearest of `turns` equal parts of a turn.
+    fn angle(self, value: f32, turns: f32) -> f32 {
+        if self.is_free() { value } else { (value * turns / TAU).round() * TAU / turns }
+    }
+
+    /// Coordinates in a frame that is turned and shifted at random, and the measure near `period` by which a pattern repeats there.
+    fn frame(self, period: f32, draws: &mut Draws) -> (f32, impl Fn(f32, f32) -> [f32; 2] + use<>) {
+        let angle = self.angle(PI * unit(draws), 8.0);
+        let (sin, cos) = angle.sin_cos();
+        // Along a diagonal, two cells are as far as the square root of two is from one.
+        let is_diagonal = sin.abs().min(cos.abs()) > 0.1;
+        let period = match self.is_free() {
+            true => period,
+            false if is_diagonal => self.multiple(period, 2.0 * self.0) * FRAC_1_SQRT_2,
+            false => self.measure(period),
+        };
+        let shift = [0, 1].map(|_| self.multiple(64.0 * unit(draws), 0.5 * period));
+        (period, move |x, y| [cos * x + sin * y + shift[0], cos * y - sin * x + shift[1]])
+    }
+}
+
 fn plain(draws: &mut Draws) -> Paint {
     let colour = any_colour(draws);
     Box::new(move |_, _| colour)
 }
 
-fn gradient(size: usize, draws: &mut Draws) -> Paint {
+fn gradient(size: usize, lattice: Lattice, draws: &mut Draws) -> Paint {
     let (from, to) = (any_colour(draws), any_colour(draws));
-    let (sin, cos) = (TAU * unit(draws)).sin_cos();
+    let (sin, cos) = lattice.angle(TAU * unit(draws), 8.0).sin_cos();
     let middle = size as f32 * 0.5;
     Box::new(move |x, y| {
         let along = ((x - middle) * cos + (y - middle) * sin) / (2.0 * middle) + 0.5;
@@ -105,11 +152,11 @@ fn gradient(size: usize, draws: &mut Draws) -> Paint {
 }
 
 /// Bands with sine edges, from one colour to another.
-fn waves(size: usize, draws: &mut Draws) -> Paint {
+fn waves(size: usize, lattice: Lattice, draws: &mut Draws) -> Paint {
     let (from, to) = (any_colour(draws), any_colour(draws));
     let bands = 3.0 + (3.0 * unit(draws)).floor();
-    let (height, length) = (between(draws, 1.5, 4.0), between(draws, 16.0, 40.0));
-    let (phase, step) = (TAU * unit(draws), size as f32 / bands);
+    let (height, length) = (between(draws, 1.5, 4.0), lattice.multiple(between(draws, 16.0, 40.0), 2.0 * lattice.0));
+    let (phase, step) = (lattice.angle(TAU * unit(draws), 4.0), lattice.measure(size as f32 / bands));
     Box::new(move |x, y| {
         let depth = (y + height * (TAU * x / length + phase).sin()) / step;
         let (band, within) = (depth.floor(), depth - depth.floor());
@@ -119,16 +166,19 @@ fn waves(size: usize, draws: &mut Draws) -> Paint {
 }
 
 /// A sky above a hill, in a half of them with a sun.
-fn meadow(size: usize, draws: &mut Draws) -> Paint {
+fn meadow(size: usize, lattice: Lattice, draws: &mut Draws) -> Paint {
     let side = size as f32;
     let blue = between(draws, 0.52, 0.62);
     let high = hsv([blue, between(draws, 0.3, 0.7), between(draws, 0.8, 1.0)]);
     let low = hsv([blue, between(draws, 0.05, 0.3), 1.0]);
     let grass = hsv([between(draws, 0.22, 0.38), between(draws, 0.4, 0.8), between(draws, 0.5, 0.85)]);
-    let (horizon, swell) = (side * between(draws, 0.5, 0.8), between(draws, 1.0, 6.0));
-    let (length, phase) = (side * between(draws, 0.6, 1.6), TAU * unit(draws));
-    let sun = (unit(draws) < 0.5)
-        .then(|| ([side * unit(draws), side * between(draws, 0.05, 0.3)], side * between(draws, 0.06, 0.14)));
+    let (horizon, swell) = (lattice.measure(side * between(draws, 0.5, 0.8)), between(draws, 1.0, 6.0));
+    let (length, phase) = (lattice.multiple(side * between(draws, 0.6, 1.6), side), TAU * unit(draws));
+    let phase = lattice.angle(phase, 4.0);
+    let sun = (unit(draws) < 0.5).then(|| {
+        let place = [side * unit(draws), side * between(draws, 0.05, 0.3)].map(|value| lattice.middle(value));
+        (place, side * between(draws, 0.06, 0.14))
+    });
     Box::new(move |x, y| {
         let mut sky = mix(high, low, (y / horizon).clamp(0.0, 1.0));
         if let Some(([sun_x, sun_y], radius)) = sun {
@@ -141,14 +191,17 @@ fn meadow(size: usize, draws: &mut Draws) -> Paint {
 }
 
 /// A dark sky with stars.
-fn night(size: usize, draws: &mut Draws) -> Paint {
+fn night(size: usize, lattice: Lattice, draws: &mut Draws) -> Paint {
     let side = size as f32;
     let hue = between(draws, 0.58, 0.78);
     let high = hsv([hue, between(draws, 0.5, 0.9), between(draws, 0.08, 0.25)]);
     let low = hsv([hue, between(draws, 0.4, 0.8), between(draws, 0.25, 0.5)]);
     let count = 10 + draws.below(24);
-    let stars: Vec<[f32; 3]> =
-        (0..count).map(|_| [side * unit(draws), side * unit(draws), between(draws, 0.5, 1.3)]).collect();
+    let star = |draws: &mut Draws| {
+        let [x, y] = [0, 1].map(|_| lattice.middle(side * unit(draws)));
+        [x, y, between(draws, 0.5, 1.3)]
+    };
+    let stars: Vec<[f32; 3]> = (0..count).map(|_| star(draws)).collect();
     Box::new(move |x, y| {
         let light: f32 = stars
             .iter()
@@ -161,21 +214,21 @@ fn night(size: usize, draws: &mut Draws) -> Paint {
     })
 }
 
-fn dots(draws: &mut Draws) -> Paint {
+fn dots(lattice: Lattice, draws: &mut Draws) -> Paint {
     let (ground, dot) = (any_colour(draws), any_colour(draws));
-    let period = between(draws, 9.0, 18.0);
-    let radius = period * between(draws, 0.2, 0.38);
-    let turned = turn(draws);
+    let (period, share) = (between(draws, 9.0, 18.0), between(draws, 0.2, 0.38));
+    let (period, turned) = lattice.frame(period, draws);
+    let radius = period * share;
     Box::new(move |x, y| {
         let [u, v] = turned(x, y).map(|value| (value / period - (value / period).round()) * period);
         mix(ground, dot, edge(radius - (u * u + v * v).sqrt()))
     })
 }
 
-fn stripes(draws: &mut Draws) -> Paint {
+fn stripes(lattice: Lattice, draws: &mut Draws) -> Paint {
     let (one, other) = (any_colour(draws), any_colour(draws));
     let (period, share) = (between(draws, 8.0, 20.0), between(draws, 0.3, 0.7));
-    let turned = turn(draws);
+    let (period, turned) = lattice.frame(period, draws);
     Box::new(move |x, y| {
         let along = turned(x, y)[0] / period;
         let from_middle = (along - along.round()).abs() * period;
@@ -183,23 +236,17 @@ fn stripes(draws: &mut Draws) -> Paint {
     })
 }
 
-fn checks(draws: &mut Draws) -> Paint {
+fn checks(lattice: Lattice, draws: &mut Draws) -> Paint {
     let (one, other) = (any_colour(draws), any_colour(draws));
     let period = between(draws, 12.0, 28.0);
-    let turned = turn(draws);
+    let period = lattice.multiple(period, 2.0 * lattice.0);
+    let (period, turned) = lattice.frame(period, draws);
     Box::new(move |x, y| {
         // The product of two waves is positive on the squares of one colour; near an edge it is the distance to it, in pixels.
         let [u, v] = turned(x, y).map(|value| (TAU * value / period).sin() * period / TAU);
         let nearest = u.abs().min(v.abs()) * (u * v).signum();
         mix(one, other, edge(nearest))
     })
-}
-
-/// Coordinates in a frame that is turned and shifted at random.
-fn turn(draws: &mut Draws) -> impl Fn(f32, f32) -> [f32; 2] + use<> {
-    let (sin, cos) = (PI * unit(draws)).sin_cos();
-    let shift = [64.0 * unit(draws), 64.0 * unit(draws)];
-    move |x, y| [cos * x + sin * y + shift[0], cos * y - sin * x + shift[1]]
 }
 
 /// Coverage of a pixel at this signed distance from an edge, in pixels; positive is inside.
@@ -240,10 +287,29 @@ mod tests {
     fn every_ground_is_a_square_of_colours() {
         for ground in Ground::ALL {
             for seed in 0..20 {
-                let square = ground.paint(64, &mut Draws::new(seed, 0, 0));
-                assert_eq!(square.len(), 64 * 64);
-                let inside = square.iter().flatten().all(|value| (0.0..=1.0).contains(value));
-                assert!(inside, "{ground:?}, seed {seed}");
+                for lattice in [1, 4, 8] {
+                    let square = ground.paint(64, lattice, &mut Draws::new(seed, 0, 0));
+                    assert_eq!(square.len(), 64 * 64);
+                    let inside = square.iter().flatten().all(|value| (0.0..=1.0).contains(value));
+                    assert!(inside, "{ground:?}, seed {seed}, lattice {lattice}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn patterns_on_a_lattice_repeat_in_it() {
+        for ground in [Ground::Dots, Ground::Stripes, Ground::Checks] {
+            for seed in 0..50 {
+                let square = ground.paint(64, 8, &mut Draws::new(seed, 0, 0));
+                // Periods are 8, 16, 24 and 32 pixels along the sides.
+                let repeats = |by: usize, step: usize| {
+                    let differs = |i: usize| (0..3).any(|c| (square[i][c] - square[i + by * step][c]).abs() > 1e-3);
+                    !(0..64 * 64).any(|i| (if step == 1 { i % 64 + by < 64 } else { i / 64 + by < 64 }) && differs(i))
+                };
+                for step in [1, 64] {
+                    assert!([8, 16, 24, 32].iter().any(|&by| repeats(by, step)), "{ground:?}, seed {seed}");
+                }
             }
         }
     }

@@ -30,9 +30,9 @@ pub struct CompositorConfig {
     pub says_ground: f64,
     /// Share of pictures whose drawings get a dark outline.
     pub outlined: f64,
-    /// Sizes and corners of drawings are multiples of so many pixels, and they are upright or turned as far as they are at most; 1
-    /// for anywhere. With the pixels of a latent it makes a drawing elsewhere the same latents elsewhere, so that a small
-    /// model need not learn it once for every place.
+    /// Sides and corners of drawings are multiples of so many pixels, measures of grounds those of half as many, and drawings are
+    /// upright; 1 for anywhere. With a multiple of an autoencoder's cell a drawing elsewhere is the same
+    /// latents elsewhere, and a pattern is a few of them, so that a small model need not learn either once for every place.
     pub lattice: usize,
 }
 
@@ -84,7 +84,7 @@ impl Default for CompositorConfig {
             beside: 0.3,
             thing_alone: 0.15,
             says_beside: 0.8,
-            says_style: 0.2,
+            says_style: 0.5,
             says_ground: 0.2,
             outlined: 0.0,
             lattice: 1,
@@ -106,7 +106,9 @@ impl Compositor {
     /// Every caption there can be but for the pairs', of which one form stands for all: what a vocabulary is learned from.
     #[must_use]
     pub fn captions(&self) -> Vec<String> {
-        let styles = self.drawings.styles.iter().map(|style| Some(style.as_str())).chain([None]);
+        let numbers = 0..self.drawings.styles.len();
+        let drawn = numbers.filter(|&style| self.drawings.has_style(style));
+        let styles = drawn.map(|style| Some(self.drawings.styles[style].as_str())).chain([None]);
         let grounds: Vec<Option<Ground>> = Ground::ALL.into_iter().map(Some).chain([None]).collect();
         let ends: Vec<(Option<&str>, Option<Ground>)> =
             styles.flat_map(|style| grounds.iter().map(move |&ground| (style, ground))).collect();
@@ -167,7 +169,7 @@ impl Compositor {
     fn draw_on(&self, lattice: usize, draws: &mut Draws) -> Composition {
         let (subject, beside, style) = self.choose(draws);
         let ground = Ground::ALL[draws.below(Ground::ALL.len())];
-        let mut canvas = ground.paint(self.config.size, draws);
+        let mut canvas = ground.paint(self.config.size, lattice / 2, draws);
         let places = match beside {
             None => vec![(subject, self.alone(draws))],
             Some(beside) => {
@@ -193,7 +195,7 @@ impl Compositor {
     /// A ground with nothing on it; the numbers of nouns and style mean nothing.
     pub(in crate::pretrain) fn draw_empty(&self, draws: &mut Draws) -> Composition {
         let ground = Ground::ALL[draws.below(Ground::ALL.len())];
-        let canvas = ground.paint(self.config.size, draws);
+        let canvas = ground.paint(self.config.size, 1, draws);
         let pixels = canvas.into_iter().flatten().map(|value| value * 2.0 - 1.0).collect();
         Composition { pixels, caption: String::new(), subject: 0, beside: None, style: 0, ground }
     }
@@ -231,7 +233,7 @@ impl Compositor {
     /// Places for the subject and a smaller thing beside it, left or right.
     fn side_by_side(&self, draws: &mut Draws) -> [Place; 2] {
         let size = self.config.size as f32;
-        let sides = [size * between(draws, 0.46, 0.62), size * between(draws, 0.3, 0.42)];
+        let sides = [size * between(draws, 0.5, 0.62), size * between(draws, 0.3, 0.42)];
         // Neighbours may overlap a little: most drawings do not fill their squares.
         let free = size - 0.94 * (sides[0] + sides[1]);
         let left = free * unit(draws);
@@ -280,17 +282,17 @@ fn turned(centre: [f32; 2], side: f32, draws: &mut Draws) -> Place {
     Place { centre, side, angle, mirrored: draws.uniform() < 0.5 }
 }
 
-/// The nearest place in a picture of `size` pixels whose side and corner are multiples of `lattice`, which is upright or turned as far as
-/// can be.
+/// The nearest upright place in a picture of `size` pixels whose corner and side are multiples of `lattice`, the side two at least: sides
+/// of 0.5 to 0.9 of 64 pixels are then 32 and 48 on a lattice of 16, and a drawing has four appearances.
 fn on_lattice(place: Place, size: usize, lattice: usize) -> Place {
     if lattice <= 1 {
         return place;
     }
     let (step, size) = (lattice as f32, size as f32);
-    let nearest = |value: f32, least: f32, most: f32| ((value / step).round() * step).max(least).min(most);
-    let side = nearest(place.side, step, size);
-    let centre = place.centre.map(|centre| nearest(centre - 0.5 * place.side, 0.0, size - side) + 0.5 * side);
-    Place { centre, side, angle: (place.angle / TURN).round() * TURN, ..place }
+    let side = ((place.side / step).round() * step).max(2.0 * step).min(size - step);
+    let corner = |centre: f32| (((centre - 0.5 * place.side) / step).round() * step).min(size - side).max(0.0);
+    let centre = place.centre.map(|centre| corner(centre) + 0.5 * side);
+    Place { centre, side, angle: 0.0, ..place }
 }
 
 #[cfg(test)]
@@ -305,13 +307,14 @@ mod tests {
             let side = 64.0 * between(&mut draws, 0.3, 0.9);
             let centre = [0, 1].map(|_| 0.5 * side + (64.0 - side) * unit(&mut draws));
             let place = turned(centre, side, &mut draws);
-            let found = on_lattice(place, 64, 8);
-            assert!((found.side - side).abs() <= 4.0 && found.side % 8.0 == 0.0 && found.side <= 64.0);
-            assert!([-TURN, 0.0, TURN].iter().any(|angle| (found.angle - angle).abs() < 1e-6));
+            let found = on_lattice(place, 64, 16);
+            assert!((found.side - side).abs() <= 13.0, "{place:?} {found:?}");
+            assert!([32.0, 48.0].contains(&found.side), "{place:?} {found:?}");
+            assert_eq!((found.angle, found.mirrored), (0.0, place.mirrored));
             for (found_centre, centre) in found.centre.iter().zip(centre) {
                 let corner = found_centre - 0.5 * found.side;
-                assert!(corner % 8.0 == 0.0 && corner >= 0.0 && corner + found.side <= 64.0);
-                assert!((found_centre - centre).abs() <= 8.0, "{place:?} {found:?}");
+                assert!(corner % 16.0 == 0.0 && corner >= 0.0 && corner + found.side <= 64.0);
+                assert!((found_centre - centre).abs() <= 16.0, "{place:?} {found:?}");
             }
             assert_eq!(on_lattice(place, 64, 1).centre, place.centre);
         }
