@@ -2,8 +2,10 @@
 //!
 //! `DATA` is the folder that `cargo xtask emoji-dataset` makes.
 
+mod bytes;
 mod judge;
 mod model;
+mod nearest;
 mod sheet;
 
 use std::error::Error;
@@ -17,9 +19,12 @@ tasks:
   sheet DATA OUT.png [SPLIT]   draw 96 compositions of the drawings of a split: train, judge, held-out or unseen
   pictures DATA OUT SPLIT      the animals of a split by themselves on white, a file each with metadata.jsonl: what `ddpo classify` and
                                others are tried on
+  bytes DATA                   how much the JPEG sizes of compositions differ, by ground and within a subject
   judge MODEL DATA             how often the judge shipped with a model is right, by split and by hand
-  model MODEL DATA OUT         16 samples of each animal, held-out hands, pairs: how many are as asked for, how much they differ;
-                               the pictures go into the folder OUT
+  nearest MODEL DATA OUT.png   32 samples of animals, below each the composition nearest to it
+  model MODEL DATA OUT [SECTION.KEY=VALUE]...
+                               16 samples of each animal, held-out hands, pairs: how many are as asked for, how much they differ;
+                               the pictures go into the folder OUT; drawn by the default settings but for those given
 ";
 
 fn main() -> ExitCode {
@@ -39,8 +44,16 @@ fn run(words: &[&str]) -> Result<(), Box<dyn Error>> {
         ["sheet", data, out] => sheet::draw(Path::new(data), Path::new(out), "train"),
         ["sheet", data, out, split] => sheet::draw(Path::new(data), Path::new(out), split),
         ["pictures", data, out, split] => sheet::singles(Path::new(data), Path::new(out), split),
+        ["bytes", data] => bytes::measure(Path::new(data)),
+        ["nearest", model, data, out] => nearest::draw(model, Path::new(data), Path::new(out)),
         ["judge", model, data] => judge::measure(model, Path::new(data)),
-        ["model", model, data, out] => model::measure(model, Path::new(data), Path::new(out)),
+        ["model", model, data, out, settings @ ..] => model::measure(model, Path::new(data), Path::new(out), settings),
         _ => Err(USAGE.into()),
     }
+}
+
+/// The population standard deviation.
+fn deviation(values: &[f64]) -> f64 {
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
 }

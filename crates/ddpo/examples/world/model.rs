@@ -5,6 +5,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
+use ddpo::config::Layers;
 use ddpo::device::DeviceName;
 use ddpo::images::{grid, write_png};
 use ddpo::model::ModelSource;
@@ -19,23 +20,30 @@ use ddpo::{LoadedModel, RunConfig, SampleRequest, core::RgbImage, sample};
 const COUNT: usize = 16;
 
 /// Samples and their judge.
-struct World {
+pub struct World {
     loaded: LoadedModel,
     judge: Arc<Recogniser>,
     config: RunConfig,
 }
 
-/// Prints the tables, and writes the pictures of animals into `out`.
-pub fn measure(model: &str, data: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
-    let loaded = LoadedModel::open(&ModelSource::parse(model, None)?, DeviceName::parse("cpu")?)?;
-    let judge = loaded.judge().ok_or("the model has no judge")?;
-    let world = World { loaded, judge, config: RunConfig::default() };
+/// Prints the tables, and writes the pictures of animals into `out`; `settings` are assignments over the default configuration.
+pub fn measure(model: &str, data: &Path, out: &Path, settings: &[&str]) -> Result<(), Box<dyn Error>> {
+    let world = World::open(model, settings)?;
     world.animals(out)?;
     world.held_out(data)?;
     world.pairs()
 }
 
 impl World {
+    /// Opens a model with its judge.
+    pub fn open(model: &str, settings: &[&str]) -> Result<Self, Box<dyn Error>> {
+        let mut layers = Layers::default();
+        settings.iter().try_for_each(|setting| layers.push_assignment(setting))?;
+        let loaded = LoadedModel::open(&ModelSource::parse(model, None)?, DeviceName::parse("cpu")?)?;
+        let judge = loaded.judge().ok_or("the model has no judge")?;
+        Ok(Self { loaded, judge, config: layers.resolve()? })
+    }
+
     fn animals(&self, out: &Path) -> Result<(), Box<dyn Error>> {
         let prompts = PromptSource::SimpleAnimals.load()?.texts;
         let images = self.draw(&prompts, COUNT)?;
@@ -52,7 +60,7 @@ impl World {
                     jpeg_bytes(image.width() as usize, image.height() as usize, image.pixels()).unwrap_or(0) as f64
                 })
                 .collect();
-            let deviation = deviation(&bytes);
+            let deviation = super::deviation(&bytes);
             println!("{prompt:10} {shown:2} of {COUNT}  {style} styles  {ground} grounds  {deviation:.0} bytes");
             hits += shown;
             styles.push(style);
@@ -135,7 +143,7 @@ impl World {
     }
 
     /// `count` samples of each prompt, at the default settings.
-    fn draw(&self, prompts: &[String], count: usize) -> Result<Vec<RgbImage>, Box<dyn Error>> {
+    pub fn draw(&self, prompts: &[String], count: usize) -> Result<Vec<RgbImage>, Box<dyn Error>> {
         let sampling = &self.config.sample;
         let request = SampleRequest {
             prompts: prompts.to_vec(),
@@ -150,10 +158,4 @@ impl World {
         let model = self.loaded.denoiser(&[])?;
         Ok(sample(&self.loaded, &*model, &request, &StopFlag::new(), &mut |_, _| {})?.images)
     }
-}
-
-/// The population standard deviation.
-fn deviation(values: &[f64]) -> f64 {
-    let mean = values.iter().sum::<f64>() / values.len() as f64;
-    (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / values.len() as f64).sqrt()
 }

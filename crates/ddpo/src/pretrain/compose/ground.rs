@@ -215,7 +215,7 @@ fn night(size: usize, lattice: Lattice, draws: &mut Draws) -> Paint {
 }
 
 fn dots(lattice: Lattice, draws: &mut Draws) -> Paint {
-    let (ground, dot) = (any_colour(draws), any_colour(draws));
+    let (ground, dot) = (any_colour(draws), pattern_colour(draws));
     let (period, share) = (between(draws, 9.0, 18.0), between(draws, 0.2, 0.38));
     let (period, turned) = lattice.frame(period, draws);
     let radius = period * share;
@@ -226,7 +226,7 @@ fn dots(lattice: Lattice, draws: &mut Draws) -> Paint {
 }
 
 fn stripes(lattice: Lattice, draws: &mut Draws) -> Paint {
-    let (one, other) = (any_colour(draws), any_colour(draws));
+    let (one, other) = (any_colour(draws), pattern_colour(draws));
     let (period, share) = (between(draws, 8.0, 20.0), between(draws, 0.3, 0.7));
     let (period, turned) = lattice.frame(period, draws);
     Box::new(move |x, y| {
@@ -237,13 +237,14 @@ fn stripes(lattice: Lattice, draws: &mut Draws) -> Paint {
 }
 
 fn checks(lattice: Lattice, draws: &mut Draws) -> Paint {
-    let (one, other) = (any_colour(draws), any_colour(draws));
+    let (one, other) = (any_colour(draws), pattern_colour(draws));
     let period = between(draws, 12.0, 28.0);
     let period = lattice.multiple(period, 2.0 * lattice.0);
     let (period, turned) = lattice.frame(period, draws);
     Box::new(move |x, y| {
         // The product of two waves is positive on the squares of one colour; near an edge it is the distance to it, in pixels.
-        let [u, v] = turned(x, y).map(|value| (TAU * value / period).sin() * period / TAU);
+        // Half a cell aside: an edge between the blocks of a JPEG would cost nothing.
+        let [u, v] = turned(x, y).map(|value| (TAU * (value + 0.5 * lattice.0) / period).sin() * period / TAU);
         let nearest = u.abs().min(v.abs()) * (u * v).signum();
         mix(one, other, edge(nearest))
     })
@@ -269,6 +270,11 @@ pub(super) fn between(draws: &mut Draws, low: f32, high: f32) -> f32 {
 /// A colour that is light enough for drawings to stand out from it.
 fn any_colour(draws: &mut Draws) -> [f32; 3] {
     hsv([unit(draws), between(draws, 0.1, 0.6), between(draws, 0.65, 1.0)])
+}
+
+/// The other colour of a pattern, which may be darker.
+fn pattern_colour(draws: &mut Draws) -> [f32; 3] {
+    hsv([unit(draws), between(draws, 0.1, 0.9), between(draws, 0.25, 0.9)])
 }
 
 /// From hue, saturation and value in [0, 1] to red, green and blue.
