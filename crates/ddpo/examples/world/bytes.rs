@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 
-use ddpo::pretrain::{Compositor, CompositorConfig, Drawings, PretrainConfig, Split};
 use ddpo::rewards::jpeg_bytes;
 
 /// Compositions that are measured.
@@ -13,8 +12,7 @@ const COUNT: usize = 4000;
 /// Prints the mean and the standard deviation of the bytes by ground, and the mean over subjects of the deviation of a subject's
 /// compositions, in which it is alone.
 pub fn measure(data: &Path) -> Result<(), Box<dyn Error>> {
-    let config = CompositorConfig { beside: 0.0, thing_alone: 0.0, ..PretrainConfig::default().composition };
-    let compositor = Compositor::new(Drawings::load(data, Split::Train)?, config);
+    let compositor = super::sheet::animals_alone(data)?;
     let (mut by_ground, mut by_subject) = (BTreeMap::<&str, Vec<f64>>::new(), BTreeMap::<usize, Vec<f64>>::new());
     for drawn in compositor.sheet(0, COUNT) {
         let picture = drawn.picture()?;
@@ -24,17 +22,13 @@ pub fn measure(data: &Path) -> Result<(), Box<dyn Error>> {
         by_subject.entry(drawn.subject).or_default().push(bytes);
     }
     for (ground, bytes) in &by_ground {
-        println!("{ground:10} {:.0} ± {:.0} bytes", mean(bytes), super::deviation(bytes));
+        println!("{ground:10} {:.0} ± {:.0} bytes", super::mean(bytes), super::deviation(bytes));
     }
     let deviations: Vec<f64> = by_subject.values().map(|bytes| super::deviation(bytes)).collect();
     println!(
         "{COUNT} compositions of {} subjects, deviation of a subject's: {:.0} bytes",
         by_subject.len(),
-        mean(&deviations)
+        super::mean(&deviations)
     );
     Ok(())
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }

@@ -68,7 +68,7 @@ impl World {
             deviations.push(deviation);
         }
         let least = |values: &[usize]| values.iter().min().copied().unwrap_or(0);
-        let mean = deviations.iter().sum::<f64>() / deviations.len() as f64;
+        let mean = super::mean(&deviations);
         println!(
             "animals: {hits} of {} as asked ({:.1} %), at least {} styles and {} grounds, JPEG sizes deviate by {mean:.0} bytes",
             images.len(),

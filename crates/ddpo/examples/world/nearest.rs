@@ -5,7 +5,6 @@ use std::path::Path;
 
 use ddpo::core::RgbImage;
 use ddpo::images::{grid, write_png};
-use ddpo::pretrain::{Compositor, CompositorConfig, Drawings, PretrainConfig, Split};
 
 /// Compositions that are looked through.
 const COUNT: usize = 20_000;
@@ -16,8 +15,7 @@ const COLUMNS: usize = 16;
 /// Draws rows of samples, each above a row of the compositions nearest to them; prints the distances, and those between compositions.
 pub fn draw(model: &str, data: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let world = super::model::World::open(model, &[])?;
-    let config = CompositorConfig { beside: 0.0, thing_alone: 0.0, ..PretrainConfig::default().composition };
-    let compositor = Compositor::new(Drawings::load(data, Split::Train)?, config);
+    let compositor = super::sheet::animals_alone(data)?;
     let subjects = &compositor.drawings.subjects;
     let prompts: Vec<String> = subjects.iter().take(2 * COLUMNS).cloned().collect();
     let samples = world.draw(&prompts, 1)?;
@@ -48,10 +46,10 @@ pub fn draw(model: &str, data: &Path, out: &Path) -> Result<(), Box<dyn Error>> 
         "{} samples, the nearest of {COUNT} compositions, root mean square of colours in [0, 1]: {:.3}, {:.3} to {:.3}; of as many other \
          compositions: {:.3}",
         samples.len(),
-        mean(&distances),
+        super::mean(&distances),
         distances.iter().copied().fold(f64::INFINITY, f64::min),
         distances.iter().copied().fold(0.0, f64::max),
-        mean(&between)
+        super::mean(&between)
     );
     Ok(write_png(out, &grid(&rows, COLUMNS)?)?)
 }
@@ -60,8 +58,4 @@ pub fn draw(model: &str, data: &Path, out: &Path) -> Result<(), Box<dyn Error>> 
 fn distance(one: &RgbImage, other: &RgbImage) -> f64 {
     let squares = one.pixels().iter().zip(other.pixels()).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
     (squares.sum::<f64>() / one.pixels().len() as f64).sqrt() / 255.0
-}
-
-fn mean(values: &[f64]) -> f64 {
-    values.iter().sum::<f64>() / values.len() as f64
 }

@@ -33,6 +33,12 @@ pub fn singles(data: &Path, out: &Path, split: &str) -> Result<(), Box<dyn Error
     Ok(())
 }
 
+/// What composes pictures of training's animals as the denoiser sees them, nothing beside them.
+pub fn animals_alone(data: &Path) -> Result<Compositor, Box<dyn Error>> {
+    let config = CompositorConfig { beside: 0.0, thing_alone: 0.0, ..PretrainConfig::default().composition };
+    Ok(Compositor::new(Drawings::load(data, Split::Train)?, config))
+}
+
 fn named(split: &str) -> Result<Split, String> {
     match split {
         "train" => Ok(Split::Train),
