@@ -97,7 +97,12 @@ impl Panels {
         (0..self.count()).map(|index| self.panel(index)).collect()
     }
 
-    fn build(rows: usize, columns: usize, fill: impl Fn(usize, usize, usize, &mut [f32]) + Sync + Send) -> Self {
+    /// A matrix whose panels `fill` writes: it is given the first column, the width and the columns in use of one, and its rows.
+    pub(super) fn build(
+        rows: usize,
+        columns: usize,
+        fill: impl Fn(usize, usize, usize, &mut [f32]) + Sync + Send,
+    ) -> Self {
         let count = columns.div_ceil(PANEL);
         let mut values = Aligned::zeros(padded(columns) * rows);
         let shared = Shared::new(values.values_mut());

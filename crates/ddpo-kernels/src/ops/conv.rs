@@ -67,8 +67,16 @@ impl Operation for Conv {
                 })
             }
             Matrix::Half(matrix) => {
-                let (unit, panels) = matrix.forward();
-                half::convolve((self.level, unit), x, self.images, self.geometry, panels, bias)
+                let tiles = Tiles::best(self.images, self.geometry, columns);
+                match matrix.tiles(tiles, self.outputs()) {
+                    Some(tiles) => matrix.widened(tiles, |panels| {
+                        winograd::convolve(self.level, x, self.images, self.geometry, tiles, panels, bias)
+                    }),
+                    None => {
+                        let (unit, panels) = matrix.forward();
+                        half::convolve((self.level, unit), x, self.images, self.geometry, panels, bias)
+                    }
+                }
             }
         };
         let shape = self.output(columns).shape();
@@ -128,11 +136,24 @@ impl Conv {
     fn half_gradient(&self, matrix: &HalfMatrix, g: &Array) -> Array {
         let phases = phases(self.geometry, self.images);
         let outputs = self.output(g.last());
-        matrix.adjoint(self.positions(), taps(&phases), |unit, panels| {
-            let with = (self.level, unit);
-            let values = half::input_gradient(with, g.values(), outputs, self.images, &phases, panels);
-            Array::new(values, &self.images.shape())
-        })
+        let first = phases[0].geometry;
+        let tiles = Tiles::best(outputs, first, self.images.channels);
+        let (positions, taps) = (self.positions(), taps(&phases));
+        let values = match matrix.tiles(tiles, first.output.iter().product()) {
+            Some(tiles) => matrix.widened_adjoint(positions, taps, tiles, |panels| {
+                winograd::convolve(self.level, g.values(), outputs, first, tiles, &panels[0], None)
+            }),
+            None => matrix.adjoint(positions, taps, |unit, panels| {
+                let with = (self.level, unit);
+                half::input_gradient(with, g.values(), outputs, self.images, &phases, panels)
+            }),
+        };
+        Array::new(values, &self.images.shape())
+    }
+
+    /// Outputs of an image.
+    fn outputs(&self) -> usize {
+        self.geometry.output.iter().product()
     }
 
     /// Positions of the kernel.

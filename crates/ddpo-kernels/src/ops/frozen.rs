@@ -48,6 +48,9 @@ struct Adjoint<P> {
 /// a matrix of this size, and saves the memory of more copies of the network.
 const MOST_KEPT: usize = 1 << 20;
 
+/// Values of a matrix of bf16 whose forms in `f32` are kept, which take eight times its memory.
+const MOST_WIDENED: usize = 1 << 18;
+
 impl Frozen {
     pub(crate) fn new(value: Tensor<2>) -> Self {
         let (device, form) = (value.device(), RwLock::new(Form::Plain(Box::new(value))));
@@ -101,9 +104,29 @@ impl Frozen {
 
     /// Calls `body` with the packed form `panels`, carried to the positions of `tiles` if there are any.
     pub(super) fn forward<R>(&self, panels: &Panels, tiles: Option<Tiles>, body: impl FnOnce(&Panels) -> R) -> R {
-        let Some(tiles) = tiles else { return body(panels) };
-        let carry = || tiles.carry(Level::current(), panels);
-        if panels.rows() * panels.columns() > MOST_KEPT {
+        match tiles {
+            Some(tiles) => {
+                let is_kept = panels.rows() * panels.columns() <= MOST_KEPT;
+                self.carried(is_kept, tiles, || tiles.carry(Level::current(), panels), body)
+            }
+            None => body(panels),
+        }
+    }
+
+    /// Calls `body` with a matrix of bf16 in `f32`, carried to the positions of `tiles`.
+    pub(super) fn widened<R>(&self, panels: &HalfPanels, tiles: Tiles, body: impl FnOnce(&Panels) -> R) -> R {
+        let carry = || tiles.carry(Level::current(), &panels.widen());
+        self.carried(keeps_widened(panels), tiles, carry, body)
+    }
+
+    fn carried<R>(
+        &self,
+        is_kept: bool,
+        tiles: Tiles,
+        carry: impl Fn() -> Panels,
+        body: impl FnOnce(&Panels) -> R,
+    ) -> R {
+        if !is_kept {
             return body(&carry());
         }
         let (of, kept) = self.carried.get_or_init(|| (tiles, carry()));
@@ -120,16 +143,22 @@ impl Frozen {
         tiles: Option<Tiles>,
         body: impl FnOnce(&[Panels]) -> R,
     ) -> R {
-        let pack = |taps: &[Vec<usize>]| {
-            let (blocks, inputs) = (forward.blocks(), forward.rows() / positions);
-            let one = |taps: &Vec<usize>| carry(Panels::pack_adjoint(&blocks, taps, inputs, forward.columns()), tiles);
-            taps.iter().map(one).collect::<Vec<_>>()
-        };
-        if forward.rows() * forward.columns() > MOST_KEPT {
-            return body(&pack(&taps));
-        }
-        let kept = self.adjoint.get_or_init(|| Adjoint { panels: pack(&taps), taps: taps.clone(), tiles });
-        if kept.taps == taps && kept.tiles == tiles { body(&kept.panels) } else { body(&pack(&taps)) }
+        let is_kept = forward.rows() * forward.columns() <= MOST_KEPT;
+        let pack = |taps: &[Vec<usize>]| adjoints(forward, positions, taps, tiles);
+        kept_adjoint(&self.adjoint, is_kept, taps, tiles, pack, body)
+    }
+
+    /// [`Frozen::adjoint`] of a matrix of bf16 in `f32`, carried to the positions of `tiles`.
+    pub(super) fn widened_adjoint<R>(
+        &self,
+        forward: &HalfPanels,
+        positions: usize,
+        taps: Vec<Vec<usize>>,
+        tiles: Tiles,
+        body: impl FnOnce(&[Panels]) -> R,
+    ) -> R {
+        let pack = |taps: &[Vec<usize>]| adjoints(&forward.widen(), positions, taps, Some(tiles));
+        kept_adjoint(&self.adjoint, keeps_widened(forward), taps, Some(tiles), pack, body)
     }
 
     /// [`Frozen::adjoint`] in bf16, which no tiles carry.
@@ -140,13 +169,10 @@ impl Frozen {
         taps: Vec<Vec<usize>>,
         body: impl FnOnce(&[HalfPanels]) -> R,
     ) -> R {
+        let is_kept = forward.rows() * forward.columns() <= MOST_KEPT;
         let inputs = forward.rows() / positions;
         let pack = |taps: &[Vec<usize>]| taps.iter().map(|taps| forward.adjoint(taps, inputs)).collect::<Vec<_>>();
-        if forward.rows() * forward.columns() > MOST_KEPT {
-            return body(&pack(&taps));
-        }
-        let kept = self.half_adjoint.get_or_init(|| Adjoint { panels: pack(&taps), taps: taps.clone(), tiles: None });
-        if kept.taps == taps { body(&kept.panels) } else { body(&pack(&taps)) }
+        kept_adjoint(&self.half_adjoint, is_kept, taps, None, pack, body)
     }
 
     fn form(&self) -> Form {
@@ -161,6 +187,34 @@ fn pack(value: &Tensor<2>) -> Option<Packed> {
         return Some(Packed::Full(Arc::new(Panels::pack(array.values(), rows, columns))));
     }
     constant_half(value).map(|bits| Packed::Half(Arc::new(HalfPanels::pack(&bits, rows, columns))))
+}
+
+/// Whether what Winograd's convolutions need of a matrix of bf16 is kept in `f32`.
+pub(super) fn keeps_widened(panels: &HalfPanels) -> bool {
+    panels.rows() * panels.columns() <= MOST_WIDENED
+}
+
+/// The packed forms for an input gradient, one for each list of kernel positions.
+fn adjoints(forward: &Panels, positions: usize, taps: &[Vec<usize>], tiles: Option<Tiles>) -> Vec<Panels> {
+    let (blocks, inputs) = (forward.blocks(), forward.rows() / positions);
+    let one = |taps: &Vec<usize>| carry(Panels::pack_adjoint(&blocks, taps, inputs, forward.columns()), tiles);
+    taps.iter().map(one).collect()
+}
+
+/// Calls `body` with the forms that `pack` makes, the ones in `kept` if they are for these positions and tiles.
+fn kept_adjoint<P, R>(
+    kept: &OnceLock<Adjoint<P>>,
+    is_kept: bool,
+    taps: Vec<Vec<usize>>,
+    tiles: Option<Tiles>,
+    pack: impl Fn(&[Vec<usize>]) -> Vec<P>,
+    body: impl FnOnce(&[P]) -> R,
+) -> R {
+    if !is_kept {
+        return body(&pack(&taps));
+    }
+    let kept = kept.get_or_init(|| Adjoint { panels: pack(&taps), taps: taps.clone(), tiles });
+    if kept.taps == taps && kept.tiles == tiles { body(&kept.panels) } else { body(&pack(&taps)) }
 }
 
 /// A packed matrix, carried to the positions of tiles if there are any.

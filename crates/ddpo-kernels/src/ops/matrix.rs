@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::frozen::{Frozen, Packed, carry};
+use super::frozen::{Frozen, Packed, carry, keeps_widened};
 use crate::{
     cpu::{
         half::{HalfPanels, Unit},
@@ -30,6 +30,10 @@ pub(super) enum FullMatrix {
     /// The operation's second input.
     Input,
 }
+
+/// Outputs of an image for which a kernel is widened and carried at each use: a convolution of one image then takes several times
+/// as long.
+const MANY: usize = 1 << 12;
 
 /// A constant matrix in bf16.
 #[derive(Clone, Debug)]
@@ -114,7 +118,30 @@ impl HalfMatrix {
         (self.unit, &self.panels)
     }
 
-    /// [`FullMatrix::adjoint`].
+    /// The tiles of a convolution that is Winograd's in `f32` for want of a unit that is faster: `tiles`, which would be the best in
+    /// `f32`, where what they need of the matrix is kept or images of `pixels` outputs are worth making it.
+    pub(super) fn tiles(&self, tiles: Option<Tiles>, pixels: usize) -> Option<Tiles> {
+        let is_worth = || keeps_widened(&self.panels) || pixels >= MANY;
+        tiles.filter(|_| !self.unit.outruns_winograd() && is_worth())
+    }
+
+    /// [`FullMatrix::forward`] in `f32`.
+    pub(super) fn widened<R>(&self, tiles: Tiles, body: impl FnOnce(&Panels) -> R) -> R {
+        self.frozen.widened(&self.panels, tiles, body)
+    }
+
+    /// [`FullMatrix::adjoint`] in `f32`.
+    pub(super) fn widened_adjoint<R>(
+        &self,
+        positions: usize,
+        taps: Vec<Vec<usize>>,
+        tiles: Tiles,
+        body: impl FnOnce(&[Panels]) -> R,
+    ) -> R {
+        self.frozen.widened_adjoint(&self.panels, positions, taps, tiles, body)
+    }
+
+    /// [`FullMatrix::adjoint`] in bf16.
     pub(super) fn adjoint<R>(
         &self,
         positions: usize,

@@ -2,7 +2,8 @@
 //!
 //! A weight is held in bf16, in the order the units read it ([`HalfPanels`]); the left-hand side is rounded to bf16 while it
 //! is brought into that order. A convolution is a product whose rows are gathered pixel by pixel, a linear layer a convolution of
-//! images of one pixel, so both are [`convolve`].
+//! images of one pixel, so both are [`convolve`]. Where no unit outruns Winograd's convolutions in `f32`, those take
+//! the weight widened, and round nothing.
 //!
 //! # What an element of the result is
 //!

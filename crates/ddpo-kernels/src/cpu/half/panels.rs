@@ -2,8 +2,11 @@
 
 use std::ops::Range;
 
-use super::{DEPTH, PANEL, SIDE, TILE};
-use crate::cpu::memory::{self, Aligned};
+use super::{DEPTH, PANEL, SIDE, TILE, widened::widen};
+use crate::cpu::{
+    memory::{self, Aligned},
+    pack::Panels,
+};
 
 /// A matrix `[K, N]` of bf16 cut into panels of 32 columns, and these, down `K`, into pairs of tiles of 32 rows and 16 columns. A
 /// tile holds pairs of rows: the first and the second value of column 0, of column 1 and so on. What reaches past the matrix is zero.
@@ -79,6 +82,18 @@ impl HalfPanels {
             }
         }
         matrix
+    }
+
+    /// The same matrix in `f32`.
+    pub(crate) fn widen(&self) -> Panels {
+        Panels::build(self.rows, self.columns, |column, width, valid, panel| {
+            let from = self.panel(column / PANEL);
+            for (k, row) in panel.chunks_exact_mut(width).enumerate() {
+                for (column, to) in row[..valid].iter_mut().enumerate() {
+                    *to = widen(from[place(k, column)]);
+                }
+            }
+        })
     }
 
     fn build(rows: usize, columns: usize, fill: impl Fn(Range<usize>, &mut [u16]) + Sync + Send) -> Self {

@@ -50,6 +50,17 @@ impl Unit {
         units
     }
 
+    /// Whether its products are faster than Winograd's convolutions in `f32`, which have a quarter of the multiplications.
+    pub(crate) fn outruns_winograd(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Amx => true,
+            #[cfg(target_arch = "x86_64")]
+            Kind::Dot => false,
+            Kind::Widened(_) => false,
+        }
+    }
+
     /// Whether the bits of a product are those of AMX's definition.
     #[cfg(test)]
     pub(super) fn sums_by_tile(self) -> bool {
