@@ -8,7 +8,7 @@ use ddpo_core::{Condition, Denoiser, Judge, NoiseSchedule, PromptMetadata, RgbIm
 use toml::Table;
 
 use crate::recogniser::Recogniser;
-use crate::{HandlingOptions, OptionSpec, Repositories, Repository, Result};
+use crate::{Error, HandlingOptions, OptionSpec, Repositories, Repository, Result};
 
 /// Makes the rewards of a kind from their options.
 ///
@@ -177,6 +177,15 @@ impl RewardContext {
     #[must_use]
     pub fn with_recogniser(self, recogniser: Option<Arc<Recogniser>>) -> Self {
         Self { recogniser, ..self }
+    }
+
+    /// The judge that is shipped with the model, for a reward of this kind.
+    ///
+    /// # Errors
+    ///
+    /// A model that has none.
+    pub fn judge_for(&self, kind: &str) -> Result<Arc<Recogniser>> {
+        self.recogniser.clone().ok_or_else(|| Error::NeedsRecogniser { kind: kind.to_owned() })
     }
 }
 

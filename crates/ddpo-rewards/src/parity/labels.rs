@@ -24,8 +24,7 @@ pub(super) fn program(options: &ParityOptions) -> Option<Table> {
 }
 
 fn judge(options: &ParityOptions, context: &RewardContext) -> Result<Arc<Recogniser>> {
-    let missing = || Error::NeedsRecogniser { kind: format!("{KIND}:{:?}", options.by).to_lowercase() };
-    context.recogniser.clone().ok_or_else(missing)
+    context.judge_for(&format!("{KIND}:{:?}", options.by).to_lowercase())
 }
 
 impl Labels {

@@ -37,7 +37,7 @@ impl RewardFactory for AsAskedFactory {
 
 /// The judge, which knows something of every prompt.
 fn judge(context: &RewardContext) -> Result<Arc<Recogniser>> {
-    let recogniser = context.recogniser.clone().ok_or_else(|| Error::NeedsRecogniser { kind: KIND.to_owned() })?;
+    let recogniser = context.judge_for(KIND)?;
     let is_unknown = |prompt: &&String| Asked::of(prompt, recogniser.config()).is_none();
     match context.prompts.iter().find(is_unknown) {
         Some(prompt) => {
