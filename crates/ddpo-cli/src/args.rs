@@ -283,12 +283,6 @@ pub struct Evaluate {
     pub prompt_syntax: Option<String>,
     #[command(flatten)]
     pub search: SearchOptions,
-    /// An image folder with labels: also tell how often the picture nearest to a sample has the label it was drawn for
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub labels: Option<PathBuf>,
-    /// With --labels, also write those samples, the trained model's if there is one, as a PNG, a row a label
-    #[arg(long, value_name = "FILE", requires = "labels")]
-    pub labels_grid: Option<PathBuf>,
     /// Also write the numbers as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -318,20 +318,6 @@ fn a_run_from_start_to_report() {
     assert!(json["adapter"].as_str().unwrap().ends_with("pytorch_lora_weights.safetensors"), "{json}");
     assert!(json["whole"]["norm"].as_f64().unwrap() > 0.0 && json["norms"].as_array().unwrap().len() == 3);
 
-    // Whatever a sample is nearest to shows a cat.
-    let pictures = "{\"file_name\":\"0000-a-cat.png\",\"text\":\"a cat\",\"labels\":[\"a cat\"]}\n\
-        {\"file_name\":\"0001-a-cat.png\",\"text\":\"a cat\",\"labels\":[\"a cat\", \"a dog\"]}\n";
-    std::fs::write(directory.path().join("out/metadata.jsonl"), pictures).unwrap();
-    let text = check_done(&at(&["evaluate", "run", "--labels", "out", "--labels-grid", "g.png", "--json", "l.json"]));
-    assert!(text.contains("nearest picture has the label: base ") && text.contains(" of 16 ("), "{text}");
-    let json: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(directory.path().join("l.json")).unwrap()).unwrap();
-    for model in ["base", "tuned"] {
-        assert_eq!(json["labels"][model]["a cat"], serde_json::json!({ "hits": 8, "samples": 8 }));
-        assert_eq!(json["labels"][model]["a dog"]["samples"], 8);
-    }
-    assert!(directory.path().join("g.png").is_file());
-
     let text = check_done(&at(&["score", "--reward", "jpeg-compressibility", "out/grid.png", "--json", "s.json"]));
     assert!(text.starts_with("out/grid.png  jpeg-compressibility -"), "{text}");
     let json: serde_json::Value =

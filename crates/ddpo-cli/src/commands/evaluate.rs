@@ -1,6 +1,5 @@
 //! `ddpo evaluate`.
 
-use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -19,7 +18,6 @@ use crate::numbers::{counted, mean_with_interval};
 use crate::progress::{fetch_networks, line, open_model, stage_bar};
 
 use super::adapters::Stacks;
-use super::labels::Labels;
 use super::requests::requests;
 use super::sample::{base_config, dtype, embeddings, prompt_syntax};
 use super::search::{queries, search_plan};
@@ -68,14 +66,8 @@ pub fn run(args: &Evaluate) -> Result<()> {
             None => object.extend(measured),
         }
     }
-    let of_folder = |folder: &PathBuf| {
-        super::labels::measure(&loaded, &stacks, folder, args.labels_grid.as_deref(), &config, &stop)
-    };
-    let labels = args.labels.as_ref().map(of_folder).transpose()?;
-    labels.iter().for_each(Labels::print);
     if let Some(path) = &args.json {
         object.extend((!tasks.is_empty()).then(|| ("tasks".to_owned(), tasks.into())));
-        object.extend(labels.map(|labels| ("labels".to_owned(), labels.to_json())));
         write_text(path, &(serde_json::to_string_pretty(&object)? + "\n"))?;
     }
     Ok(())

@@ -8,7 +8,6 @@ pub mod devices;
 pub mod distill;
 pub mod evaluate;
 pub mod gradient;
-pub mod labels;
 pub mod man;
 pub mod pretrain;
 pub mod reference;

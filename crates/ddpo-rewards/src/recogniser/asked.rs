@@ -4,8 +4,9 @@ use ddpo_nn::RecogniserConfig;
 
 use super::recognition::Recognition;
 
-/// How sure the network must be of a noun that is asked for.
-const SURE: f32 = 0.5;
+/// How sure the network must be of a noun that is asked for. Of the embedded model's judge, which learns from bent and recoloured
+/// drawings and is never sure of much, a half would miss one in fifty more of training's own pictures and refuse no more blobs.
+const SURE: f32 = 0.3;
 
 /// The nouns of a prompt that a network knows, by their numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ impl Asked {
         (!is_empty).then_some(Self { subjects, things, first_thing })
     }
 
-    /// Whether a picture shows all of it: every noun is likelier than not, and the likeliest of its kind, which is subjects or
+    /// Whether a picture shows all of it: the network is sure enough of every noun, and each is the likeliest of its kind, which is subjects or
     /// things. What the prompt does not speak of may be there or not.
     #[must_use]
     pub fn is_shown(&self, seen: &Recognition) -> bool {
@@ -88,7 +89,7 @@ mod tests {
     fn the_subject_has_to_lead_and_what_is_not_asked_is_free() {
         assert_eq!(shown("a cat", [0.9, 0.2, 0.9]), Some(true));
         assert_eq!(shown("a cat", [0.8, 0.9, 0.0]), Some(false));
-        assert_eq!(shown("a cat", [0.4, 0.1, 0.0]), Some(false));
+        assert_eq!(shown("a cat", [0.2, 0.1, 0.0]), Some(false));
     }
 
     #[test]

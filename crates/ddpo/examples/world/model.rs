@@ -29,6 +29,7 @@ pub struct World {
 /// Prints the tables, and writes the pictures of animals into `out`; `settings` are assignments over the default configuration.
 pub fn measure(model: &str, data: &Path, out: &Path, settings: &[&str]) -> Result<(), Box<dyn Error>> {
     let world = World::open(model, settings)?;
+    std::fs::create_dir_all(out)?;
     world.animals(out)?;
     world.held_out(data)?;
     world.pairs()

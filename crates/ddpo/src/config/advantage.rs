@@ -99,6 +99,7 @@ mod tests {
 
     fn advantage(changes: &[&str]) -> Result<AdvantagePlan> {
         let mut layers = Layers::default();
+        layers.push_assignment("train.algorithm=ddpo-is").unwrap();
         changes.iter().for_each(|change| layers.push_assignment(change).unwrap());
         match RunPlan::new(layers.resolve().unwrap())?.algorithm {
             AlgorithmPlan::PolicyGradient(gradient) => Ok(gradient.advantage),

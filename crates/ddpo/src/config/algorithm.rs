@@ -179,8 +179,8 @@ mod tests {
     #[test]
     fn trust_regions_and_step_weights_go_with_ratios_and_steps() {
         for accepted in [
-            &["train.trust-region=kl-mask", "train.step-weights=equal"][..],
-            &["train.trust-region=normalised-clip"],
+            &["train.algorithm=ddpo-is", "train.trust-region=kl-mask", "train.step-weights=equal"][..],
+            &["train.algorithm=ddpo-is", "train.trust-region=normalised-clip"],
             &["train.algorithm=ddpo-sf", "train.step-weights=equal"],
         ] {
             plan(accepted).unwrap();
@@ -191,13 +191,18 @@ mod tests {
             (["train.algorithm=d3po", "train.step-weights=equal"], "invalid `train.step-weights`: found equal"),
             (["train.algorithm=nft", "train.trust-region=kl-mask"], "invalid `train.trust-region`: found kl-mask"),
             (["train.algorithm=rwr", "train.step-weights=equal"], "invalid `train.step-weights`: found equal"),
+        ] {
+            let message = plan(&refused).unwrap_err().to_string();
+            assert!(message.starts_with(wanted), "{message}");
+        }
+        for (refused, wanted) in [
             (
                 ["train.trust-region=normalised-clip", "train.step-weights=equal"],
                 "invalid `train.step-weights`: found equal",
             ),
             (["train.trust-region=kl-mask", "train.mask-kl=0.0"], "invalid `train.mask-kl`: found 0"),
         ] {
-            let message = plan(&refused).unwrap_err().to_string();
+            let message = plan(&[&["train.algorithm=ddpo-is"], &refused[..]].concat()).unwrap_err().to_string();
             assert!(message.starts_with(wanted), "{message}");
         }
     }

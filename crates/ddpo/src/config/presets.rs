@@ -85,7 +85,7 @@ run.epochs = 100
 model.path = "CompVis/stable-diffusion-v1-4"
 prompts.kind = "imagenet-animals"
 sample = { steps = 50, guidance = 5.0, batch-size = 8, batches-per-epoch = 32 }
-train = { gradient-checkpointing = true, batch-size = 4, accumulation = 16, learning-rate = 3e-4, clip-range = 1e-4 }
+train = { algorithm = "ddpo-is", gradient-checkpointing = true, batch-size = 4, accumulation = 16, learning-rate = 3e-4, clip-range = 1e-4 }
 advantage = { kind = "per-prompt", buffer-size = 16, min-count = 16 }
 "#;
 
@@ -95,7 +95,7 @@ run.epochs = 100
 model.path = "CompVis/stable-diffusion-v1-4"
 prompts.kind = "imagenet-animals"
 sample = { steps = 50, guidance = 5.0, batch-size = 8, batches-per-epoch = 32 }
-train = { gradient-checkpointing = true, batch-size = 4, accumulation = 16, learning-rate = 3e-4, clip-range = 1e-4 }
+train = { algorithm = "ddpo-is", gradient-checkpointing = true, batch-size = 4, accumulation = 16, learning-rate = 3e-4, clip-range = 1e-4 }
 advantage = { kind = "per-prompt", buffer-size = 16, min-count = 16 }
 "#;
 
@@ -105,7 +105,7 @@ run.epochs = 200
 model.path = "CompVis/stable-diffusion-v1-4"
 prompts.kind = "simple-animals"
 sample = { steps = 50, guidance = 5.0, batch-size = 8, batches-per-epoch = 32 }
-train = { gradient-checkpointing = true, batch-size = 4, accumulation = 32, learning-rate = 3e-4, clip-range = 1e-4 }
+train = { algorithm = "ddpo-is", gradient-checkpointing = true, batch-size = 4, accumulation = 32, learning-rate = 3e-4, clip-range = 1e-4 }
 advantage = { kind = "per-prompt", buffer-size = 32, min-count = 16 }
 "#;
 
@@ -115,7 +115,7 @@ run.epochs = 200
 model.path = "CompVis/stable-diffusion-v1-4"
 prompts.kind = "nouns-activities"
 sample = { steps = 50, guidance = 5.0, batch-size = 8, batches-per-epoch = 36 }
-train = { gradient-checkpointing = true, batch-size = 4, accumulation = 36, learning-rate = 3e-4, clip-range = 1e-4 }
+train = { algorithm = "ddpo-is", gradient-checkpointing = true, batch-size = 4, accumulation = 36, learning-rate = 3e-4, clip-range = 1e-4 }
 advantage = { kind = "per-prompt", buffer-size = 32, min-count = 16 }
 "#;
 

@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(weights("rwr").weights, WeightPlan::Softmax { beta: 0.2, per_prompt: false });
         let sparse = WeightPlan::Sparse { percentile: 90.0, per_prompt: true, buffer_size: 32, min_count: 8 };
         assert_eq!(weights("rwr-sparse").weights, sparse);
-        assert!(matches!(plan(&[]).unwrap().algorithm, AlgorithmPlan::PolicyGradient(_)));
+        assert!(matches!(plan(&["train.algorithm=ddpo-is"]).unwrap().algorithm, AlgorithmPlan::PolicyGradient(_)));
     }
 
     #[test]

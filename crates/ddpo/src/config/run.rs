@@ -23,8 +23,8 @@ options! {
     RunOptions = "run" {
         /// Seed of everything: noise, prompts, order of samples and steps. Same seed, same bytes.
         seed: u64 = 0, "ours";
-        /// Rounds of sample, score, update; several tasks share them.
-        epochs: usize = 100, "ddpo-pytorch" => emoji 30;
+        /// Rounds of sample, score, update; several tasks share them. For `emoji` and another algorithm than "nft" 30.
+        epochs: usize = 100, "ddpo-pytorch" => emoji 8;
         /// Where to compute: "auto" (a GPU if there is one), "cpu", or a GPU of `ddpo devices`: "cuda", "cuda:1" and so on. The
         /// numbers depend on it.
         device: String = "auto".into(), "ours";
@@ -115,7 +115,7 @@ options! {
         /// "ddpo-is" (importance sampling with clipping), "ddpo-sf" (score function, one update an epoch), or, with the
         /// section "rwr", "rwr" and "rwr-sparse", with the section "forward", "nft" and "ram", with the section "pairs", "pso", "d3po" and
         /// "diffusion-dpo"; or, with the section "distill", "lcd", which makes a few-step model and follows no reward (`ddpo distill`).
-        algorithm: Algorithm = Algorithm::DdpoIs, "paper";
+        algorithm: Algorithm = Algorithm::DdpoIs, "paper" => emoji Algorithm::Nft;
         /// What is trained: "lora" or "full".
         parameters: Parameters = Parameters::Lora, "ddpo-pytorch";
         /// Compute the layers of the UNet again in the backward pass instead of keeping all they computed: a third slower, for
@@ -133,8 +133,8 @@ options! {
         first_timestep: usize = 0, "paper: all of them";
         /// Share of each sample's steps that is trained on, chosen at random.
         timestep_fraction: f64 = 1.0, "ddpo-pytorch";
-        /// AdamW's step size.
-        learning_rate: f64 = 3e-4, "ddpo-pytorch, and 1e-5 with parameters = \"full\"" => emoji 5e-3;
+        /// AdamW's step size. For `emoji` and another algorithm than "nft" 5e-3.
+        learning_rate: f64 = 3e-4, "ddpo-pytorch, and 1e-5 with parameters = \"full\"" => emoji 2e-3;
         /// AdamW's decay of the gradient's mean.
         adam_beta1: f64 = 0.9, "ddpo-pytorch";
         /// AdamW's decay of the gradient's square.
@@ -289,7 +289,7 @@ options! {
     /// What is measured on prompts and seeds that training never uses.
     EvalOptions = "eval" {
         /// Evaluate every so many epochs, and before the first; 0: never.
-        every: usize = 10, "ours";
+        every: usize = 10, "ours" => emoji 2;
         /// Images an evaluation, or of each task in one.
         count: usize = 32, "ours";
         /// "held-out" (a part of the training prompts that is set aside), another kind of prompts, or a list.
@@ -299,8 +299,8 @@ options! {
         /// Rewards that are measured and never optimised, to show over-optimisation: names, or tables with a kind and its
         /// options.
         held_out: RewardList = RewardList::none(), "ours";
-        /// End the run once the divergence from the base model is above so many nats a chain of denoising steps. On `emoji`, runs
-        /// within 15,000 kept at least 97 % of their pictures as asked for (docs/paper.md).
+        /// End the run once the divergence from the base model is above so many nats a chain of denoising steps. What a
+        /// number means depends on the model and on the number of steps.
         stop_kl: Option<f64> = None, "never", "15000.0";
         /// End the run once less than this share of what the base model showed as asked for is left, by the judge that is shipped with
         /// the model; no such evaluation is the best one.
@@ -314,7 +314,7 @@ options! {
     /// What is kept to go on from.
     CheckpointOptions = "checkpoint" {
         /// Write a checkpoint every so many epochs; 0: only at the end and on Ctrl-C.
-        every: usize = 1, "ours: an epoch may take hours" => emoji 10;
+        every: usize = 1, "ours: an epoch may take hours" => emoji 4;
         /// How many checkpoints to keep; 0: all.
         keep: usize = 2, "ours";
         /// Keep the state of the best evaluation besides, and its product in best/.

@@ -7,7 +7,6 @@ mod data;
 mod denoiser;
 mod draws;
 mod examples;
-mod fidelity;
 mod journal;
 mod judge;
 mod recipe;
@@ -18,6 +17,5 @@ mod tensors;
 
 pub use compose::{Composition, Compositor, CompositorConfig, Drawings, Ground, Split};
 pub use data::{Example, ImageFolder};
-pub use fidelity::{LabelScore, fidelity, fidelity_request};
 pub use recipe::{AutoencoderConfig, DenoiserConfig, JudgeConfig, PretrainConfig, StageConfig};
 pub use run::{PretrainEvent, PretrainRequest, pretrain};
