@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command};
 use ddpo::config::{
     AdapterFormat, Algorithm, Dtype, PRESETS, PromptKind, PromptSyntax, SchedulerKind, SearchKind, SpacingKind,
-    default_of,
+    default_of, default_over,
 };
 use ddpo::device::Backend;
 use ddpo::model::ModelSource;
@@ -136,6 +136,11 @@ pub fn dtypes() -> Known {
 /// The help of an option that overrides one of the configuration, with the default of that one.
 pub fn or_default(help: &str, key: &str) -> String {
     format!("{help} [default: {}]", default(key))
+}
+
+/// The same for commands that are a preset.
+pub fn or_default_over(preset: &str, help: &str, key: &str) -> String {
+    format!("{help} [default: {}]", default_over(preset, key).unwrap_or_else(|| "none".to_owned()))
 }
 
 /// The same for commands that take their defaults from a run, where one is given.

@@ -8,8 +8,9 @@ use toml::{Table, Value};
 use crate::error::Result;
 
 use super::kind::ModelKind;
+use super::layers::Layers;
 use super::options::{Kind, Section};
-use super::presets::PRESETS;
+use super::presets::{PRESETS, Preset};
 use super::rewards::RewardList;
 use super::run::RunConfig;
 
@@ -30,13 +31,32 @@ pub fn default_of(key: &str) -> Option<String> {
     if key == "reward" {
         return RewardList::default().0.pop().map(|entry| entry.kind);
     }
+    let of = |kind: ModelKind| text_of(&kind.table().ok()?, key);
+    Some(by_model(of(ModelKind::Embedded)?, of(ModelKind::StableDiffusion)?))
+}
+
+/// The same over a preset, whose algorithm may have defaults of its own.
+pub fn default_over(preset: &str, key: &str) -> Option<String> {
+    let of = |model: &str| {
+        let mut layers = Layers::default();
+        layers.push_preset(Preset::find(preset).ok()?).ok()?;
+        layers.push_assignment(&format!("model.path={model}")).ok()?;
+        text_of(&Table::try_from(layers.resolve().ok()?).ok()?, key)
+    };
+    Some(by_model(of("emoji")?, of("org/name")?))
+}
+
+/// The value of `section.key`, texts without quotes.
+fn text_of(table: &Table, key: &str) -> Option<String> {
     let (section, key) = key.split_once('.')?;
-    let of = |kind: ModelKind| match kind.table().ok()?.get(section)?.get(key)? {
+    match table.get(section)?.get(key)? {
         Value::String(text) => Some(text.clone()),
         value => Some(value.to_string()),
-    };
-    let (default, embedded) = (of(ModelKind::StableDiffusion)?, of(ModelKind::Embedded)?);
-    Some(if default == embedded { default } else { format!("{embedded} for `emoji`, {default} for other models") })
+    }
+}
+
+fn by_model(embedded: String, other: String) -> String {
+    if embedded == other { other } else { format!("{embedded} for `emoji`, {other} for other models") }
 }
 
 /// Every option with its values, its default and where that is from, as a page in Markdown.
@@ -148,6 +168,8 @@ mod tests {
         assert_eq!(default_of("sample.steps").as_deref(), Some("10 for `emoji`, 50 for other models"));
         assert_eq!(default_of("sample.height"), None);
         assert_eq!(default_of("sample.no-such"), None);
+        assert_eq!(default_of("run.epochs").as_deref(), Some("8 for `emoji`, 100 for other models"));
+        assert_eq!(default_over("distill", "run.epochs").as_deref(), Some("30 for `emoji`, 100 for other models"));
     }
 
     #[test]
