@@ -140,7 +140,7 @@ pub fn or_default(help: &str, key: &str) -> String {
 
 /// The same for commands that are a preset.
 pub fn or_default_over(preset: &str, help: &str, key: &str) -> String {
-    format!("{help} [default: {}]", default_over(preset, key).unwrap_or_else(|| "none".to_owned()))
+    format!("{help} [default: {}]", or_none(default_over(preset, key)))
 }
 
 /// The same for commands that take their defaults from a run, where one is given.
@@ -149,7 +149,11 @@ pub fn or_run_default(help: &str, key: &str) -> String {
 }
 
 fn default(key: &str) -> String {
-    default_of(key).unwrap_or_else(|| "none".to_owned())
+    or_none(default_of(key))
+}
+
+fn or_none(default: Option<String>) -> String {
+    default.unwrap_or_else(|| "none".to_owned())
 }
 
 #[cfg(test)]

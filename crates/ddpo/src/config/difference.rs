@@ -3,6 +3,7 @@
 use toml::{Table, Value};
 
 use super::kind::ModelKind;
+use super::layers::merge;
 use super::run::RunConfig;
 
 /// Options that have a flag of their own on the command line of `ddpo train`.
@@ -44,12 +45,41 @@ pub fn differences(config: &Table) -> Vec<Difference> {
         (!is_default).then_some(Difference { key, value, default })
     };
     let mut found: Vec<Difference> = leaves(config).into_iter().filter_map(difference).collect();
+    let derived = derived_otherwise(kind, config, &found);
+    found.extend(derived);
     let place = |key: &str| {
         let section = key.split('.').next().unwrap_or(key);
         RunConfig::SECTIONS.iter().position(|known| known.name == section).map_or(0, |place| place + 1)
     };
     found.sort_by_key(|difference| place(&difference.key));
     found
+}
+
+/// The options that are as the defaults say but would not be, were only `found` written: other options bring defaults with them.
+fn derived_otherwise(kind: ModelKind, config: &Table, found: &[Difference]) -> Vec<Difference> {
+    let mut written = Table::new();
+    for Difference { key, value, .. } in found {
+        let (section, key) = key.split_once('.').map_or((None, key.as_str()), |(section, key)| (Some(section), key));
+        let table = match section {
+            Some(section) => written.entry(section).or_insert_with(|| Table::new().into()).as_table_mut(),
+            None => Some(&mut written),
+        };
+        table.map(|table| table.insert(key.to_owned(), value.clone()));
+    }
+    let resolved = || {
+        let mut table = kind.table().ok()?;
+        merge(&mut table, written.clone());
+        let mut config: RunConfig = table.try_into().ok()?;
+        kind.derive(&mut config, &written);
+        Table::try_from(config).ok()
+    };
+    let resolved = leaves(&resolved().unwrap_or_default());
+    let is_found = |key: &str| found.iter().any(|difference| difference.key == key);
+    let otherwise = |(key, value): (String, Value)| {
+        let (_, default) = resolved.iter().find(|(known, _)| *known == key)?;
+        (!same(default, &value) && !is_found(&key)).then(|| Difference { key, value, default: Some(default.clone()) })
+    };
+    leaves(config).into_iter().filter_map(otherwise).collect()
 }
 
 /// The command that runs this configuration, with as many threads as there are.
@@ -146,6 +176,21 @@ mod tests {
             layers.push_value("test", &key, value).unwrap();
         }
         assert_eq!(layers.resolve().unwrap(), config);
+    }
+
+    /// Other options bring defaults with them, which a configuration may not have.
+    #[test]
+    fn the_command_says_what_would_not_be_the_default_any_more() {
+        let mut config = RunConfig::default();
+        config.train.algorithm = Algorithm::DdpoIs;
+        assert_eq!(command(&config), "ddpo train --epochs 8 --algorithm ddpo-is --set train.learning-rate=0.002");
+        (config.train.learning_rate, config.run.epochs) = (5e-3, 30);
+        let text = command(&config);
+        let mut layers = Layers::default();
+        for Difference { key, value, .. } in differences(&Table::try_from(&config).unwrap()) {
+            layers.push_value("test", &key, value).unwrap();
+        }
+        assert_eq!(layers.resolve().unwrap(), config, "{text}");
     }
 
     #[test]

@@ -178,7 +178,7 @@ fn parse_value(text: &str) -> Value {
 }
 
 /// Tables merge key by key; anything else is replaced. A reward that is a line takes options as if it were a table.
-fn merge(base: &mut Table, over: Table) {
+pub(super) fn merge(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             (Some(reward), Value::Table(over)) if key == "reward" => merge_reward(reward, over),
