@@ -1,18 +1,4 @@
 //! A safetensors file as a one-file checkpoint.
 #![no_main]
 
-mod common;
-
-use std::sync::Arc;
-
-use ddpo::device::DeviceName;
-use ddpo::models::{Pipeline, SingleFile};
-use ddpo::nn::{Bytes, TensorFile};
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|bytes: &[u8]| {
-    let Ok(file) = TensorFile::open("file", vec![Bytes::Shared(Arc::from(bytes))]) else { return };
-    let Ok(checkpoint) = SingleFile::new(file) else { return };
-    let _ = checkpoint.is_version_2();
-    let _ = Pipeline::load_single_file(&checkpoint, &common::pipeline_with("none", &[]), &DeviceName::Cpu.open());
-});
+libfuzzer_sys::fuzz_target!(|data: &[u8]| ddpo_fuzz::single_file::run(data));

@@ -1,6 +1,7 @@
 //! The files of a tiny pipeline, of which a target replaces one.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use ddpo::nn::ModelFiles;
@@ -8,7 +9,10 @@ use ddpo::nn::ModelFiles;
 type Files = BTreeMap<String, Arc<[u8]>>;
 
 static WHOLE: LazyLock<Files> = LazyLock::new(|| {
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../crates/ddpo-models/tests/fixtures/sd1");
+    // Of whichever package this is compiled in.
+    let within = |folder: &Path| folder.join("crates/ddpo-models/tests/fixtures/sd1");
+    let mut above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(within);
+    let root = above.find(|root| root.is_dir()).unwrap();
     let mut files = Files::new();
     for entry in std::fs::read_dir(root).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();

@@ -1,0 +1,22 @@
+//! A prompt with weights: its parts, and the pieces that a tokenizer makes of them.
+
+use std::sync::LazyLock;
+
+use ddpo::device::DeviceName;
+use ddpo::models::Pipeline;
+use ddpo::nn::parse_weights;
+
+static PIPELINE: LazyLock<Pipeline> = LazyLock::new(|| {
+    Pipeline::load(&super::common::pipeline_with("none", b""), &DeviceName::Cpu.open().unwrap()).unwrap()
+});
+
+/// Tries one input.
+pub fn run(data: &[u8]) {
+    let Ok(prompt) = std::str::from_utf8(data) else { return };
+    let tokenizer = &PIPELINE.tokenizer;
+    if parse_weights(prompt).is_ok() {
+        for piece in tokenizer.encode_pieces(prompt).unwrap() {
+            assert_eq!((piece.ids.len(), piece.weights.len()), (tokenizer.max_length(), tokenizer.max_length()));
+        }
+    }
+}
