@@ -47,7 +47,7 @@ fn write_set(dir: &Path, folder: &Path, set: &IconSet, metadata: &mut String) ->
     let mut counted = Counted { package: set.package, drawings: 0, animals: 0 };
     let animals = ANIMALS.iter().map(|thing| ("subject", thing));
     for (role, thing) in animals.chain(THINGS.iter().map(|thing| ("beside", thing))) {
-        let drawings = drawings(&icons, thing);
+        let drawings = drawings(&icons, thing, set.without);
         counted.animals += usize::from(role == "subject" && !drawings.is_empty());
         for (name, svg) in drawings {
             if !written.insert(name.to_owned()) {
@@ -65,9 +65,10 @@ fn write_set(dir: &Path, folder: &Path, set: &IconSet, metadata: &mut String) ->
 }
 
 /// The drawings of a thing that the set has, each once.
-fn drawings<'a>(icons: &'a Icons, (_, names): &Thing) -> Vec<(&'a str, String)> {
+fn drawings<'a>(icons: &'a Icons, (_, names): &Thing, without: &[&str]) -> Vec<(&'a str, String)> {
     let mut found: Vec<(&str, String)> = Vec::new();
-    for (name, svg) in names.iter().filter_map(|name| icons.svg(name)) {
+    let names = names.iter().filter(|name| !without.contains(name));
+    for (name, svg) in names.filter_map(|name| icons.svg(name)) {
         if !found.iter().any(|(other, _)| *other == name) {
             found.push((name, svg));
         }

@@ -8,6 +8,18 @@ pub struct IconSet {
     pub style: &'static str,
     /// Who may see it.
     pub seen_by: SeenBy,
+    /// Names that mean something else in this set, such as a roast turkey or a computer's mouse.
+    pub without: &'static [&'static str],
+}
+
+impl IconSet {
+    const fn new(package: &'static str, style: &'static str, seen_by: SeenBy) -> Self {
+        Self { package, style, seen_by, without: &[] }
+    }
+
+    const fn without(self, without: &'static [&'static str]) -> Self {
+        Self { without, ..self }
+    }
 }
 
 /// Who may learn from a set.
@@ -21,21 +33,25 @@ pub enum SeenBy {
     Nobody,
 }
 
-/// The six sets of training, five that the judge learns from besides, and two that no training sees: unseen hands, for measurements.
-pub const SETS: [IconSet; 13] = [
-    IconSet { package: "twemoji", style: "twemoji", seen_by: SeenBy::Model },
-    IconSet { package: "noto", style: "noto", seen_by: SeenBy::Model },
-    IconSet { package: "fluent-emoji", style: "fluent", seen_by: SeenBy::Model },
-    IconSet { package: "fluent-emoji-flat", style: "flat", seen_by: SeenBy::Model },
-    IconSet { package: "emojione", style: "emojione", seen_by: SeenBy::Model },
-    IconSet { package: "fxemoji", style: "firefox", seen_by: SeenBy::Model },
-    IconSet { package: "emojione-monotone", style: "monotone", seen_by: SeenBy::Judge },
-    IconSet { package: "fluent-emoji-high-contrast", style: "contrast", seen_by: SeenBy::Judge },
-    IconSet { package: "emojione-v1", style: "former", seen_by: SeenBy::Judge },
-    IconSet { package: "streamline-emojis", style: "streamline", seen_by: SeenBy::Judge },
-    IconSet { package: "game-icons", style: "silhouette", seen_by: SeenBy::Judge },
-    IconSet { package: "openmoji", style: "openmoji", seen_by: SeenBy::Nobody },
-    IconSet { package: "noto-v1", style: "blob", seen_by: SeenBy::Nobody },
+/// The six sets of training, nine that the judge learns from besides, and two that no training sees: unseen hands, for measurements.
+pub const SETS: [IconSet; 17] = [
+    IconSet::new("twemoji", "twemoji", SeenBy::Model),
+    IconSet::new("noto", "noto", SeenBy::Model),
+    IconSet::new("fluent-emoji", "fluent", SeenBy::Model),
+    IconSet::new("fluent-emoji-flat", "flat", SeenBy::Model),
+    IconSet::new("emojione", "emojione", SeenBy::Model),
+    IconSet::new("fxemoji", "firefox", SeenBy::Model),
+    IconSet::new("emojione-monotone", "monotone", SeenBy::Judge),
+    IconSet::new("fluent-emoji-high-contrast", "contrast", SeenBy::Judge),
+    IconSet::new("emojione-v1", "former", SeenBy::Judge),
+    IconSet::new("streamline-emojis", "streamline", SeenBy::Judge),
+    IconSet::new("game-icons", "silhouette", SeenBy::Judge),
+    IconSet::new("openmoji", "openmoji", SeenBy::Nobody),
+    IconSet::new("noto-v1", "blob", SeenBy::Nobody),
+    IconSet::new("icon-park", "park", SeenBy::Judge).without(&["mouse", "turkey"]),
+    IconSet::new("mdi", "material", SeenBy::Judge).without(&["mouse", "fly"]),
+    IconSet::new("lucide-lab", "lucide", SeenBy::Judge),
+    IconSet::new("pinhead", "pinhead", SeenBy::Judge),
 ];
 
 /// What pictures show: the noun of captions, and the names of its drawings in the sets. A name that a set lacks is passed over.
@@ -47,38 +63,52 @@ pub type Thing = (&'static str, &'static [&'static str]);
 
 /// The 45 animals of DDPO's aesthetic experiment, as `simple_animals.txt` of ddpo-pytorch lists them.
 pub const ANIMALS: [Thing; 45] = [
-    ("cat", &["cat", "cat-face", "catside"]),
-    ("dog", &["dog", "dog-face", "dogside", "poodle", "guide-dog", "sitting-dog", "jumping-dog", "sniffing-dog"]),
-    ("horse", &["horse", "horse-face", "horseface", "horse-head"]),
+    ("cat", &["cat", "cat-face", "catside", "cat-sitting"]),
+    (
+        "dog",
+        &[
+            "dog",
+            "dog-face",
+            "dogside",
+            "poodle",
+            "guide-dog",
+            "sitting-dog",
+            "jumping-dog",
+            "sniffing-dog",
+            "dog-side",
+            "dog-sitting",
+        ],
+    ),
+    ("horse", &["horse", "horse-face", "horseface", "horse-head", "horse-variant", "horse-running"]),
     ("monkey", &["monkey", "monkey-face", "monkeyface"]),
-    ("rabbit", &["rabbit", "rabbit-face", "bunny", "rabbit-head"]),
+    ("rabbit", &["rabbit", "rabbit-face", "bunny", "rabbit-head", "rabbit-variant"]),
     ("zebra", &["zebra"]),
     ("spider", &["spider", "spider-alt"]),
     ("bird", &["bird", "dove", "doveofpeace", "eagle", "parrot", "bird-1", "bird-2"]),
     ("sheep", &["sheep", "ewe", "ram"]),
-    ("deer", &["deer", "deer-head"]),
-    ("cow", &["cow", "cow-face", "cowface", "ox"]),
+    ("deer", &["deer", "deer-head", "deer-head-with-antlers"]),
+    ("cow", &["cow", "cow-face", "cowface", "ox", "cow-head"]),
     ("goat", &["goat"]),
     ("lion", &["lion", "lion-face"]),
     ("tiger", &["tiger", "tiger-face", "tigerside", "tiger-head"]),
     ("bear", &["bear", "bear-face", "bear-head"]),
     ("raccoon", &["raccoon", "raccoon-head"]),
-    ("fox", &["fox", "fox-face", "foxgrin", "foxsmiling", "fox-face-1", "fox-face-2", "fox-head"]),
+    ("fox", &["fox", "fox-face", "foxgrin", "foxsmiling", "fox-face-1", "fox-face-2", "fox-head", "fox-face-tail"]),
     ("wolf", &["wolf", "wolf-face", "wolfface", "wolf-head", "wolf-howl"]),
     ("lizard", &["lizard"]),
-    ("beetle", &["beetle", "lady-beetle", "ladybeetle", "scarab-beetle"]),
+    ("beetle", &["beetle", "lady-beetle", "ladybeetle", "scarab-beetle", "beetle-scarab"]),
     ("ant", &["ant"]),
     ("butterfly", &["butterfly"]),
-    ("fish", &["fish", "tropical-fish", "tropicalfish", "blowfish"]),
+    ("fish", &["fish", "tropical-fish", "tropicalfish", "blowfish", "fish-one"]),
     ("shark", &["shark", "shark-bite", "shark-jaws"]),
     ("whale", &["whale", "spouting-whale", "spurtingwhale", "sperm-whale"]),
     ("dolphin", &["dolphin"]),
     ("squirrel", &["chipmunk", "squirrel"]),
     ("mouse", &["mouse", "mouse-face", "mouseside", "seated-mouse"]),
-    ("rat", &["rat"]),
+    ("rat", &["rat", "rodent"]),
     ("snake", &["snake"]),
-    ("turtle", &["turtle", "sea-turtle"]),
-    ("frog", &["frog", "frog-face"]),
+    ("turtle", &["turtle", "sea-turtle", "tortoise", "turtle-top"]),
+    ("frog", &["frog", "frog-face", "frog-with-cartoon-eyes-and-open-mouth"]),
     (
         "chicken",
         &[
@@ -95,7 +125,7 @@ pub const ANIMALS: [Thing; 45] = [
     ("duck", &["duck", "plastic-duck"]),
     ("goose", &["goose", "canadian-goose"]),
     ("bee", &["honeybee", "bee"]),
-    ("pig", &["pig", "pig-face", "pigside", "boar"]),
+    ("pig", &["pig", "pig-face", "pigside", "boar", "pig-head", "pig-variant"]),
     ("turkey", &["turkey"]),
     ("fly", &["fly"]),
     ("llama", &["llama"]),
