@@ -431,6 +431,9 @@ pub struct Pretrain {
     /// Steps of the autoencoder
     #[arg(long, value_name = "N", default_value_t = PretrainConfig::default().autoencoder.stage.steps)]
     pub vae_steps: u64,
+    /// Steps of the decoder alone, which learns to leave out what noise a denoiser leaves in latents
+    #[arg(long, value_name = "N", default_value_t = PretrainConfig::default().decoder.stage.steps)]
+    pub decoder_steps: u64,
     /// Steps of the judge, which a folder of cut-outs also gives
     #[arg(long, value_name = "N", default_value_t = PretrainConfig::default().judge.stage.steps)]
     pub judge_steps: u64,

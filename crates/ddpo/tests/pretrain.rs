@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ddpo::LoadedModel;
-use ddpo::core::RgbImage;
+use ddpo::core::{RgbImage, Scheduler};
 use ddpo::device::DeviceName;
 use ddpo::model::ModelSource;
 use ddpo::pretrain::{
-    AutoencoderConfig, Compositor, CompositorConfig, DenoiserConfig, Drawings, JudgeConfig, PretrainConfig,
-    PretrainRequest, Split, StageConfig, pretrain,
+    AutoencoderConfig, Compositor, CompositorConfig, DecoderConfig, DenoiserConfig, Drawings, JudgeConfig,
+    PretrainConfig, PretrainRequest, Split, StageConfig, pretrain,
 };
 use ddpo::train::StopFlag;
 
@@ -58,6 +58,7 @@ fn recipe() -> PretrainConfig {
     let stage = StageConfig { steps: 4, batch_size: 4, learning_rate: 1e-3, warmup: 2, ema_decay: 0.9 };
     PretrainConfig {
         autoencoder: AutoencoderConfig { stage, channels: vec![8, 8], latent_channels: 4, kl_weight: 1e-4 },
+        decoder: DecoderConfig { stage, noise: 0.3 },
         denoiser: DenoiserConfig {
             stage,
             channels: vec![16, 16],
@@ -82,12 +83,23 @@ fn recipe() -> PretrainConfig {
 
 /// Pretrains into `name`, until the step of the stage if one is given. Whether it is done.
 fn run(parent: &Path, data: &Path, name: &str, resume: bool, until: Option<(&str, u64)>) -> bool {
-    let (config, stop) = (recipe(), StopFlag::new());
+    run_recipe(&recipe(), parent, data, name, resume, until)
+}
+
+fn run_recipe(
+    config: &PretrainConfig,
+    parent: &Path,
+    data: &Path,
+    name: &str,
+    resume: bool,
+    until: Option<(&str, u64)>,
+) -> bool {
+    let stop = StopFlag::new();
     let request = PretrainRequest {
         data,
         out: &parent.join(name),
         run_directory: &parent.join(format!("{name}-run")),
-        config: &config,
+        config,
         resume,
         stop: &stop,
     };
@@ -122,13 +134,41 @@ fn two_steps_and_two_more_are_four_in_either_stage() {
     let data = pictures(parent.path());
     assert!(run(parent.path(), &data, "whole", false, None));
     let wanted = product(parent.path(), "whole");
-    assert_eq!(String::from_utf8_lossy(&wanted[Path::new("metrics")]).lines().count(), 8);
-    for (name, stage) in [("first", "autoencoder"), ("second", "denoiser")] {
+    assert_eq!(String::from_utf8_lossy(&wanted[Path::new("metrics")]).lines().count(), 12);
+    for (name, stage) in [("first", "autoencoder"), ("second", "denoiser"), ("third", "decoder")] {
         assert!(!run(parent.path(), &data, name, false, Some((stage, 2))));
         assert!(!parent.path().join(name).exists(), "a model that is not done");
         assert!(run(parent.path(), &data, name, true, None));
         assert!(product(parent.path(), name) == wanted, "{stage}");
     }
+}
+
+#[test]
+fn the_decoders_stage_changes_the_decoder_alone_and_the_model_begins_at_pure_noise() {
+    let parent = tempfile::tempdir().unwrap();
+    let data = pictures(parent.path());
+    assert!(run(parent.path(), &data, "with", false, None));
+    let mut without = recipe();
+    without.decoder.stage.steps = 0;
+    assert!(run_recipe(&without, parent.path(), &data, "without", false, None));
+    let open = |name| LoadedModel::open(&ModelSource::Directory(parent.path().join(name)), DeviceName::Cpu).unwrap();
+    let (with, without) = (open("with"), open("without"));
+    let (with, without) = (with.pipeline(), without.pipeline());
+    let values = |pipeline: &ddpo::models::Pipeline| {
+        let tensors = pipeline.vae_weights.values().into_iter();
+        tensors.map(|tensor| tensor.into_data().try_to_vec::<f32>().unwrap()).collect::<Vec<_>>()
+    };
+    let names: Vec<&str> = with.vae.specs().iter().map(|spec| spec.name.as_str()).collect();
+    let (with_values, without_values) = (values(with), values(without));
+    let changed = |part: &str| {
+        let of_part = |i: &usize| names[*i].starts_with(part);
+        (0..names.len()).filter(of_part).filter(|&i| with_values[i] != without_values[i]).count()
+    };
+    assert_eq!((changed("encoder."), changed("quant_conv.")), (0, 0));
+    assert!(changed("decoder.") > 0 && changed("post_quant_conv.") > 0);
+    let schedule = with.scheduler.schedule().unwrap();
+    assert_eq!(schedule.alphas_cumprod().last(), Some(&0.0));
+    assert_eq!(with.scheduler.ddim(2, 1.0).unwrap().timesteps()[0].0, 999.0);
 }
 
 #[test]
@@ -138,7 +178,7 @@ fn a_model_of_compositions_is_the_same_after_a_stop_in_any_stage_and_has_a_judge
     assert!(run(parent.path(), &data, "whole", false, None));
     let wanted = product(parent.path(), "whole");
     assert!(wanted.contains_key(Path::new("judge/model.safetensors")));
-    for stage in ["autoencoder", "denoiser", "judge"] {
+    for stage in ["autoencoder", "denoiser", "decoder", "judge"] {
         assert!(!run(parent.path(), &data, stage, false, Some((stage, 2))));
         assert!(run(parent.path(), &data, stage, true, None));
         assert!(product(parent.path(), stage) == wanted, "{stage}");

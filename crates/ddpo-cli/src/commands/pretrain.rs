@@ -42,6 +42,7 @@ fn config(args: &Pretrain) -> PretrainConfig {
         (stage.steps, stage.batch_size) = (steps, batch);
     }
     config.judge.stage.steps = args.judge_steps;
+    config.decoder.stage.steps = args.decoder_steps;
     config.autoencoder.channels.clone_from(&args.vae_channels);
     config.autoencoder.latent_channels = args.latent_channels;
     config.denoiser.channels.clone_from(&args.unet_channels);

@@ -21,6 +21,9 @@ pub enum Spacing {
     /// Even in ln(SNR) = ln(ᾱ/(1−ᾱ)), from the first timestep of [`Leading`](Self::Leading) with this offset to its last: the
     /// timesteps whose levels are nearest. At η = 1 the squared sensitivity of a DDIM step to the prediction is SNR'/SNR − 1, so
     /// that here every step has the same share of the divergence, where leading spacing gives nearly all of it to one.
+    ///
+    /// Of a model whose noisiest level is pure noise the first step is there, as with [`Trailing`](Self::Trailing), and the others are even
+    /// from the second of that: nothing is even about an SNR of 0.
     LogSnr {
         /// The last timestep.
         offset: usize,
@@ -51,7 +54,13 @@ impl Spacing {
             }
             Self::LogSnr { offset } => {
                 let leading = Self::Leading { offset }.timesteps(steps, alphas_cumprod)?;
-                even_in_log_snr(&leading, alphas_cumprod)
+                if alphas_cumprod[train_steps - 1] > 0.0 {
+                    even_in_log_snr(&leading, alphas_cumprod)
+                } else {
+                    let trailing = Self::Trailing.timesteps(steps, alphas_cumprod)?;
+                    let ends: Vec<usize> = trailing.iter().take(2).chain(leading.iter().skip(2)).copied().collect();
+                    ends[..1].iter().copied().chain(even_in_log_snr(&ends[1..], alphas_cumprod)).collect()
+                }
             }
         };
         check(timesteps, train_steps)
@@ -133,6 +142,23 @@ mod tests {
                 let timesteps = spacing.timesteps(steps, &levels).unwrap();
                 assert_eq!(timesteps.len(), steps);
             }
+        }
+    }
+
+    #[test]
+    fn a_chain_even_in_log_snr_begins_at_pure_noise_where_the_model_knows_it() {
+        let betas = BetaSchedule::ScaledLinear { start: 0.00085, end: 0.012 };
+        let schedule = NoiseSchedule::new(betas, 1000).unwrap().rescale_zero_terminal_snr().unwrap();
+        let levels = schedule.alphas_cumprod();
+        let timesteps = |steps| Spacing::LogSnr { offset: 1 }.timesteps(steps, levels).unwrap();
+        let ten = timesteps(10);
+        assert_eq!((ten[0], ten[1], ten[9]), (999, 899, 1));
+        let log_snr: Vec<f64> = ten[1..7].iter().map(|&t| (levels[t] / (1.0 - levels[t])).ln()).collect();
+        let gains: Vec<f64> = log_snr.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(gains.iter().all(|gain| (gain - gains[0]).abs() < 0.1), "{gains:?}");
+        for steps in 1..1000 {
+            let chain = timesteps(steps);
+            assert_eq!((chain.len(), chain[0]), (steps, 999));
         }
     }
 

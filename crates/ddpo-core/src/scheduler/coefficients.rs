@@ -30,7 +30,7 @@ impl Coefficients {
 
     /// w: how far the mean of the step moves for an error of 1 of the predicted noise, in standard deviations of the step. The
     /// divergence that such an error costs is w²/2 an element; for DDIM with η = 1, w² is the gain in the signal-to-noise ratio,
-    /// `SNR(t')/SNR(t) − 1`. Infinite for a step that draws nothing.
+    /// `SNR(t')/SNR(t) − 1`. Infinite for a step that draws nothing, and for one from pure noise.
     pub fn sensitivity(&self) -> f64 {
         (self.epsilon - self.x0 * self.noise / self.signal).abs() / self.std
     }

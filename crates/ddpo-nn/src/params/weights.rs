@@ -248,6 +248,17 @@ impl Weights {
         Self { specs, values, terms }
     }
 
+    /// The same weights with the parameters that `own`, of a part of the model, has by the same names in their place: leaves stay leaves.
+    #[must_use]
+    pub fn overlaid(&self, own: &Self) -> Self {
+        let pick = |(spec, value): (&ParamSpec, &Value)| {
+            let place = own.specs.iter().position(|other| other.name == spec.name);
+            place.map_or_else(|| value.clone(), |place| own.values[place].clone())
+        };
+        let values = self.specs.iter().zip(self.values.iter()).map(pick).collect();
+        Self { values, ..self.clone() }
+    }
+
     /// The same weights of a model that has `rows` more of an embedding, `[n, C]`, behind its own; `specs` are that model's.
     ///
     /// # Errors

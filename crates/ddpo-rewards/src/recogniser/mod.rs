@@ -40,15 +40,19 @@ impl Recogniser {
         self.network.config()
     }
 
-    /// What is on each picture. Pictures of another size than the network's are an error.
+    /// What is on each picture: the mean of what the network says of it and of its mirror image, which shows the same. Pictures of another
+    /// size than the network's are an error.
     ///
     /// # Errors
     /// [`Error::Recogniser`] naming the size; what the device refuses.
     pub fn recognise(&self, images: &[RgbImage]) -> Result<Vec<Recognition>> {
         let mut all = Vec::with_capacity(images.len());
         for images in images.chunks(BATCH) {
-            let seen = self.network.forward(&self.weights, self.tensor(images)?);
-            let [nouns, styles, grounds] = [seen.nouns, seen.styles, seen.grounds].map(rows);
+            let pictures = self.tensor(images)?;
+            let mirrored = self.network.forward(&self.weights, pictures.clone().flip([2]));
+            let seen = self.network.forward(&self.weights, pictures);
+            let both = [(seen.nouns, mirrored.nouns), (seen.styles, mirrored.styles), (seen.grounds, mirrored.grounds)];
+            let [nouns, styles, grounds] = both.map(|(one, other)| rows((one + other).mul_scalar(0.5)));
             for ((nouns, styles), grounds) in nouns?.into_iter().zip(styles?).zip(grounds?) {
                 let nouns = nouns.iter().map(|logit| 1.0 / (1.0 + (-logit).exp())).collect();
                 all.push(Recognition { nouns, style: largest(&styles), ground: largest(&grounds) });

@@ -4,8 +4,8 @@ use burn::tensor::{Tensor, TensorData};
 use ddpo_core::objective::{Diagnostics, Loss, PairCounts, ReferenceTerms, StepTerms};
 use ddpo_core::scheduler::trained_steps;
 use ddpo_core::{
-    Action, Denoiser, Epoch, Guided, LogProbTerms, Minibatch, Noise, Objective, Scheduler, StepIndex, TrainingSet,
-    Transition, propose,
+    Action, Coefficients, Denoiser, Epoch, Guided, LogProbTerms, Minibatch, Noise, Objective, Scheduler, StepIndex,
+    TrainingSet, Transition, propose,
 };
 
 use super::fork::ForkPolicy;
@@ -48,9 +48,8 @@ impl<'a, const D: usize> PolicyGradientLoss<'a, D> {
         let trained = trained_steps(scheduler, plan.first_timestep)?;
         let steps = (0..scheduler.timesteps().len()).map(|step| scheduler.coefficients(StepIndex(step)));
         let steps = steps.collect::<ddpo_core::Result<Vec<_>>>()?;
-        let total: f64 = trained.iter().map(|step| steps[step.0].sensitivity()).sum();
-        let mean = total / trained.len().max(1) as f64;
-        let table = steps.iter().map(|step| [step.std, step.sensitivity() / mean]).collect();
+        let table = steps.iter().map(|step| step.std).zip(relative_sensitivities(&steps, &trained));
+        let table = table.map(|(std, sensitivity)| [std, sensitivity]).collect();
         Ok(Self { plan, objective, set, trained, table })
     }
 
@@ -98,6 +97,15 @@ impl<'a, const D: usize> PolicyGradientLoss<'a, D> {
         let guided = Guided::new(denoiser, unconditional, self.plan.train_guidance)?;
         Ok(propose(&guided, &*core.parts.scheduler, &batch.steps, &batch.sample, &batch.condition)?)
     }
+}
+
+/// The sensitivity of every step over the mean of those that are trained on. That of a step from pure noise is infinite and not in the
+/// mean: equal steps leave out what an error of the noise, of which such a step has nothing to predict, would have meant there.
+fn relative_sensitivities(steps: &[Coefficients], trained: &[StepIndex]) -> Vec<f64> {
+    let trained = trained.iter().map(|step| steps[step.0].sensitivity()).filter(|value| value.is_finite());
+    let (total, count) = trained.fold((0.0, 0), |(total, count), value| (total + value, count + 1));
+    let mean = total / f64::from(count.max(1));
+    steps.iter().map(|step| step.sensitivity() / mean).collect()
 }
 
 /// The actions of each pass over the minibatches of one optimizer step.
@@ -229,6 +237,9 @@ fn drift(deviation: f64, clip_range: f64) -> Option<Error> {
 
 #[cfg(test)]
 mod tests {
+    use ddpo_core::schedule::{BetaSchedule, NoiseSchedule, Spacing};
+    use ddpo_core::scheduler::{Ddim, DdimConfig};
+
     use super::*;
 
     #[test]
@@ -239,5 +250,22 @@ mod tests {
             message.starts_with("ratios of the first update are up to 2e-5 away from 1, with a clip range of 1e-4"),
             "{message}"
         );
+    }
+
+    #[test]
+    fn a_step_from_pure_noise_leaves_the_mean_of_the_others_as_it_is() {
+        let schedule = NoiseSchedule::new(BetaSchedule::STABLE_DIFFUSION, 1000).unwrap();
+        let relative = |schedule: &NoiseSchedule| {
+            let config = DdimConfig { steps: 10, spacing: Spacing::Trailing, ..DdimConfig::default() };
+            let scheduler = Ddim::new(schedule, config).unwrap();
+            let steps: Vec<Coefficients> =
+                (0..10).map(|step| scheduler.coefficients(StepIndex(step)).unwrap()).collect();
+            relative_sensitivities(&steps, &trained_steps(&scheduler, 0.0).unwrap())
+        };
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        assert!((mean(&relative(&schedule)) - 1.0).abs() < 1e-12);
+        let with_pure_noise = relative(&schedule.rescale_zero_terminal_snr().unwrap());
+        assert_eq!(with_pure_noise[0], f64::INFINITY);
+        assert!((mean(&with_pure_noise[1..]) - 1.0).abs() < 1e-12, "{with_pure_noise:?}");
     }
 }

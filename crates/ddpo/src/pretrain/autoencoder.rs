@@ -18,7 +18,7 @@ use crate::Result;
 /// The name of the network in checkpoints and files.
 pub(super) const PART: &str = "vae";
 
-/// The number of the draws that the latents' spread is measured on; stages have 0 to 2.
+/// The number of the draws that the latents' spread is measured on; stages have those below, and 4 on.
 const SPREAD_STAGE: u64 = 3;
 
 /// The network's shape for pictures of `size` pixels.
@@ -56,23 +56,26 @@ impl Autoencoder<'_> {
         Ok(Losses { loss: error.abs().mean() + mse.clone() + kl.mul_scalar(self.recipe.kl_weight), mse })
     }
 
-    /// The pictures of some rows, flat.
     fn pictures(&self, draws: &mut Draws, rows: Range<usize>) -> Vec<f32> {
-        match self.source {
-            Source::Folder(folder) => {
-                let batch = self.recipe.stage.batch_size;
-                let pictures: Vec<usize> = (0..batch).map(|_| folder.pick(draws.uniform())).collect();
-                let flips: Vec<bool> = pictures.iter().map(|_| draws.uniform() < 0.5).collect();
-                folder.batch(&pictures[rows.clone()], &flips[rows])
-            }
-            Source::Composed { pictures: compositor, .. } => {
-                // Half of them as the denoiser sees them, half as other people's pictures may be.
-                let draw = |row: usize| match row % 2 {
-                    0 => compositor.draw(&mut draws.row(row)),
-                    _ => compositor.draw_anywhere(&mut draws.row(row)),
-                };
-                rows.flat_map(|row| draw(row).pixels).collect()
-            }
+        pictures(self.source, self.recipe.stage.batch_size, draws, rows)
+    }
+}
+
+/// The pictures of some rows of a batch, flat.
+pub(super) fn pictures(source: &Source, batch: usize, draws: &mut Draws, rows: Range<usize>) -> Vec<f32> {
+    match source {
+        Source::Folder(folder) => {
+            let pictures: Vec<usize> = (0..batch).map(|_| folder.pick(draws.uniform())).collect();
+            let flips: Vec<bool> = pictures.iter().map(|_| draws.uniform() < 0.5).collect();
+            folder.batch(&pictures[rows.clone()], &flips[rows])
+        }
+        Source::Composed { pictures: compositor, .. } => {
+            // Half of them as the denoiser sees them, half as other people's pictures may be.
+            let draw = |row: usize| match row % 2 {
+                0 => compositor.draw(&mut draws.row(row)),
+                _ => compositor.draw_anywhere(&mut draws.row(row)),
+            };
+            rows.flat_map(|row| draw(row).pixels).collect()
         }
     }
 }

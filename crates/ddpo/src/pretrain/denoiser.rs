@@ -1,9 +1,11 @@
-//! The second stage: the UNet and its text encoder learn to predict the noise in a latent.
+//! The second stage: the UNet and its text encoder learn to predict the velocity of a noisy latent.
 
 use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
-use ddpo_models::{Unet, UnetConfig};
+use ddpo_core::PredictionKind;
+use ddpo_core::schedule::Spacing;
+use ddpo_models::{SchedulerConfig, Unet, UnetConfig};
 use ddpo_nn::{TextEncoder, TextEncoderConfig, Tokenizer, Weights};
 
 use super::draws::Draws;
@@ -23,6 +25,18 @@ pub(super) struct DenoiserStage<'a> {
     pub(super) text: TextEncoder,
     pub(super) examples: Examples<'a>,
     pub(super) device: Device,
+}
+
+/// How it is trained to denoise and is sampled: Stable Diffusion's noise levels, rescaled so that the last is pure noise, the first step
+/// there, and velocities, which are defined there (Lin et al., arXiv 2305.08891). Where the last level leaves a little of the signal, as
+/// Stable Diffusion's own does, a model sees in pure noise the mean colour and the faint patterns of it, and draws no picture that is
+/// bright, dark or patterned.
+pub(super) fn scheduler() -> SchedulerConfig {
+    SchedulerConfig {
+        prediction: PredictionKind::Velocity,
+        rescale_betas_zero_snr: true,
+        ..SchedulerConfig::default().spaced(Spacing::Trailing)
+    }
 }
 
 /// The UNet's shape for latents of this shape.
@@ -53,7 +67,7 @@ impl DenoiserStage<'_> {
         Stage::new(self.recipe.stage, PARTS.into_iter().zip(specs).collect(), seed, &self.device)
     }
 
-    /// The Min-SNR weighted squared error of the predicted noise on some rows of one random batch, and the unweighted one.
+    /// The weighted squared error of the predicted velocity on some rows of one random batch, and the unweighted one.
     pub(super) fn loss(&self, unet: &Weights, text: &Weights, draws: &mut Draws, rows: Range<usize>) -> Result<Losses> {
         let [height, width, channels] = self.examples.shape;
         let batch = self.examples.batch(self.recipe, draws, rows)?;
@@ -61,7 +75,7 @@ impl DenoiserStage<'_> {
         let latent = |values| tensor(values, [rows, height, width, channels], &self.device);
         let states = self.text.forward(text, &batch.captions)?.hidden;
         let predicted = self.unet.forward(unet, latent(batch.noisy), &batch.timesteps, states)?;
-        let error = (predicted - latent(batch.noise)).square().reshape([rows, height * width * channels]);
+        let error = (predicted - latent(batch.velocity)).square().reshape([rows, height * width * channels]);
         let error: Tensor<1> = error.mean_dim(1).reshape([rows]);
         let weighted = error.clone() * tensor(batch.weights, [rows], &self.device);
         Ok(Losses { loss: weighted.mean(), mse: error.mean() })

@@ -56,7 +56,8 @@ pub(super) struct Encoder<'a> {
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) noisy: Vec<f32>,
-    pub(super) noise: Vec<f32>,
+    /// What the network should say: √ᾱ ε − √(1−ᾱ) x₀.
+    pub(super) velocity: Vec<f32>,
     pub(super) timesteps: Vec<f64>,
     pub(super) weights: Vec<f32>,
     pub(super) captions: Vec<Vec<u32>>,
@@ -143,9 +144,9 @@ impl Examples<'_> {
         let (signal, spread) = (alpha.sqrt() as f32, (1.0 - alpha).sqrt() as f32);
         let snr = alpha / (1.0 - alpha);
         batch.noisy.extend(clean.iter().zip(noise).map(|(x, e)| signal * x + spread * e));
-        batch.noise.extend_from_slice(noise);
+        batch.velocity.extend(clean.iter().zip(noise).map(|(x, e)| signal * e - spread * x));
         batch.timesteps.push(step as f64);
-        batch.weights.push((snr.min(recipe.snr_gamma) / snr) as f32);
+        batch.weights.push(((snr.min(recipe.snr_gamma) + 1.0) / (snr + 1.0)) as f32);
         batch.captions.push(caption);
     }
 }

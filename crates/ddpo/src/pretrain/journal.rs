@@ -67,8 +67,8 @@ impl Journal {
     }
 }
 
-/// The names of the stages' states, in order.
-pub(super) const STAGES: [&str; 3] = ["autoencoder", "denoiser", "judge"];
+/// The names of the stages' states.
+pub(super) const STAGES: [&str; 4] = ["autoencoder", "denoiser", "judge", "decoder"];
 
 fn metrics_length(directory: &Path) -> Result<u64> {
     let mut length = 0;

@@ -1,4 +1,4 @@
-//! The third stage, of composed pictures alone: a recogniser that is shipped beside the model and judges its samples.
+//! The last stage, of composed pictures alone: a recogniser that is shipped beside the model and judges its samples.
 
 use std::ops::Range;
 

@@ -4,6 +4,7 @@ mod augment;
 mod autoencoder;
 mod compose;
 mod data;
+mod decoder;
 mod denoiser;
 mod draws;
 mod examples;
@@ -17,5 +18,5 @@ mod tensors;
 
 pub use compose::{Composition, Compositor, CompositorConfig, Drawings, Ground, Split};
 pub use data::{Example, ImageFolder};
-pub use recipe::{AutoencoderConfig, DenoiserConfig, JudgeConfig, PretrainConfig, StageConfig};
+pub use recipe::{AutoencoderConfig, DecoderConfig, DenoiserConfig, JudgeConfig, PretrainConfig, StageConfig};
 pub use run::{PretrainEvent, PretrainRequest, pretrain};

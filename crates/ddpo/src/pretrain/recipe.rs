@@ -11,6 +11,8 @@ pub struct PretrainConfig {
     pub seed: u64,
     /// The autoencoder's stage.
     pub autoencoder: AutoencoderConfig,
+    /// The stage of the autoencoder's second half alone.
+    pub decoder: DecoderConfig,
     /// The stage of the UNet and the text encoder.
     pub denoiser: DenoiserConfig,
     /// How pictures are composed, where the data are cut-outs; half of those of the autoencoder's stage are not on the lattice.
@@ -53,6 +55,16 @@ pub struct AutoencoderConfig {
     pub kl_weight: f64,
 }
 
+/// The decoder once more, behind an encoder that no longer changes: latents that a denoiser has made are never quite clean, and a decoder
+/// that has only seen clean ones shows what is left as grain.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DecoderConfig {
+    /// How it is optimised.
+    pub stage: StageConfig,
+    /// The most noise in the latents, in standard deviations of theirs; each picture has a part of it, evenly drawn.
+    pub noise: f64,
+}
+
 /// The UNet and its text encoder: their shapes and their loss.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct DenoiserConfig {
@@ -77,7 +89,8 @@ pub struct DenoiserConfig {
     /// Rows of a batch that share a picture, each with a timestep and a noise of its own: encoding a picture costs as much as
     /// learning from it once. Compositions alone; a folder's pictures are encoded before the first step.
     pub noisings: usize,
-    /// γ of Min-SNR weighting (Hang et al., arXiv 2303.09556): the loss at a timestep is weighted by min(SNR, γ)/SNR.
+    /// γ of Min-SNR weighting (Hang et al., arXiv 2303.09556): the squared error of the velocity at a timestep is weighted by
+    /// (min(SNR, γ) + 1)/(SNR + 1), that of the clean latent so by min(SNR, γ) + 1, which is not nothing at pure noise.
     pub snr_gamma: f64,
 }
 
@@ -97,6 +110,7 @@ impl Default for PretrainConfig {
         Self {
             seed: 0,
             autoencoder: AutoencoderConfig::default(),
+            decoder: DecoderConfig::default(),
             denoiser: DenoiserConfig::default(),
             composition: CompositorConfig { lattice: LATTICE, ..CompositorConfig::default() },
             judge: JudgeConfig::default(),
@@ -115,6 +129,13 @@ impl Default for AutoencoderConfig {
     fn default() -> Self {
         let stage = StageConfig { steps: 16_000, batch_size: 4, learning_rate: 2e-3, warmup: 100, ema_decay: 0.999 };
         Self { stage, channels: vec![16, 32, 64], latent_channels: 4, kl_weight: 1e-4 }
+    }
+}
+
+impl Default for DecoderConfig {
+    fn default() -> Self {
+        let stage = StageConfig { steps: 6000, batch_size: 4, learning_rate: 1e-3, warmup: 100, ema_decay: 0.999 };
+        Self { stage, noise: 0.3 }
     }
 }
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use burn::tensor::Device;
-use ddpo_models::{Pipeline, SchedulerConfig, Unet, Vae, VaeConfig};
+use ddpo_models::{Pipeline, Unet, Vae, VaeConfig};
 use ddpo_nn::{FileDtype, TextEncoder, Tokenizer, Weights};
 use ddpo_train::{Lanes, StopFlag};
 use serde::Serialize;
 
 use super::autoencoder::Autoencoder;
+use super::decoder::Decoder;
 use super::denoiser::DenoiserStage;
 use super::draws::Draws;
 use super::examples::{Encoded, Encoder, Examples, Pictures};
@@ -43,7 +44,7 @@ pub struct PretrainRequest<'a> {
 /// A line of metrics.
 #[derive(Clone, Debug, Serialize)]
 pub struct PretrainEvent {
-    /// The stage: `autoencoder`, `denoiser` or `judge`.
+    /// The stage: `autoencoder`, `denoiser`, `decoder` or `judge`.
     pub kind: &'static str,
     /// Steps taken in the stage.
     pub step: u64,
@@ -52,7 +53,7 @@ pub struct PretrainEvent {
     pub steps: u64,
     /// The loss of this step's batch.
     pub loss: f64,
-    /// The unweighted mean squared error: of pixels in [−1, 1], of the predicted noise, or of the judge's
+    /// The unweighted mean squared error: of pixels in [−1, 1], of the predicted velocity, or of the judge's
     /// probabilities.
     pub mse: f64,
     /// Norm of the gradient before clipping.
@@ -98,6 +99,16 @@ pub fn pretrain(
     let data = prepare(config, pictures, shape, &tokenizer, device)?;
     let Some([unet_weights, text_weights]) = run.denoiser(&data)? else { return Ok(false) };
     let DenoiserStage { unet, text, .. } = data;
+    let decoder = Decoder {
+        vae: &vae,
+        weights: &vae_weights,
+        recipe: &config.decoder,
+        source: &source,
+        spread: 1.0 / scale,
+        device,
+    };
+    let Some(decoder_weights) = run.decoder(&decoder)? else { return Ok(false) };
+    let vae_weights = vae_weights.overlaid(&decoder_weights);
     let vae = Vae::new(VaeConfig { scaling_factor: scale, ..vae.config().clone() })?;
     let pipeline = Pipeline {
         unet: Arc::new(unet),
@@ -107,7 +118,7 @@ pub fn pretrain(
         text_encoder: Arc::new(text),
         text_weights,
         tokenizer,
-        scheduler: SchedulerConfig::default(),
+        scheduler: denoiser::scheduler(),
         clip_skip: 0,
     };
     pipeline.check()?;
@@ -124,6 +135,11 @@ pub fn pretrain(
         ddpo_rewards::recogniser::save(&network, &weights, request.out, FileDtype::F16)?;
     }
     Ok(true)
+}
+
+/// The number of a stage's draws; 3 are those of the latents' spread.
+fn draws_of(stage: usize) -> u64 {
+    if stage < 3 { stage as u64 } else { stage as u64 + 1 }
 }
 
 fn refuse_existing(out: &Path) -> Result<()> {
@@ -149,6 +165,12 @@ impl PretrainRun<'_> {
         let mut stage = autoencoder::stage(vae, &config.autoencoder, config.seed, device);
         let data = Autoencoder { vae, recipe: &config.autoencoder, source, device };
         let done = self.optimise(0, &mut stage, |leaves, draws, rows| data.loss(&leaves[0], draws, rows))?;
+        Ok(if done { stage.averaged()?.pop() } else { None })
+    }
+
+    fn decoder(&mut self, data: &Decoder<'_>) -> Result<Option<Weights>> {
+        let mut stage = data.stage()?;
+        let done = self.optimise(3, &mut stage, |leaves, draws, rows| data.loss(&leaves[0], draws, rows))?;
         Ok(if done { stage.averaged()?.pop() } else { None })
     }
 
@@ -178,7 +200,7 @@ impl PretrainRun<'_> {
         while !stage.is_done() {
             let step = stage.step_number();
             let report = stage.step(&self.lanes, |leaves, rows| {
-                loss(leaves, &mut Draws::new(config.seed, number as u64, step), rows)
+                loss(leaves, &mut Draws::new(config.seed, draws_of(number), step), rows)
             })?;
             if !report.loss.is_finite() {
                 return Err(Error::NonFinite { what: "loss of pretraining", step });
@@ -245,7 +267,7 @@ fn prepare<'a>(
     device: &Device,
 ) -> Result<DenoiserStage<'a>> {
     let recipe = &config.denoiser;
-    let alphas_cumprod = SchedulerConfig::default().schedule()?.alphas_cumprod().to_vec();
+    let alphas_cumprod = denoiser::scheduler().schedule()?.alphas_cumprod().to_vec();
     Ok(DenoiserStage {
         recipe,
         unet: Unet::new(denoiser::unet_config(recipe, shape))?,

@@ -45,7 +45,17 @@ pub(super) struct StepReport {
 impl Stage {
     /// Fresh weights for `parts`, each a name and the parameters of its network.
     pub(super) fn new(config: StageConfig, parts: Vec<(&'static str, Specs)>, seed: u64, device: &Device) -> Self {
-        let values: Vec<_> = parts.iter().flat_map(|(_, specs)| Weights::init(specs, seed, device).values()).collect();
+        let values = parts.iter().flat_map(|(_, specs)| Weights::init(specs, seed, device).values()).collect();
+        Self::of(config, parts, values, device)
+    }
+
+    /// The same from these weights on.
+    pub(super) fn of(
+        config: StageConfig,
+        parts: Vec<(&'static str, Specs)>,
+        values: Vec<Tensor<1>>,
+        device: &Device,
+    ) -> Self {
         Self {
             config,
             average: values.clone(),

@@ -151,21 +151,21 @@ fn gradient(size: usize, lattice: Lattice, draws: &mut Draws) -> Paint {
     })
 }
 
-/// Bands with sine edges, from one colour to another.
+/// Bands of two colours by turns, with sine edges.
 fn waves(size: usize, lattice: Lattice, draws: &mut Draws) -> Paint {
-    let (from, to) = (any_colour(draws), any_colour(draws));
-    let bands = 3.0 + (3.0 * unit(draws)).floor();
+    let (one, other) = (any_colour(draws), pattern_colour(draws));
+    let bands = 4.0 + (4.0 * unit(draws)).floor();
     let (height, length) = (between(draws, 1.5, 4.0), lattice.multiple(between(draws, 16.0, 40.0), 2.0 * lattice.0));
     let (phase, step) = (lattice.angle(TAU * unit(draws), 4.0), lattice.measure(size as f32 / bands));
     Box::new(move |x, y| {
         let depth = (y + height * (TAU * x / length + phase).sin()) / step;
         let (band, within) = (depth.floor(), depth - depth.floor());
-        let shade = |band: f32| mix(from, to, (band / (bands - 1.0)).clamp(0.0, 1.0));
+        let shade = |band: f32| if band.rem_euclid(2.0) < 1.0 { one } else { other };
         mix(shade(band - 1.0), shade(band), (within * step).min(1.0))
     })
 }
 
-/// A sky above a hill, in a half of them with a sun.
+/// A sky above a hill with flowers, in a half of them with a sun.
 fn meadow(size: usize, lattice: Lattice, draws: &mut Draws) -> Paint {
     let side = size as f32;
     let blue = between(draws, 0.52, 0.62);
@@ -179,6 +179,12 @@ fn meadow(size: usize, lattice: Lattice, draws: &mut Draws) -> Paint {
         let place = [side * unit(draws), side * between(draws, 0.05, 0.3)].map(|value| lattice.middle(value));
         (place, side * between(draws, 0.06, 0.14))
     });
+    let flower = |draws: &mut Draws| {
+        let place = [side * unit(draws), between(draws, horizon, side)].map(|value| lattice.middle(value));
+        (place, between(draws, 1.5, 3.0))
+    };
+    let (petals, count) = (hsv([unit(draws), between(draws, 0.0, 0.8), 1.0]), 6 + draws.below(14));
+    let flowers: Vec<([f32; 2], f32)> = (0..count).map(|_| flower(draws)).collect();
     Box::new(move |x, y| {
         let mut sky = mix(high, low, (y / horizon).clamp(0.0, 1.0));
         if let Some(([sun_x, sun_y], radius)) = sun {
@@ -186,7 +192,9 @@ fn meadow(size: usize, lattice: Lattice, draws: &mut Draws) -> Paint {
             sky = mix(sky, [1.0, 0.87, 0.35], edge(inside));
         }
         let hill = y - horizon - swell * (TAU * x / length + phase).sin();
-        mix(sky, grass, edge(hill))
+        let disc = |&([mid_x, mid_y], radius): &([f32; 2], f32)| edge(radius - (x - mid_x).hypot(y - mid_y));
+        let covered = flowers.iter().map(disc).fold(0.0, f32::max);
+        mix(sky, mix(grass, petals, covered), edge(hill))
     })
 }
 
@@ -196,7 +204,7 @@ fn night(size: usize, lattice: Lattice, draws: &mut Draws) -> Paint {
     let hue = between(draws, 0.58, 0.78);
     let high = hsv([hue, between(draws, 0.5, 0.9), between(draws, 0.08, 0.25)]);
     let low = hsv([hue, between(draws, 0.4, 0.8), between(draws, 0.25, 0.5)]);
-    let count = 10 + draws.below(24);
+    let count = 20 + draws.below(36);
     let star = |draws: &mut Draws| {
         let [x, y] = [0, 1].map(|_| lattice.middle(side * unit(draws)));
         [x, y, between(draws, 0.5, 1.3)]
@@ -272,9 +280,9 @@ fn any_colour(draws: &mut Draws) -> [f32; 3] {
     hsv([unit(draws), between(draws, 0.1, 0.6), between(draws, 0.65, 1.0)])
 }
 
-/// The other colour of a pattern, which may be darker.
+/// The other colour of a pattern, which is darker: a faint pattern is nearly a plain ground.
 fn pattern_colour(draws: &mut Draws) -> [f32; 3] {
-    hsv([unit(draws), between(draws, 0.1, 0.9), between(draws, 0.25, 0.9)])
+    hsv([unit(draws), between(draws, 0.1, 0.9), between(draws, 0.15, 0.5)])
 }
 
 /// From hue, saturation and value in [0, 1] to red, green and blue.
