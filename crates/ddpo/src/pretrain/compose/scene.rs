@@ -168,7 +168,7 @@ impl Compositor {
 
     fn draw_on(&self, lattice: usize, draws: &mut Draws) -> Composition {
         let (subject, beside, style) = self.choose(draws);
-        let ground = Ground::ALL[draws.below(Ground::ALL.len())];
+        let ground = Ground::draw(draws);
         let mut canvas = ground.paint(self.config.size, lattice / 2, draws);
         let places = match beside {
             None => vec![(subject, self.alone(draws))],
@@ -194,7 +194,7 @@ impl Compositor {
 
     /// A ground with nothing on it; the numbers of nouns and style mean nothing.
     pub(in crate::pretrain) fn draw_empty(&self, draws: &mut Draws) -> Composition {
-        let ground = Ground::ALL[draws.below(Ground::ALL.len())];
+        let ground = Ground::draw(draws);
         let canvas = ground.paint(self.config.size, 1, draws);
         let pixels = canvas.into_iter().flatten().map(|value| value * 2.0 - 1.0).collect();
         Composition { pixels, caption: String::new(), subject: 0, beside: None, style: 0, ground }
