@@ -25,7 +25,8 @@ pub struct EndedPrograms {
 /// Ends the programs that run, with all that they have started.
 pub fn kill_all() -> EndedPrograms {
     let mut running = running();
-    running.drain(..).for_each(kill_group);
+    running.iter().copied().for_each(kill_group);
+    running.drain(..).for_each(reap);
     EndedPrograms { _running: running }
 }
 
@@ -171,6 +172,23 @@ fn kill_group(id: u32) {
 
 #[cfg(not(unix))]
 fn kill_group(_: u32) {}
+
+/// Takes note of the end of a program that was killed, for a second at most: unless somebody does, its number stays in the system's table
+/// after this process has ended, as long as the first process of a container does not see to it.
+#[cfg(unix)]
+fn reap(id: u32) {
+    use rustix::process::{Pid, WaitOptions, waitpid};
+    let Some(program) = i32::try_from(id).ok().and_then(Pid::from_raw) else { return };
+    for _ in 0..100 {
+        match waitpid(Some(program), WaitOptions::NOHANG) {
+            Ok(None) => thread::sleep(Duration::from_millis(10)),
+            Ok(Some(_)) | Err(_) => return,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn reap(_: u32) {}
 
 /// Keeps Ctrl-C on the terminal from ending the program, since the run decides when it has asked for the last time, and
 /// lets [`Process`] end it together with its children.
