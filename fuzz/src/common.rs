@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use ddpo::device::DeviceName;
+use ddpo::models::Pipeline;
 use ddpo::nn::ModelFiles;
 
 type Files = BTreeMap<String, Arc<[u8]>>;
@@ -27,6 +29,10 @@ static WHOLE: LazyLock<Files> = LazyLock::new(|| {
     }
     files
 });
+
+/// The pipeline as it is.
+pub static PIPELINE: LazyLock<Pipeline> =
+    LazyLock::new(|| Pipeline::load(&pipeline_with("none", b""), &DeviceName::Cpu.open().unwrap()).unwrap());
 
 /// The pipeline with one file replaced, or added.
 pub fn pipeline_with(name: &str, bytes: &[u8]) -> ModelFiles {

@@ -1,13 +1,8 @@
 //! A textual-inversion embedding, and the word of it in a prompt.
 
-use std::sync::LazyLock;
+use ddpo::models::Embedding;
 
-use ddpo::device::DeviceName;
-use ddpo::models::{Embedding, Pipeline};
-
-static PIPELINE: LazyLock<Pipeline> = LazyLock::new(|| {
-    Pipeline::load(&super::common::pipeline_with("none", b""), &DeviceName::Cpu.open().unwrap()).unwrap()
-});
+use super::common::PIPELINE;
 
 /// Tries one input.
 pub fn run(bytes: &[u8]) {

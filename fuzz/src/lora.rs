@@ -1,13 +1,9 @@
 //! An adapter file, of any of the formats that are read, with PEFT's settings before it or without.
 
-use std::sync::LazyLock;
-
 use ddpo::device::DeviceName;
-use ddpo::models::{Adapter, Lora, Pipeline};
+use ddpo::models::{Adapter, Lora};
 
-static PIPELINE: LazyLock<Pipeline> = LazyLock::new(|| {
-    Pipeline::load(&super::common::pipeline_with("none", b""), &DeviceName::Cpu.open().unwrap()).unwrap()
-});
+use super::common::PIPELINE;
 
 /// Tries one input.
 pub fn run(bytes: &[u8]) {

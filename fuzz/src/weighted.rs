@@ -1,14 +1,8 @@
 //! A prompt with weights: its parts, and the pieces that a tokenizer makes of them.
 
-use std::sync::LazyLock;
-
-use ddpo::device::DeviceName;
-use ddpo::models::Pipeline;
 use ddpo::nn::parse_weights;
 
-static PIPELINE: LazyLock<Pipeline> = LazyLock::new(|| {
-    Pipeline::load(&super::common::pipeline_with("none", b""), &DeviceName::Cpu.open().unwrap()).unwrap()
-});
+use super::common::PIPELINE;
 
 /// Tries one input.
 pub fn run(data: &[u8]) {

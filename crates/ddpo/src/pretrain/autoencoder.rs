@@ -39,7 +39,8 @@ impl Autoencoder<'_> {
     /// to the unit normal, which keeps the latents bounded. Also returns the squared error alone.
     pub(super) fn loss(&self, weights: &Weights, draws: &mut Draws, rows: Range<usize>) -> Result<Losses> {
         let (batch, side) = (self.recipe.stage.batch_size, self.source.size());
-        let images = tensor(self.pictures(draws, rows.clone()), [rows.len(), side, side, 3], self.device);
+        let images =
+            tensor(pictures(self.source, batch, draws, rows.clone()), [rows.len(), side, side, 3], self.device);
         let posterior = self.vae.encode(weights, images.clone())?;
         let shape = posterior.mean.dims();
         let size = shape[1..].iter().product::<usize>();
@@ -54,10 +55,6 @@ impl Autoencoder<'_> {
             .mean();
         let mse = error.clone().square().mean();
         Ok(Losses { loss: error.abs().mean() + mse.clone() + kl.mul_scalar(self.recipe.kl_weight), mse })
-    }
-
-    fn pictures(&self, draws: &mut Draws, rows: Range<usize>) -> Vec<f32> {
-        pictures(self.source, self.recipe.stage.batch_size, draws, rows)
     }
 }
 

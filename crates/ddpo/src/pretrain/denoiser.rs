@@ -29,8 +29,7 @@ pub(super) struct DenoiserStage<'a> {
 
 /// How it is trained to denoise and is sampled: Stable Diffusion's noise levels, rescaled so that the last is pure noise, the first step
 /// there, and velocities, which are defined there (Lin et al., arXiv 2305.08891). Where the last level leaves a little of the signal, as
-/// Stable Diffusion's own does, a model sees in pure noise the mean colour and the faint patterns of it, and draws no picture that is
-/// bright, dark or patterned.
+/// Stable Diffusion's own does, a model takes pure noise for a picture of a middle colour without a pattern.
 pub(super) fn scheduler() -> SchedulerConfig {
     SchedulerConfig {
         prediction: PredictionKind::Velocity,
