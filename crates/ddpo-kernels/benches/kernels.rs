@@ -108,12 +108,17 @@ fn attend(batch: usize, queries: usize, keys: usize, heads: usize, depth: usize)
         let [q, k, v] = leaves.clone();
         drop(attention(q, k, v, heads, Mask::None).sum().backward());
     });
+    let half_both = time(|| {
+        let [q, k, v] = leaves.clone();
+        drop(half_attention(q, k, v, heads, None).sum().backward());
+    });
     println!(
-        "{name:34} {:8.3} ms  forward {:4.0}  bf16 {:4.0}  with gradients {:8.3} ms",
+        "{name:34} {:8.3} ms  forward {:4.0}  bf16 {:4.0}  with gradients {:8.3} ms, bf16 {:8.3} ms",
         forward * 1e3,
         flops / forward * 1e-9,
         flops / half * 1e-9,
         both * 1e3,
+        half_both * 1e3,
     );
 }
 
@@ -196,6 +201,8 @@ fn main() {
     attend(16, 256, 256, 4, 16);
     attend(16, 64, 64, 4, 32);
     attend(16, 256, 77, 4, 16);
+    attend(2, 256, 256, 8, 160);
+    attend(2, 4096, 77, 8, 40);
     attend(2, 1024, 1024, 8, 80);
     attend(2, 4096, 4096, 8, 40);
     normalise(16, 16, 64);

@@ -40,8 +40,8 @@ pub fn shared_attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, heads: usize, 
 }
 
 /// [`attention`] without a mask, or [`shared_attention`] of `rows`, whose value the CPU computes with products in bf16: what goes with
-/// weights in bf16, between which images are in `f32` there. Its gradient is computed in `f32`. On other devices the format is that of
-/// the queries.
+/// weights in bf16, between which images are in `f32` there. So are the products of its gradient over more than 1,024 keys; over fewer the
+/// gradient is that of the value in `f32`. On other devices the format is that of the queries.
 ///
 /// # Shapes
 ///

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use crate::{
     Mask,
     cpu::{
-        attention::{Shape, backward, forward, half_forward},
+        attention::{Known, Shape, backward, forward, half_backward, half_forward},
         half::Unit,
     },
     graph::{Array, Operation, Tracked, apply, constant, on_cpu},
@@ -67,29 +67,30 @@ impl Operation for Attention {
         let [q, k, v] = [0, 1, 2].map(|i| inputs[i].values());
         let rows = self.rows.as_deref();
         let mut saved = if tracked.contains(&true) { inputs.to_vec() } else { Vec::new() };
-        let shape = inputs[0].shape();
+        let mut log_sums = (self.shape.is_chunked() && !saved.is_empty()).then(|| self.shape.per_query());
+        let known = log_sums.as_deref_mut();
         let value = match self.unit {
-            Some(unit) => Array::new(half_forward((self.level, unit), [q, k, v], self.shape, rows), shape),
-            None => {
-                let mut log_sums = (self.shape.is_chunked() && !saved.is_empty()).then(|| self.shape.per_query());
-                let value =
-                    Array::new(forward(self.level, [q, k, v], self.shape, rows, log_sums.as_deref_mut()), shape);
-                if let Some(log_sums) = log_sums {
-                    let length = log_sums.len();
-                    saved.extend([value.clone(), Array::new(log_sums, &[length])]);
-                }
-                value
-            }
+            Some(unit) => half_forward((self.level, unit), [q, k, v], self.shape, rows, known),
+            None => forward(self.level, [q, k, v], self.shape, rows, known),
         };
+        let value = Array::new(value, inputs[0].shape());
+        if let Some(log_sums) = log_sums {
+            let length = log_sums.len();
+            saved.extend([value.clone(), Array::new(log_sums, &[length])]);
+        }
         (value, saved)
     }
 
     fn backward(&self, saved: &[Array], g: Array, tracked: Tracked) -> [Option<Array>; 3] {
         let inputs = [0, 1, 2].map(|i| saved[i].values());
-        // The gradient of a value in bf16 is that of the value in f32, of which nothing is known.
-        let known = saved.get(3).zip(saved.get(4)).map(|(value, log_sums)| (value.values(), log_sums.values()));
-        let rows = self.rows.as_deref();
-        let mut gradients = backward(self.level, inputs, known, g.values(), self.shape, rows, tracked);
+        let known = saved.get(3).zip(saved.get(4));
+        let known = known.map(|(value, log_sums)| Known { value: value.values(), log_sums: log_sums.values() });
+        let (level, shape, rows) = (self.level, self.shape, self.rows.as_deref());
+        let mut gradients = match (self.unit, known) {
+            (Some(unit), Some(known)) => half_backward((level, unit), inputs, known, g.values(), shape, rows, tracked),
+            // Over few keys the gradient of a value in bf16 is that of the value in f32.
+            (_, known) => backward(level, inputs, known, g.values(), shape, rows, tracked),
+        };
         std::array::from_fn(|i| gradients[i].take().map(|x| Array::new(x, saved[i].shape())))
     }
 }

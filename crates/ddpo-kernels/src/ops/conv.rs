@@ -99,7 +99,10 @@ impl Operation for Conv {
             && let Some(x) = saved.next()
         {
             let (x, g) = (x.values(), g.values());
-            let values = weight_gradient(self.level, x, self.images, self.geometry, g, n);
+            let values = match Tiles::best(self.images, self.geometry, n) {
+                Some(tiles) => winograd::weight_gradient(self.level, x, self.images, self.geometry, tiles, g, n),
+                None => weight_gradient(self.level, x, self.images, self.geometry, g, n),
+            };
             gradients[i] = Some(Array::new(values, &[self.positions() * self.images.channels, n]));
         }
         if tracked[0] {

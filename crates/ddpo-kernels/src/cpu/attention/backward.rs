@@ -9,7 +9,7 @@ use super::{
         product::Start,
         tile::Walk,
     },
-    Head, Shape, add_outer,
+    Head, Known, Shape, add_outer,
     chunked::ChunkedHead,
     forward, multiply, row,
     softmax::{Running, Slope, Softmax},
@@ -17,12 +17,12 @@ use super::{
 };
 use crate::simd::Level;
 
-/// The gradients of the tracked ones of `q`, `k` and `v`. Over many keys they take the value and its log sums, which are computed
-/// again if they are not `known`.
+/// The gradients of the tracked ones of `q`, `k` and `v`. Over many keys they take what the value knows, which is computed again if
+/// it is not there.
 pub(crate) fn backward(
     level: Level,
     [q, k, v]: [&[f32]; 3],
-    known: Option<(&[f32], &[f32])>,
+    known: Option<Known<'_>>,
     g: &[f32],
     shape: Shape,
     rows: Option<&[usize]>,
@@ -31,22 +31,38 @@ pub(crate) fn backward(
     if shape.is_chunked() && known.is_none() {
         let mut log_sums = shape.per_query();
         let value = forward(level, [q, k, v], shape, rows, Some(&mut log_sums));
-        return backward(level, [q, k, v], Some((&value, &log_sums)), g, shape, rows, tracked);
+        let known = Known { value: &value, log_sums: &log_sums };
+        return backward(level, [q, k, v], Some(known), g, shape, rows, tracked);
     }
     assert_eq!(g.len(), q.len(), "attention: values of the gradient");
-    let sizes = [q.len(), k.len(), v.len()];
+    by_head([q, k, v].map(<[f32]>::len), shape, rows, tracked, |heads, [dq, dk, dv]| {
+        let head = heads[0];
+        match known.filter(|_| shape.is_chunked()) {
+            Some(known) => ChunkedHead { level, q, k, v, g, known, head }.run(heads, dq, dk, dv),
+            None => BackwardHead { level, q, k, v, g, head }.run(heads, dq, dk, dv),
+        }
+    })
+}
+
+/// Gradients of the tracked ones of values of these `sizes`; `run` adds to them what a head brings, for all samples that look at the
+/// same keys.
+pub(super) fn by_head(
+    sizes: [usize; 3],
+    shape: Shape,
+    rows: Option<&[usize]>,
+    tracked: [bool; 3],
+    run: impl Fn(&[Head], [Option<Shared>; 3]) + Sync + Send,
+) -> [Option<Vec<f32>>; 3] {
     let mut gradients: [Option<Vec<f32>>; 3] = std::array::from_fn(|i| tracked[i].then(|| vec![0.0; sizes[i]]));
-    let [dq, dk, dv] = gradients.each_mut().map(|x| x.as_mut().map(|x| Shared::new(x)));
-    // A task has a sample of the keys, and with it all samples of the queries that look at it.
-    let texts = k.len() / (shape.keys * shape.channels()).max(1);
+    let shared = gradients.each_mut().map(|x| x.as_mut().map(|x| Shared::new(x)));
+    let texts = sizes[1] / (shape.keys * shape.channels()).max(1);
     memory::for_each(texts * shape.heads, shape.work() * 3, |index| {
         let (text, head) = (index / shape.heads, index % shape.heads);
         let samples = (0..shape.batch).filter(|&sample| row(rows, sample) == text);
         let heads: Vec<Head> = samples.map(|sample| Head::new(shape, sample, text, head)).collect();
-        let head = Head::new(shape, 0, text, head);
-        match known.filter(|_| shape.is_chunked()) {
-            Some((value, log_sums)) => ChunkedHead { level, q, k, v, g, value, log_sums, head }.run(&heads, dq, dk, dv),
-            None => BackwardHead { level, q, k, v, g, head }.run(&heads, dq, dk, dv),
+        // Keys that no sample looks at have no gradient.
+        if !heads.is_empty() {
+            run(&heads, shared);
         }
     });
     gradients

@@ -10,7 +10,7 @@ use super::{
         product::Start,
         tile::{GROUP, Walk},
     },
-    Head, Shape, add_outer, multiply,
+    Head, Known, Shape, add_outer, multiply,
     softmax::KnownSlope,
     transposed,
 };
@@ -23,10 +23,7 @@ pub(super) struct ChunkedHead<'a> {
     pub k: &'a [f32],
     pub v: &'a [f32],
     pub g: &'a [f32],
-    /// The value of attention.
-    pub value: &'a [f32],
-    /// `ln Σ e^score` of each query.
-    pub log_sums: &'a [f32],
+    pub known: Known<'a>,
     /// The head of any of the samples.
     pub head: Head,
 }
@@ -127,9 +124,9 @@ impl ChunkedHead<'_> {
     /// Some queries, with what is known of them.
     fn queries<'a>(&self, head: &'a Head, range: Range<usize>) -> Block<'a> {
         let (mut log_sums, mut dots) = ([0.0; PANEL], [0.0; PANEL]);
-        log_sums[..range.len()].copy_from_slice(&self.log_sums[head.known..][range.clone()]);
+        log_sums[..range.len()].copy_from_slice(&self.known.log_sums[head.known..][range.clone()]);
         for (dot, query) in dots.iter_mut().zip(range.clone()) {
-            let rows = head.row(self.g, head.query, query).iter().zip(head.row(self.value, head.query, query));
+            let rows = head.row(self.g, head.query, query).iter().zip(head.row(self.known.value, head.query, query));
             *dot = rows.map(|(g, value)| g * value).sum();
         }
         Block { head, range, log_sums, dots }

@@ -14,7 +14,7 @@ use std::ops::Range;
 
 pub(crate) use backward::backward;
 pub(crate) use forward::forward;
-pub(crate) use half::half_forward;
+pub(crate) use half::{half_backward, half_forward};
 
 use super::{
     memory::Shared,
@@ -55,7 +55,7 @@ impl Shape {
         }
     }
 
-    /// Whether the gradients take what the value knows of each query.
+    /// Whether the gradients take what the value knows of each query, and are in bf16 where it is.
     pub(crate) fn is_chunked(&self) -> bool {
         self.chunk() < self.keys
     }
@@ -79,6 +79,15 @@ impl Shape {
     fn work(&self) -> usize {
         self.batch * self.heads * self.queries * self.keys * (4 * self.depth + 32)
     }
+}
+
+/// What a value knows that its gradients would have to compute again.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    /// The value of attention.
+    pub value: &'a [f32],
+    /// `ln Σ e^score` of each query, `[sample][head][query]`.
+    pub log_sums: &'a [f32],
 }
 
 /// One head of one sample.

@@ -11,6 +11,7 @@ use super::{
         tile::{GROUP, Walk},
     },
     Tiles,
+    inputs::{Inputs, pitch, place},
     transform::{Input, Output, Transform, square},
 };
 use crate::simd::{Level, Simd, Work};
@@ -116,7 +117,17 @@ impl Block<'_> {
             let (inputs, rest) = scratch.split_at_mut(N * N * left);
             let (sum, zeros) = rest.split_at_mut(N * N * kept * sums);
             zeros.fill(0.0);
-            level.run(Inputs::<N, M> { block: &self, zeros, pitch: left, to: Shared::new(inputs) });
+            level.run(Inputs::<N, M> {
+                x: self.x,
+                images: self.images,
+                geometry: self.geometry,
+                tiles: self.tiles.clone(),
+                channels: 0..channels,
+                room: channels,
+                zeros,
+                pitch: left,
+                to: Shared::new(inputs),
+            });
             let panels: Vec<Panel<'_>> = self.panels.clone().map(|index| self.matrix.panel(index)).collect();
             for panels in panels.chunks(kept) {
                 for position in 0..N * N {
@@ -140,113 +151,6 @@ impl Block<'_> {
                 }
             }
         });
-    }
-
-    /// The image of a tile, and its first output row and column.
-    #[inline(always)]
-    fn place<const M: usize>(&self, tile: usize) -> (usize, usize, usize) {
-        let [down, across] = self.geometry.output.map(|length| length.div_ceil(M));
-        (tile / (down * across), tile / across % down * M, tile % across * M)
-    }
-}
-
-/// A distance between positions that does not let them all fall into the same lines of a cache.
-fn pitch(length: usize) -> usize {
-    (length.div_ceil(16) | 1) * 16
-}
-
-/// Carries the inputs of a block's tiles to the positions: `to[position][tile][channel]`.
-struct Inputs<'a, const N: usize, const M: usize> {
-    block: &'a Block<'a>,
-    /// A pixel outside the images.
-    zeros: &'a [f32],
-    pitch: usize,
-    to: Shared,
-}
-
-impl<const N: usize, const M: usize> Work for Inputs<'_, N, M>
-where
-    Input: Transform<N, N>,
-{
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Images { height, width, channels, .. } = self.block.images;
-        let tiles = self.block.tiles.clone();
-        assert!(self.zeros.len() >= channels && self.to.len() >= N * N * self.pitch);
-        assert!(self.pitch >= tiles.len() * channels);
-        for (row, tile) in tiles.enumerate() {
-            let (image, y, x) = self.block.place::<M>(tile);
-            let mut from = [[self.zeros.as_ptr(); N]; N];
-            for i in 0..N {
-                let y = (y + i).wrapping_add_signed(-self.block.geometry.before[0]);
-                for j in 0..N {
-                    let x = (x + j).wrapping_add_signed(-self.block.geometry.before[1]);
-                    if y < height && x < width {
-                        let pixel = &self.block.x[((image * height + y) * width + x) * channels..][..channels];
-                        from[i][j] = pixel.as_ptr();
-                    }
-                }
-            }
-            let to = row * channels;
-            let whole = channels / S::LANES * S::LANES;
-            for channel in (0..whole).step_by(S::LANES) {
-                // SAFETY: every address has `channels` values, and the positions have room for them.
-                unsafe { self.vector(s, &from, channel, to + channel, None) };
-            }
-            if whole < channels {
-                // SAFETY: as above.
-                unsafe { self.vector(s, &from, whole, to + whole, Some(channels - whole)) };
-            }
-        }
-    }
-}
-
-impl<const N: usize, const M: usize> Inputs<'_, N, M>
-where
-    Input: Transform<N, N>,
-{
-    /// Carries a vector of channels, or the first `count` of one.
-    ///
-    /// # Safety
-    ///
-    /// The addresses must have the vector's values from `channel` on, and each position room for them at `to`.
-    #[inline(always)]
-    unsafe fn vector<S: Simd>(
-        &self,
-        s: S,
-        from: &[[*const f32; N]; N],
-        channel: usize,
-        to: usize,
-        count: Option<usize>,
-    ) {
-        let mut inputs = [[s.splat(0.0); N]; N];
-        for i in 0..N {
-            for j in 0..N {
-                // SAFETY: the caller vouches for the values.
-                inputs[i][j] = unsafe {
-                    let from = from[i][j].add(channel);
-                    match count {
-                        None => s.load(from),
-                        Some(count) => s.load_partial(from, count),
-                    }
-                };
-            }
-        }
-        let carried = square::<S, Input, N, N>(s, &inputs);
-        for i in 0..N {
-            for j in 0..N {
-                // SAFETY: the caller vouches for the room.
-                unsafe {
-                    let to = self.to.at((i * N + j) * self.pitch + to);
-                    match count {
-                        None => s.store(to, carried[i][j]),
-                        Some(count) => s.store_partial(to, carried[i][j], count),
-                    }
-                }
-            }
-        }
     }
 }
 
@@ -275,7 +179,7 @@ where
         assert!(self.block.bias.is_none_or(|bias| bias.len() >= column + width));
         assert_eq!(self.block.result.len(), self.block.images.batch * height * across * columns);
         for (row, tile) in tiles.enumerate() {
-            let (image, y, x) = self.block.place::<M>(tile);
+            let (image, y, x) = place::<M>(self.block.geometry, tile);
             for offset in (0..valid).step_by(S::LANES) {
                 let mut sums = [[s.splat(0.0); N]; N];
                 for i in 0..N {

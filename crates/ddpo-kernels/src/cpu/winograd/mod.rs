@@ -5,15 +5,21 @@
 //! "Fast Algorithms for Convolutional Neural Networks", 2015). Per output that is `n² / m²` multiplications instead
 //! of nine: 4 for `m = 2` and 2.25 for `m = 4`.
 //!
+//! The gradient of the kernel is the adjoint of that, with as many multiplications: inputs and gradients of outputs are carried to the
+//! positions, where the gradient is a product over all tiles, and the sums are carried to the kernel.
+//!
 //! An output is the same sequence of operations wherever its tile lies in a task, and which form a convolution takes
 //! depends on the size of an image and the channels alone. So the laws of this crate hold here too.
 #![expect(clippy::needless_range_loop, reason = "a row and a column of a tile index several arrays alike")]
 
 mod convolve;
+mod gradient;
+mod inputs;
 mod transform;
 mod weight;
 
 pub(crate) use convolve::convolve;
+pub(crate) use gradient::weight_gradient;
 
 use super::{
     conv::{Geometry, Images},

@@ -99,6 +99,45 @@ impl Transform<6, 4> for Output {
     }
 }
 
+/// The adjoint of [`Kernel`]: sums at positions to the gradient of a kernel.
+pub(super) struct KernelGradient;
+/// The adjoint of [`Output`]: gradients of outputs to positions.
+pub(super) struct OutputGradient;
+
+impl Transform<4, 3> for KernelGradient {
+    #[inline(always)]
+    fn apply<S: Simd>(s: S, [a, b, c, d]: [S::V; 4]) -> [S::V; 3] {
+        let half = s.splat(0.5);
+        let (even, odd) = (s.mul(half, s.add(b, c)), s.mul(half, s.sub(b, c)));
+        [s.add(a, even), odd, s.add(even, d)]
+    }
+}
+
+impl Transform<2, 4> for OutputGradient {
+    #[inline(always)]
+    fn apply<S: Simd>(s: S, [a, b]: [S::V; 2]) -> [S::V; 4] {
+        [a, s.add(a, b), s.sub(a, b), b]
+    }
+}
+
+impl Transform<6, 3> for KernelGradient {
+    #[inline(always)]
+    fn apply<S: Simd>(s: S, [a, b, c, d, e, f]: [S::V; 6]) -> [S::V; 3] {
+        let (even, odd) = (s.mul(s.splat(KA), s.add(b, c)), s.mul(s.splat(KA * A), s.sub(b, c)));
+        let (even2, odd2) = (s.mul(s.splat(KB), s.add(d, e)), s.mul(s.splat(KB * B), s.sub(d, e)));
+        [s.add(a, s.add(even, even2)), s.add(odd, odd2), s.fma(s.splat(A2), even, s.fma(s.splat(B2), even2, f))]
+    }
+}
+
+impl Transform<4, 6> for OutputGradient {
+    #[inline(always)]
+    fn apply<S: Simd>(s: S, [a, b, c, d]: [S::V; 4]) -> [S::V; 6] {
+        let (even, odd) = (s.fma(s.splat(A2), c, a), s.fma(s.splat(A3), d, s.mul(s.splat(A), b)));
+        let (even2, odd2) = (s.fma(s.splat(B2), c, a), s.fma(s.splat(B3), d, s.mul(s.splat(B), b)));
+        [a, s.add(even, odd), s.sub(even, odd), s.add(even2, odd2), s.sub(even2, odd2), d]
+    }
+}
+
 /// The transform `T` down the columns and then along the rows of a square.
 #[inline(always)]
 pub(super) fn square<S: Simd, T: Transform<N, M>, const N: usize, const M: usize>(
