@@ -1,9 +1,9 @@
 """Times the encoders of learned rewards beside transformers, alternately, at their true size with random weights.
 
-usage: compare_encoders.py ENCODERS vit-l-14|vit-h-14|deberta-xlarge [--batch 8] [--rounds 5] [--threads 2]
+usage: compare_encoders.py ENCODERS vit-l-14|vit-h-14|deberta-xlarge [--batch 8] [--rounds 5] [--threads 2] [--dtype f32|bf16]
 
 ENCODERS is the benchmark's program, which `cargo bench -p ddpo-nn --bench encoders --no-run` names. A round is one process of
-each, in turn, with one forward pass that is not counted and one that is; f32. Seconds an image or a text of 24 tokens, medians
+each, in turn, with one forward pass that is not counted and one that is, in f32 or with the weights in bf16. Seconds an image or a text of 24 tokens, medians
 with the smallest and largest; peak memory is the largest resident set of the whole process.
 Run it with a Python that has the peers (see README.md), and with nothing else running.
 """
@@ -22,6 +22,7 @@ def parse():
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--dtype", choices=["f32", "bf16"], default="f32")
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -45,6 +46,9 @@ def peer(args):
             num_attention_heads=16, patch_size=14, hidden_act=activation))
         inputs = torch.randn(args.batch, 3, 224, 224)
     model.eval()
+    if args.dtype == "bf16":
+        model.bfloat16()
+        inputs = inputs.bfloat16() if inputs.is_floating_point() else inputs
     with torch.inference_mode():
         model(inputs)
         start = time.perf_counter()
@@ -65,9 +69,9 @@ def main():
         return peer(args)
     ours, theirs = [], []
     numbers = [args.model, str(args.batch)]
-    peer_command = [sys.executable, __file__, args.encoders, args.model, "--batch", str(args.batch), "--threads", str(args.threads), "--peer"]
+    peer_command = [sys.executable, __file__, args.encoders, args.model, "--batch", str(args.batch), "--threads", str(args.threads), "--dtype", args.dtype, "--peer"]
     for _ in range(args.rounds):
-        ours.append(run([args.encoders, *numbers, "1"], args.threads))
+        ours.append(run([args.encoders, *numbers, "1", args.dtype], args.threads))
         theirs.append(run(peer_command, args.threads))
         print(json.dumps({"ddpo": ours[-1], "transformers": theirs[-1]}), flush=True)
     for name, rounds in (("ddpo", ours), ("transformers", theirs)):

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use ddpo::pretrain::PretrainConfig;
 
-use crate::values::{self, at_least_one, at_least_two, or_default, or_default_over, or_run_default};
+use crate::values::{self, at_least_one, at_least_two, or_default, or_run_default};
 
 const MODEL: &str =
     "`emoji` (embedded), a diffusers directory, a one-file checkpoint, or a hub id `org/name[@revision]`";
@@ -129,7 +129,7 @@ pub struct Train {
 #[command(
     mut_arg("preset", |arg| arg.hide(true)),
     mut_arg("algorithm", |arg| arg.hide(true)),
-    mut_arg("epochs", |arg| arg.help(or_default_over("distill", "Rounds of drawing and learning", "run.epochs"))),
+    mut_arg("epochs", |arg| arg.help(or_default("Rounds of drawing and learning", "run.epochs"))),
     mut_arg("reward", |arg| arg.help("What evaluations measure and nothing follows")),
     mut_arg("name", |arg| arg.help("What the run is called [default: the configuration file's name, else the model's and the steps]"))
 )]

@@ -6,7 +6,7 @@ use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
 use clap::{Arg, Command};
 use ddpo::config::{
     AdapterFormat, Algorithm, Dtype, PRESETS, PromptKind, PromptSyntax, SchedulerKind, SearchKind, SpacingKind,
-    default_of, default_over,
+    default_of,
 };
 use ddpo::device::Backend;
 use ddpo::model::ModelSource;
@@ -138,22 +138,13 @@ pub fn or_default(help: &str, key: &str) -> String {
     format!("{help} [default: {}]", default(key))
 }
 
-/// The same for commands that are a preset.
-pub fn or_default_over(preset: &str, help: &str, key: &str) -> String {
-    format!("{help} [default: {}]", or_none(default_over(preset, key)))
-}
-
 /// The same for commands that take their defaults from a run, where one is given.
 pub fn or_run_default(help: &str, key: &str) -> String {
     format!("{help} [default: the run's, else {}]", default(key))
 }
 
 fn default(key: &str) -> String {
-    or_none(default_of(key))
-}
-
-fn or_none(default: Option<String>) -> String {
-    default.unwrap_or_else(|| "none".to_owned())
+    default_of(key).unwrap_or_else(|| "none".to_owned())
 }
 
 #[cfg(test)]

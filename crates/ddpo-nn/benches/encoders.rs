@@ -1,5 +1,5 @@
 //! How long the encoders of learned rewards take at their true size, with random weights:
-//! `cargo bench -p ddpo-nn --bench encoders -- vit-l-14|vit-h-14|deberta-xlarge [BATCH] [ROUNDS]`.
+//! `cargo bench -p ddpo-nn --bench encoders -- vit-l-14|vit-h-14|deberta-xlarge [BATCH] [ROUNDS] [f32|bf16]`.
 //!
 //! One JSON line: the seconds of each round, an image or a text, after one that is not counted; the largest resident set in
 //! MiB; and the rate of the rounds' median in GFLOP/s beside the peak of independent fused multiply-adds.
@@ -7,10 +7,10 @@
 
 use std::time::Instant;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 use ddpo_nn::{
-    BertConfig, BertEncoder, ClipActivation, ClipConfig, ParamSpec, PositionKind, Specs, VisionConfig, VisionTower,
-    Weights,
+    BertConfig, BertEncoder, ClipActivation, ClipConfig, ParamSpec, Placement, PositionKind, Specs, VisionConfig,
+    VisionTower, Weights,
 };
 use serde_json::json;
 
@@ -28,10 +28,16 @@ fn main() {
     let name = arguments.first().map_or("vit-l-14", String::as_str);
     let number = |at: usize, default: usize| arguments.get(at).map_or(default, |text| text.parse().expect("a number"));
     let (batch, rounds) = (number(1, 8), number(2, 5));
+    let products = match arguments.get(3).map(String::as_str) {
+        None | Some("f32") => FloatDType::F32,
+        Some("bf16") => FloatDType::BF16,
+        Some(other) => panic!("`{other}`, wanted f32 or bf16"),
+    };
+    let placement = Placement::new(&Device::flex(), products);
     let (run, flops) = match name {
-        "vit-l-14" => vision(vit_l_14(), batch),
-        "vit-h-14" => vision(ClipConfig::vit_h_14().vision, batch),
-        "deberta-xlarge" => text(deberta_xlarge(), batch),
+        "vit-l-14" => vision(vit_l_14(), batch, placement),
+        "vit-h-14" => vision(ClipConfig::vit_h_14().vision, batch, placement),
+        "deberta-xlarge" => text(deberta_xlarge(), batch, placement),
         other => panic!("`{other}`, wanted vit-l-14, vit-h-14 or deberta-xlarge"),
     };
     run();
@@ -75,10 +81,10 @@ fn deberta_xlarge() -> BertConfig {
 type Run = Box<dyn Fn()>;
 
 /// A forward pass of a batch of pictures, and its multiplications and additions a picture.
-fn vision(config: VisionConfig, batch: usize) -> (Run, f64) {
-    let device = Device::flex();
+fn vision(config: VisionConfig, batch: usize, placement: Placement) -> (Run, f64) {
+    let device = placement.device().clone();
     let tower = VisionTower::new(config.clone()).expect("the sizes fit");
-    let weights = fill(tower.specs(), &device);
+    let weights = fill(tower.specs(), placement);
     let size = config.image_size;
     let pixels = Tensor::<1>::from_floats(noise(batch * size * size * 3, 1.0).as_slice(), &device);
     let pixels: Tensor<4> = pixels.reshape([batch, size, size, 3]);
@@ -92,9 +98,9 @@ fn vision(config: VisionConfig, batch: usize) -> (Run, f64) {
 }
 
 /// A forward pass of a batch of texts, and its multiplications and additions a text, distances not counted.
-fn text(config: BertConfig, batch: usize) -> (Run, f64) {
+fn text(config: BertConfig, batch: usize, placement: Placement) -> (Run, f64) {
     let encoder = BertEncoder::new(config.clone()).expect("the sizes fit");
-    let weights = fill(encoder.specs(), &Device::flex());
+    let weights = fill(encoder.specs(), placement);
     let ids: Vec<Vec<u32>> = (0..batch).map(|text| (0..TOKENS).map(|i| (31 * text + 7 * i) as u32).collect()).collect();
     let flops = flops(TOKENS, config.hidden_size, config.intermediate_size, config.num_hidden_layers);
     let run = move || drop(encoder.forward(&weights, &ids, None).expect("the texts fit").states.into_data());
@@ -108,12 +114,12 @@ fn flops(tokens: usize, width: usize, inner: usize, layers: usize) -> f64 {
 }
 
 /// Weights of PyTorch's usual size, as a file gives them.
-fn fill(specs: &Specs, device: &Device) -> Weights {
+fn fill(specs: &Specs, placement: Placement) -> Weights {
     let one = |spec: &ParamSpec| {
         let inputs = spec.elements() / spec.shape.first().copied().unwrap_or(1).max(1);
         Ok(noise(spec.elements(), 1.0 / (inputs.max(1) as f32).sqrt()))
     };
-    Weights::from_file_order(specs, one, device).expect("as many values as elements")
+    Weights::from_file_order(specs, one, placement).expect("as many values as elements")
 }
 
 /// Uniform values in `[-bound, bound]`.

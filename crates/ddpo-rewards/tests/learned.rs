@@ -48,6 +48,33 @@ fn check(kind: &str, options: &str) {
     assert!(judge.score(&RewardBatch::new(&[], &[]), 4).unwrap().is_empty());
 }
 
+/// In bf16 a value has some three digits: it is another one than in f32, and near.
+#[track_caller]
+fn check_half(kind: &str, model: &Path) {
+    let prompts = golden().prompts;
+    let images = images();
+    let all = RewardBatch::new(&images, &prompts);
+    let score = |dtype: &str, batch| {
+        let options = format!("{}\ndtype = '{dtype}'", directory(model));
+        open(kind, &options, &RewardContext::default()).unwrap().score(&all, batch).unwrap()
+    };
+    let (half, full) = (score("bf16", 6), score("f32", 6));
+    for (found, wanted) in half.iter().zip(&full) {
+        let error = (found - wanted).abs() / wanted.abs().max(0.1);
+        assert!(error > 0.0 && error <= 3e-2, "{kind}: {half:?} found, {full:?} wanted");
+    }
+    assert_eq!(score("bf16", 1), half, "{kind}: a value does not know its batch");
+}
+
+#[test]
+fn networks_in_bf16_are_near() {
+    check_half("clip-score", &fixtures("clip"));
+    check_half("aesthetic", &fixtures("aesthetic"));
+    check_half("image-reward", &fixtures("image_reward"));
+    let error = open("clip-score", "dtype = 'f16'", &RewardContext::default()).err().unwrap().to_string();
+    assert!(error.contains("dtype"), "{error}");
+}
+
 fn copy(from: &Path, to: &Path, names: &[&str]) {
     for name in names {
         std::fs::copy(from.join(name), to.join(name)).unwrap();

@@ -1,9 +1,11 @@
 //! An encoder's weights from the files of transformers and of BLIP.
 
-use burn::tensor::Device;
-
 use super::model::BertEncoder;
-use crate::{error::Result, files::TensorFile, params::Weights};
+use crate::{
+    error::Result,
+    files::TensorFile,
+    params::{Placement, Weights},
+};
 
 /// A parameter by which the network is found in a file.
 const MARK: &str = "embeddings.word_embeddings.weight";
@@ -15,9 +17,9 @@ impl BertEncoder {
     /// # Errors
     ///
     /// If a tensor is missing, damaged or of another shape.
-    pub fn load(&self, file: &TensorFile, device: &Device) -> Result<Weights> {
+    pub fn load(&self, file: &TensorFile, placement: impl Into<Placement>) -> Result<Weights> {
         let names = file.names();
         let prefix = names.iter().find_map(|name| name.strip_suffix(MARK)).unwrap_or_default().to_owned();
-        Weights::load_renamed(self.specs(), file, |name| format!("{prefix}{name}"), |_| true, device)
+        Weights::load_renamed(self.specs(), file, |name| format!("{prefix}{name}"), |_| true, placement)
     }
 }

@@ -11,7 +11,7 @@ use crate::{
     fields::size,
     files::{ModelFiles, TensorFile},
     layers::Linear,
-    params::{ParamScope, Specs, TensorPart, Weights},
+    params::{ParamScope, Placement, Specs, TensorPart, Weights},
     text::TextEncoder,
     vision::{VisionConfig, VisionTower},
 };
@@ -56,8 +56,8 @@ fn projection(name: &str, inputs: usize, outputs: usize) -> (Specs, Linear) {
 }
 
 /// Loads a projection, whatever else is in the file.
-fn load_projection(specs: &Specs, file: &TensorFile, part: TensorPart, device: &Device) -> Result<Weights> {
-    Weights::load_parts(specs, file, |_| part.clone(), |_| true, device)
+fn load_projection(specs: &Specs, file: &TensorFile, part: TensorPart, placement: &Placement) -> Result<Weights> {
+    Weights::load_parts(specs, file, |_| part.clone(), |_| true, placement.clone())
 }
 
 impl ClipImageEncoder {
@@ -108,16 +108,19 @@ impl ClipImageEncoder {
     /// # Errors
     ///
     /// If a tensor is missing, damaged or of another shape.
-    pub fn load(&self, file: &TensorFile, device: &Device) -> Result<EncoderWeights> {
+    pub fn load(&self, file: &TensorFile, placement: impl Into<Placement>) -> Result<EncoderWeights> {
+        let placement = placement.into();
         let (tower, part) = match Layout::of(file) {
-            Layout::Transformers => (self.tower.load(file, device)?, TensorPart::whole("visual_projection.weight")),
+            Layout::Transformers => {
+                (self.tower.load(file, placement.clone())?, TensorPart::whole("visual_projection.weight"))
+            }
             Layout::OpenClip { .. } => {
                 let ignored = |name: &str| !name.starts_with("visual.") || name == "visual.proj";
-                let tower = Weights::load_parts(self.tower.specs(), file, vision_part, ignored, device)?;
+                let tower = Weights::load_parts(self.tower.specs(), file, vision_part, ignored, placement.clone())?;
                 (tower, TensorPart::transposed("visual.proj"))
             }
         };
-        Ok(EncoderWeights { tower, projection: load_projection(&self.specs, file, part, device)? })
+        Ok(EncoderWeights { tower, projection: load_projection(&self.specs, file, part, &placement)? })
     }
 
     /// Fresh weights, for tests and measurements.
@@ -164,16 +167,20 @@ impl ClipTextEncoder {
     /// # Errors
     ///
     /// If a tensor is missing, damaged or of another shape.
-    pub fn load(&self, file: &TensorFile, device: &Device) -> Result<EncoderWeights> {
+    pub fn load(&self, file: &TensorFile, placement: impl Into<Placement>) -> Result<EncoderWeights> {
+        let placement = placement.into();
         let (tower, part) = match Layout::of(file) {
-            Layout::Transformers => (self.tower.load(file, device)?, TensorPart::whole("text_projection.weight")),
+            Layout::Transformers => {
+                (self.tower.load(file, placement.clone())?, TensorPart::whole("text_projection.weight"))
+            }
             Layout::OpenClip { prefix } => {
                 let specs = self.tower.specs();
-                let tower = Weights::load_parts(specs, file, |name| text_part(name, prefix), |_| true, device)?;
+                let tower =
+                    Weights::load_parts(specs, file, |name| text_part(name, prefix), |_| true, placement.clone())?;
                 (tower, TensorPart::transposed(format!("{prefix}text_projection")))
             }
         };
-        Ok(EncoderWeights { tower, projection: load_projection(&self.specs, file, part, device)? })
+        Ok(EncoderWeights { tower, projection: load_projection(&self.specs, file, part, &placement)? })
     }
 
     /// Fresh weights, for tests and measurements.

@@ -1,8 +1,6 @@
 //! Parameters that a file of another library keeps under other names, side by side in one tensor, or transposed.
 
-use burn::tensor::Device;
-
-use super::{ParamSpec, Specs, Weights};
+use super::{ParamSpec, Placement, Specs, Weights};
 use crate::{
     error::{Error, Result},
     files::TensorFile,
@@ -99,7 +97,7 @@ impl Weights {
         file: &TensorFile,
         part: impl Fn(&str) -> TensorPart,
         ignored: impl Fn(&str) -> bool,
-        device: &Device,
+        placement: impl Into<Placement>,
     ) -> Result<Self> {
         let parts: Vec<TensorPart> = specs.iter().map(|spec| part(&spec.name)).collect();
         let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
@@ -107,7 +105,7 @@ impl Weights {
         specs.iter().zip(&parts).try_for_each(|(spec, part)| part.check(spec, file))?;
         let mut parts = parts.iter();
         let read = |spec: &ParamSpec| parts.next().map_or_else(|| Ok(Vec::new()), |part| part.read(spec, file));
-        Self::from_file_order(specs, read, device)
+        Self::from_file_order(specs, read, placement)
     }
 }
 
@@ -140,7 +138,7 @@ mod tests {
     fn load(file: &TensorFile, shape: &[usize], part: TensorPart) -> Result<Vec<f32>> {
         let layout = if shape.len() == 2 { Layout::Linear } else { Layout::Vector };
         let specs: Specs = vec![spec("a", shape, layout)].into();
-        let weights = Weights::load_parts(&specs, file, |_| part.clone(), |_| false, &Device::default())?;
+        let weights = Weights::load_parts(&specs, file, |_| part.clone(), |_| false, &burn::tensor::Device::default())?;
         Ok(weights.to_file_order()?.remove(0).1)
     }
 

@@ -1,12 +1,10 @@
 //! A vision transformer's weights from the files of transformers.
 
-use burn::tensor::Device;
-
 use super::model::VisionTower;
 use crate::{
     error::Result,
     files::TensorFile,
-    params::{TensorPart, Weights},
+    params::{Placement, TensorPart, Weights},
 };
 
 /// Where the parameters are in [`VisionTower`]'s own names.
@@ -21,7 +19,7 @@ impl VisionTower {
     /// # Errors
     ///
     /// If a tensor is missing, unknown, damaged or of another shape.
-    pub fn load(&self, file: &TensorFile, device: &Device) -> Result<Weights> {
+    pub fn load(&self, file: &TensorFile, placement: impl Into<Placement>) -> Result<Weights> {
         let names = file.names();
         let prefix = names.iter().find_map(|name| name.strip_suffix(MARK)).unwrap_or(OWN).to_owned();
         let rename =
@@ -34,7 +32,7 @@ impl VisionTower {
                 inside == "embeddings.position_ids" || others.iter().any(|other| inside.starts_with(other))
             })
         };
-        Weights::load_renamed(self.specs(), file, rename, ignored, device)
+        Weights::load_renamed(self.specs(), file, rename, ignored, placement)
     }
 
     /// Constant weights from a file with the names of timm's vision transformers behind `prefix`, such as
@@ -43,12 +41,12 @@ impl VisionTower {
     /// # Errors
     ///
     /// If a tensor is missing, damaged or of another shape.
-    pub fn load_timm(&self, file: &TensorFile, prefix: &str, device: &Device) -> Result<Weights> {
+    pub fn load_timm(&self, file: &TensorFile, prefix: &str, placement: impl Into<Placement>) -> Result<Weights> {
         let part = |name: &str| {
             let part = timm_part(name.strip_prefix(OWN).unwrap_or(name));
             TensorPart { name: format!("{prefix}{}", part.name), ..part }
         };
-        Weights::load_parts(self.specs(), file, part, |_| true, device)
+        Weights::load_parts(self.specs(), file, part, |_| true, placement)
     }
 }
 

@@ -11,7 +11,7 @@ use super::clip::check_size;
 use super::head::Head;
 use super::pictures::pixels;
 use super::source::{Published, Source, anchor, weights, with_weights};
-use super::{ModelFailure, Repository};
+use super::{ModelFailure, NetworkDtype, Repository};
 use crate::options::reward_options;
 use crate::{OptionSpec, Result, RewardContext, RewardFactory, read_options};
 
@@ -24,6 +24,8 @@ reward_options! {
         model: String = String::new();
         /// Branch, tag or commit of a hub id.
         revision: String = "main".to_owned();
+        /// The format of the network's products: f32, or bf16 for less time and memory and other last digits.
+        dtype: NetworkDtype = NetworkDtype::F32;
         /// A safetensors file of the head, for a `model` that is without one.
         head: String = String::new();
     }
@@ -134,7 +136,7 @@ impl RewardFactory for AestheticFactory {
         let reward = Aesthetic {
             head: Self::head(&options, &file, encoder.dimensions(), &device)?,
             processor: processor(&files, &encoder).map_err(failed)?,
-            weights: encoder.load(&file, &device).map_err(failed)?,
+            weights: encoder.load(&file, options.dtype.placement()).map_err(failed)?,
             encoder,
             device,
         };

@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use burn::tensor::Device;
 use ddpo_core::RewardBatch;
 use ddpo_nn::{
-    ClipConfig, ClipImageEncoder, ClipTextEncoder, EncoderWeights, ImageProcessor, Result, TensorFile, Tokenizer,
+    ClipConfig, ClipImageEncoder, ClipTextEncoder, EncoderWeights, ImageProcessor, Placement, Result, TensorFile,
+    Tokenizer,
 };
 
 use super::pictures::{pixels, rows, unit};
@@ -39,19 +40,20 @@ impl ClipScorer {
         weights: &TensorFile,
         processor: ImageProcessor,
         tokenizer: Tokenizer,
-        device: &Device,
+        placement: impl Into<Placement>,
     ) -> Result<Self> {
+        let placement = placement.into();
         check_size(&processor, config.vision.image_size)?;
         let (images, texts) = (ClipImageEncoder::new(config)?, ClipTextEncoder::new(config)?);
         Ok(Self {
-            image_weights: images.load(weights, device)?,
+            image_weights: images.load(weights, placement.clone())?,
             images,
-            text_weights: texts.load(weights, device)?,
+            text_weights: texts.load(weights, placement.clone())?,
             texts,
             processor,
             tokenizer,
             scale: weights.read_number("logit_scale")?.exp(),
-            device: device.clone(),
+            device: placement.device().clone(),
             known: Mutex::default(),
         })
     }

@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use burn::tensor::Device;
 use ddpo_core::{Judge, Reward, RewardBatch};
 use ddpo_nn::{ClipConfig, Fit, ImageProcessor, ModelFiles, Tokenizer};
 use toml::Table;
 
 use super::clip::ClipScorer;
 use super::source::{Published, Source, anchor, clip_files, tokenizer_files, weights};
-use super::{ModelFailure, Repository};
+use super::{ModelFailure, NetworkDtype, Repository};
 use crate::options::reward_options;
 use crate::{OptionSpec, Result, RewardContext, RewardFactory, read_options};
 
@@ -20,6 +19,8 @@ reward_options! {
         model: String = String::new();
         /// Branch, tag or commit of a hub id.
         revision: String = "main".to_owned();
+        /// The format of the network's products: f32, or bf16 for less time and memory and other last digits.
+        dtype: NetworkDtype = NetworkDtype::F32;
     }
 }
 
@@ -201,7 +202,7 @@ impl RewardFactory for ContrastFactory {
         let tokenizer = self.tokenizer(&files, context)?;
         let scorer = self.config(&files).and_then(|config| {
             let processor = self.processor(&files, config.vision.image_size)?;
-            ClipScorer::new(&config, &weights(&files)?, processor, tokenizer, &Device::flex())
+            ClipScorer::new(&config, &weights(&files)?, processor, tokenizer, options.dtype.placement())
         });
         let scorer = scorer.map_err(|error| source.failed(error))?;
         Ok(Judge::Image(Box::new(ClipReward { kind: self.kind, scale: self.scale, scorer })))

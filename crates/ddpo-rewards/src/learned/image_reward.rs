@@ -6,7 +6,7 @@ use std::path::Path;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use ddpo_core::{Judge, Reward, RewardBatch};
 use ddpo_nn::{
-    BertConfig, BertEncoder, ClipActivation, CropRounding, Fit, ImageProcessor, ModelFiles, PlainTokenizer,
+    BertConfig, BertEncoder, ClipActivation, CropRounding, Fit, ImageProcessor, ModelFiles, Placement, PlainTokenizer,
     PositionKind, Ragged, TensorFile, VisionConfig, VisionTower, Weights,
 };
 use toml::Table;
@@ -14,7 +14,7 @@ use toml::Table;
 use super::head::Head;
 use super::pictures::pixels;
 use super::source::{Published, Source, anchor, weights};
-use super::{ModelFailure, Repository};
+use super::{ModelFailure, NetworkDtype, Repository};
 use crate::options::reward_options;
 use crate::{OptionSpec, Result, RewardContext, RewardFactory, read_options};
 
@@ -27,6 +27,8 @@ reward_options! {
         model: String = String::new();
         /// Branch, tag or commit of a hub id.
         revision: String = "main".to_owned();
+        /// The format of the network's products: f32, or bf16 for less time and memory and other last digits.
+        dtype: NetworkDtype = NetworkDtype::F32;
     }
 }
 
@@ -141,7 +143,7 @@ impl RewardFactory for ImageRewardFactory {
         let source = Self::source(&options);
         let files = source.files(context)?;
         let tokenizer = Self::tokenizer(&files, context)?;
-        let reward = weights(&files).and_then(|file| ImageReward::load(&file, tokenizer, &Device::flex()));
+        let reward = weights(&files).and_then(|file| ImageReward::load(&file, tokenizer, options.dtype.placement()));
         Ok(Judge::Image(Box::new(reward.map_err(|error| source.failed(error))?)))
     }
 }
@@ -164,21 +166,26 @@ impl ImageReward {
     /// # Errors
     ///
     /// If a tensor is missing, damaged or of another shape.
-    pub fn load(file: &TensorFile, tokenizer: PlainTokenizer, device: &Device) -> ddpo_nn::Result<Self> {
+    pub fn load(
+        file: &TensorFile,
+        tokenizer: PlainTokenizer,
+        placement: impl Into<Placement>,
+    ) -> ddpo_nn::Result<Self> {
+        let placement = placement.into();
         const VISION: &str = "blip.visual_encoder.";
         let vision = VisionTower::new(vision_config(file, VISION)?)?;
         let text = BertEncoder::new(text_config(file, "blip.text_encoder.")?)?;
         let size = vision.config().image_size;
         let fit = Fit::Crop { shortest_edge: size, crop: size, rounding: CropRounding::HalfEven };
         Ok(Self {
-            vision_weights: vision.load_timm(file, VISION, device)?,
-            text_weights: text.load(file, device)?,
-            head: Head::load(file, "mlp.", text.config().hidden_size, device)?,
+            vision_weights: vision.load_timm(file, VISION, placement.clone())?,
+            text_weights: text.load(file, placement.clone())?,
+            head: Head::load(file, "mlp.", text.config().hidden_size, placement.device())?,
             vision,
             text,
             tokenizer,
             processor: ImageProcessor::fitting(fit),
-            device: device.clone(),
+            device: placement.device().clone(),
         })
     }
 

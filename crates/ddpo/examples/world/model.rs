@@ -143,8 +143,13 @@ impl World {
         Ok((verdicts.iter().filter(|verdict| **verdict == Some(true)).count(), verdicts.len()))
     }
 
-    /// `count` samples of each prompt, at the default settings.
+    /// `count` samples of each prompt, at the default settings; all prompts have the same noise.
     pub fn draw(&self, prompts: &[String], count: usize) -> Result<Vec<RgbImage>, Box<dyn Error>> {
+        self.draw_from(prompts, count, self.config.eval.seed)
+    }
+
+    /// The same from the noise of another seed.
+    pub fn draw_from(&self, prompts: &[String], count: usize, seed: u64) -> Result<Vec<RgbImage>, Box<dyn Error>> {
         let sampling = &self.config.sample;
         let request = SampleRequest {
             prompts: prompts.to_vec(),
@@ -152,7 +157,7 @@ impl World {
             sampler: sampling.sampler(),
             guidance: sampling.guidance,
             negative_prompt: sampling.negative_prompt.clone(),
-            seed: self.config.eval.seed,
+            seed,
             batch_size: 64,
             size: [None; 2],
         };

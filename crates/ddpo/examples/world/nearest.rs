@@ -18,7 +18,10 @@ pub fn draw(model: &str, data: &Path, out: &Path) -> Result<(), Box<dyn Error>> 
     let compositor = super::sheet::animals_alone(data)?;
     let subjects = &compositor.drawings.subjects;
     let prompts: Vec<String> = subjects.iter().take(2 * COLUMNS).cloned().collect();
-    let samples = world.draw(&prompts, 1)?;
+    let mut samples = Vec::new();
+    for (seed, prompt) in (0..).zip(&prompts) {
+        samples.extend(world.draw_from(std::slice::from_ref(prompt), 1, seed)?);
+    }
     let others = compositor.sheet(1, prompts.len() * 4);
     let others =
         others.iter().map(|drawn| Ok((drawn.subject, drawn.picture()?))).collect::<Result<Vec<_>, Box<dyn Error>>>()?;

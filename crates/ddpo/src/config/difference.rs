@@ -142,7 +142,7 @@ fn quoted(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::choices::{Algorithm, EvalPrompts, PromptKind};
+    use super::super::choices::{Algorithm, EvalPrompts, PromptKind, TrustRegion};
     use super::super::layers::Layers;
     use super::*;
 
@@ -182,9 +182,12 @@ mod tests {
     #[test]
     fn the_command_says_what_would_not_be_the_default_any_more() {
         let mut config = RunConfig::default();
-        config.train.algorithm = Algorithm::DdpoIs;
-        assert_eq!(command(&config), "ddpo train --epochs 8 --algorithm ddpo-is --set train.learning-rate=0.002");
-        (config.train.learning_rate, config.run.epochs) = (5e-3, 30);
+        config.train.trust_region = TrustRegion::NormalisedClip;
+        assert_eq!(
+            command(&config),
+            "ddpo train --set train.trust-region=normalised-clip --set train.clip-range=0.002"
+        );
+        config.train.clip_range = 2e-6;
         let text = command(&config);
         let mut layers = Layers::default();
         for Difference { key, value, .. } in differences(&Table::try_from(&config).unwrap()) {

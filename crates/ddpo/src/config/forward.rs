@@ -43,9 +43,9 @@ pub(super) struct Setting {
 }
 
 /// DiffusionNFT (arXiv 2509.16117) with β = 1, whose advantages up to 5 become `r = ½ + A/10`; four noisings are V-GRPO's
-/// (arXiv 2604.23380).
+/// (arXiv 2604.23380), and how far targets go back to the base model, in place of its divergence term, is ours.
 pub(super) const NFT: Setting =
-    Setting { strength: 0.2, anchor: 0.0, noisings: 4, density: TimestepChoice::Uniform, old_decay: 0.5 };
+    Setting { strength: 0.2, anchor: 0.05, noisings: 4, density: TimestepChoice::Uniform, old_decay: 0.5 };
 
 /// RAM (arXiv 2605.10759).
 pub(super) const RAM: Setting =
@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn two_names_are_settings_of_one_algorithm() {
         let (nft, ram) = (forward(&["train.algorithm=nft"]), forward(&["train.algorithm=ram"]));
-        assert_eq!((nft.target, nft.noisings, nft.old_policy), (CorrectedTarget::default(), 4, OldPolicy::default()));
+        let of_nft = CorrectedTarget { anchor: 0.05, ..CorrectedTarget::default() };
+        assert_eq!((nft.target, nft.noisings, nft.old_policy), (of_nft, 4, OldPolicy::default()));
         let changes = [
             "train.algorithm=nft",
             "forward.strength=100",
@@ -150,9 +151,10 @@ mod tests {
             "forward.old-decay=0.9",
         ];
         assert_eq!(ram, forward(&changes));
-        // One update of the default run's 64 samples; the old policy is asked in both, the base model in one.
-        assert_eq!((nft.updates_per_epoch, nft.frozen_passes(), ram.frozen_passes()), (1, 1, 2));
-        assert_eq!(forward(&["train.algorithm=nft", "forward.old-decay=0"]).frozen_passes(), 0);
+        // One update of the default run's 64 samples; the old policy and the base model are asked in both.
+        assert_eq!((nft.updates_per_epoch, nft.frozen_passes(), ram.frozen_passes()), (1, 2, 2));
+        let by_itself = ["train.algorithm=nft", "forward.old-decay=0", "forward.anchor=0"];
+        assert_eq!(forward(&by_itself).frozen_passes(), 0);
     }
 
     #[test]

@@ -245,7 +245,7 @@ mod tests {
             layers.push_assignment("model.path=org/model")
         })
         .unwrap();
-        assert_eq!((config.sample.steps, config.train.learning_rate), (10, 2e-3));
+        assert_eq!((config.sample.steps, config.train.learning_rate), (10, 6e-3));
     }
 
     #[test]

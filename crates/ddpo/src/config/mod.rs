@@ -42,7 +42,7 @@ pub use layers::Layers;
 pub use pairs::GivenPairsPlan;
 pub use plan::RunPlan;
 pub use presets::{PRESETS, Preset};
-pub use reference::{default_of, default_over, reference};
+pub use reference::{default_of, reference};
 pub use regression::{RegressionPlan, WeightPlan};
 pub use rewards::{RewardEntry, RewardList, RewardTerm};
 pub use run::{

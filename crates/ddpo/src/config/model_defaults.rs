@@ -14,12 +14,6 @@ const IMAGES_PER_UPDATE: usize = 64;
 /// ddpo-pytorch's step size where the whole network is trained.
 const FULL_LEARNING_RATE: f64 = 1e-5;
 
-/// The step size on the embedded model of all algorithms but its default one.
-const EMBEDDED_LEARNING_RATE: f64 = 5e-3;
-
-/// And the length of their runs.
-const EMBEDDED_EPOCHS: usize = 30;
-
 /// GRPO-Guard's clip range, whatever the model: its ratios are in units of their own.
 const NORMALISED_CLIP_RANGE: f64 = 2e-6;
 
@@ -31,20 +25,11 @@ impl ModelKind {
 
     /// The defaults that follow from other options, as far as `written` does not have them.
     pub(super) fn derive(self, config: &mut RunConfig, written: &Table) {
-        let is_in = |section: &str, key: &str| written.get(section).and_then(|section| section.get(key)).is_some();
-        let is_written = |key: &str| is_in("train", key);
+        let is_written = |key: &str| written.get("train").and_then(|section| section.get(key)).is_some();
         if config.train.trust_region == TrustRegion::NormalisedClip && !is_written("clip-range") {
             config.train.clip_range = NORMALISED_CLIP_RANGE;
         }
         if self == Self::Embedded {
-            if config.train.algorithm != Algorithm::Nft {
-                if !is_written("learning-rate") {
-                    config.train.learning_rate = EMBEDDED_LEARNING_RATE;
-                }
-                if !is_in("run", "epochs") {
-                    config.run.epochs = EMBEDDED_EPOCHS;
-                }
-            }
             return;
         }
         if config.train.parameters == Parameters::Full && !is_written("learning-rate") {
@@ -92,22 +77,9 @@ mod tests {
             let (sample, train) = (&config.sample, &config.train);
             (sample.steps, sample.guidance, train.learning_rate, train.clip_range, train.gradient_checkpointing)
         };
-        assert_eq!(of("emoji"), (10, 3.0, 2e-3, 2e-3, false));
+        assert_eq!(of("emoji"), (10, 3.0, 6e-3, 2e-3, false));
         assert_eq!(of("org/model"), (50, 5.0, 3e-4, 1e-4, true));
         assert_eq!(of("./directory"), of("org/model"));
-    }
-
-    #[test]
-    fn the_default_algorithm_of_the_embedded_model_has_a_rate_and_a_length_of_its_own() {
-        let of = |more: &[&str]| {
-            let config = config(more);
-            (config.train.algorithm, config.train.learning_rate, config.run.epochs)
-        };
-        assert_eq!(of(&[]), (Algorithm::Nft, 2e-3, 8));
-        assert_eq!(of(&["train.algorithm=ddpo-is"]), (Algorithm::DdpoIs, 5e-3, 30));
-        let written = ["train.algorithm=ddpo-is", "train.learning-rate=1e-3", "run.epochs=7"];
-        assert_eq!(of(&written), (Algorithm::DdpoIs, 1e-3, 7));
-        assert_eq!(of(&["model.path=org/model"]), (Algorithm::DdpoIs, 3e-4, 100));
     }
 
     #[test]

@@ -8,9 +8,8 @@ use toml::{Table, Value};
 use crate::error::Result;
 
 use super::kind::ModelKind;
-use super::layers::Layers;
 use super::options::{Kind, Section};
-use super::presets::{PRESETS, Preset};
+use super::presets::PRESETS;
 use super::rewards::RewardList;
 use super::run::RunConfig;
 
@@ -33,17 +32,6 @@ pub fn default_of(key: &str) -> Option<String> {
     }
     let of = |kind: ModelKind| text_of(&kind.table().ok()?, key);
     Some(by_model(of(ModelKind::Embedded)?, of(ModelKind::StableDiffusion)?))
-}
-
-/// The same over a preset, whose algorithm may have defaults of its own.
-pub fn default_over(preset: &str, key: &str) -> Option<String> {
-    let of = |model: &str| {
-        let mut layers = Layers::default();
-        layers.push_preset(Preset::find(preset).ok()?).ok()?;
-        layers.push_assignment(&format!("model.path={model}")).ok()?;
-        text_of(&Table::try_from(layers.resolve().ok()?).ok()?, key)
-    };
-    Some(by_model(of("emoji")?, of("org/name")?))
 }
 
 /// The value of `section.key`, texts without quotes.
@@ -168,8 +156,7 @@ mod tests {
         assert_eq!(default_of("sample.steps").as_deref(), Some("10 for `emoji`, 50 for other models"));
         assert_eq!(default_of("sample.height"), None);
         assert_eq!(default_of("sample.no-such"), None);
-        assert_eq!(default_of("run.epochs").as_deref(), Some("8 for `emoji`, 100 for other models"));
-        assert_eq!(default_over("distill", "run.epochs").as_deref(), Some("30 for `emoji`, 100 for other models"));
+        assert_eq!(default_of("run.epochs").as_deref(), Some("20 for `emoji`, 100 for other models"));
     }
 
     #[test]

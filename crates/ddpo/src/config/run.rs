@@ -23,8 +23,8 @@ options! {
     RunOptions = "run" {
         /// Seed of everything: noise, prompts, order of samples and steps. Same seed, same bytes.
         seed: u64 = 0, "ours";
-        /// Rounds of sample, score, update; several tasks share them. For `emoji` and another algorithm than "nft" 30.
-        epochs: usize = 100, "ddpo-pytorch" => emoji 8;
+        /// Rounds of sample, score, update; several tasks share them.
+        epochs: usize = 100, "ddpo-pytorch" => emoji 20;
         /// Where to compute: "auto" (a GPU if there is one), "cpu", or a GPU of `ddpo devices`: "cuda", "cuda:1" and so on. The
         /// numbers depend on it.
         device: String = "auto".into(), "ours";
@@ -133,8 +133,8 @@ options! {
         first_timestep: usize = 0, "paper: all of them";
         /// Share of each sample's steps that is trained on, chosen at random.
         timestep_fraction: f64 = 1.0, "ddpo-pytorch";
-        /// AdamW's step size. For `emoji` and another algorithm than "nft" 5e-3.
-        learning_rate: f64 = 3e-4, "ddpo-pytorch, and 1e-5 with parameters = \"full\"" => emoji 2e-3;
+        /// AdamW's step size.
+        learning_rate: f64 = 3e-4, "ddpo-pytorch, and 1e-5 with parameters = \"full\"" => emoji 6e-3;
         /// AdamW's decay of the gradient's mean.
         adam_beta1: f64 = 0.9, "ddpo-pytorch";
         /// AdamW's decay of the gradient's square.
@@ -203,7 +203,7 @@ options! {
         /// How far a target goes from the old policy's prediction toward the noise that was added, for an advantage of 1.
         strength: Option<f64> = None, "0.2 for \"nft\" (its beta of 1; 0.2 / beta for others), 100 for \"ram\"", "0.2";
         /// What targets are corrected from: 0 for the old policy, 1 for the base model, or between the two.
-        anchor: Option<f64> = None, "0 for \"nft\", 1 for \"ram\"", "0.5";
+        anchor: Option<f64> = None, "0.05 for \"nft\" (ours), 1 for \"ram\"", "0.5";
         /// Noisings of a sample, the same for all samples of a group: timesteps from equal parts of all, each with a noise of its own.
         noisings: Option<usize> = None, "4 for \"nft\" (V-GRPO), 8 for \"ram\"", "4";
         /// How timesteps are drawn: "uniform", or "linear", in proportion to their number.
@@ -289,7 +289,7 @@ options! {
     /// What is measured on prompts and seeds that training never uses.
     EvalOptions = "eval" {
         /// Evaluate every so many epochs, and before the first; 0: never.
-        every: usize = 10, "ours" => emoji 2;
+        every: usize = 10, "ours" => emoji 5;
         /// Images an evaluation, or of each task in one.
         count: usize = 32, "ours";
         /// "held-out" (a part of the training prompts that is set aside), another kind of prompts, or a list.
