@@ -5,7 +5,7 @@ use ddpo_nn::RecogniserConfig;
 use super::recognition::Recognition;
 
 /// How sure the network must be of a noun that is asked for. Of the embedded model's judge, which learns from bent and recoloured
-/// drawings and is never sure of much, a half would miss one in fifty more of training's own pictures and refuse no more blobs.
+/// drawings, a half would lose one in ten of the drawings by unseen hands that it knows, and refuse no more blobs.
 const SURE: f32 = 0.3;
 
 /// The nouns of a prompt that a network knows, by their numbers.
