@@ -144,7 +144,7 @@ pub(crate) fn padded(columns: usize) -> usize {
 }
 
 /// First column, width and columns in use of panel `index`.
-fn geometry(columns: usize, index: usize) -> (usize, usize, usize) {
+pub(super) fn geometry(columns: usize, index: usize) -> (usize, usize, usize) {
     let column = index * PANEL;
     let valid = (columns - column).min(PANEL);
     (column, if valid <= HALF { HALF } else { PANEL }, valid)

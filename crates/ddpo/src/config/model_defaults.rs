@@ -83,6 +83,19 @@ mod tests {
     }
 
     #[test]
+    fn the_embedded_model_has_a_rate_and_a_length_whatever_the_algorithm() {
+        let of = |more: &[&str]| {
+            let config = config(more);
+            (config.train.algorithm, config.train.learning_rate, config.run.epochs)
+        };
+        assert_eq!(of(&[]), (Algorithm::Nft, 6e-3, 20));
+        assert_eq!(of(&["train.algorithm=ddpo-is"]), (Algorithm::DdpoIs, 6e-3, 20));
+        let written = ["train.algorithm=ddpo-is", "train.learning-rate=1e-3", "run.epochs=7"];
+        assert_eq!(of(&written), (Algorithm::DdpoIs, 1e-3, 7));
+        assert_eq!(of(&["model.path=org/model"]), (Algorithm::DdpoIs, 3e-4, 100));
+    }
+
+    #[test]
     fn the_papers_epoch_is_the_default_of_stable_diffusion() {
         let plan = RunPlan::new(config(&["model.path=org/model"])).unwrap();
         assert_eq!((plan.samples_per_epoch, plan.updates_per_epoch(), plan.images_per_update()), (256, 4, 64));

@@ -6,7 +6,7 @@ use super::{
     super::{
         conv::{Geometry, Images},
         memory::{self, Shared, with_scratch},
-        pack::{HALF, PANEL, Panel},
+        pack::{self, PANEL, Panel},
         product::{Group, MatrixProduct, Start},
         tile::{GROUP, Walk},
     },
@@ -114,7 +114,7 @@ impl Part<'_> {
                     to: Shared::new(inputs),
                 });
                 for (panel, sum) in self.panels.clone().zip(sum.chunks_exact_mut(N * N * sums)) {
-                    let (column, width, valid) = self.panel(panel);
+                    let (column, width, valid) = pack::geometry(self.n, panel);
                     let Self { geometry, g, n, .. } = self;
                     let to = Shared::new(gradients);
                     let tiles = tiles.clone();
@@ -137,16 +137,14 @@ impl Part<'_> {
                 }
             }
             for (panel, sums_of) in self.panels.clone().zip(sum.chunks_exact(N * N * sums)) {
-                level.run(Kernels::<N> { part: &self, panel: self.panel(panel), pitch: sums, sums: sums_of });
+                level.run(Kernels::<N> {
+                    part: &self,
+                    panel: pack::geometry(self.n, panel),
+                    pitch: sums,
+                    sums: sums_of,
+                });
             }
         });
-    }
-
-    /// First column, width and columns in use of a panel.
-    fn panel(&self, index: usize) -> (usize, usize, usize) {
-        let column = index * PANEL;
-        let valid = (self.n - column).min(PANEL);
-        (column, if valid <= HALF { HALF } else { PANEL }, valid)
     }
 }
 
