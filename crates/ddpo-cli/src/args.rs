@@ -357,7 +357,7 @@ pub struct Score {
     #[arg(long, value_name = "R", help = values::rewards().list("A reward; the option may be repeated"), required_unless_present = "check", value_parser = values::rewards(), hide_possible_values = true)]
     pub reward: Vec<String>,
     /// Try a reward instead of scoring images: sizes, batches, prompts in any script, order, repetition. Says line by line what holds
-    #[arg(long, value_name = "R", conflicts_with_all = ["reward", "images", "prompt", "prompts", "json"])]
+    #[arg(long, value_name = "R", conflicts_with_all = ["reward", "images", "prompt", "prompts", "model", "json"])]
     pub check: Option<String>,
     /// PNG, JPEG, WebP, GIF or BMP files, or folders: of a folder, the pictures that its metadata.jsonl lists, else all such files
     /// directly in it, by name
@@ -369,6 +369,15 @@ pub struct Score {
     /// What each image should show: a text file, a prompt an image, or a metadata.jsonl with `file_name` and `text`
     #[arg(long, value_name = "FILE", conflicts_with = "prompt")]
     pub prompts: Option<PathBuf>,
+    /// The model that diffusion-classifier and as-asked ask
+    #[arg(long, value_name = "M", help = format!("The model that diffusion-classifier and as-asked ask: {MODEL}"), value_parser = values::models(), hide_possible_values = true)]
+    pub model: Option<String>,
+    /// Of a one-file checkpoint: the diffusers directory or the hub id that has its tokenizer and its configurations
+    #[arg(long, value_name = "DIR|ID", requires = "model")]
+    pub model_config: Option<String>,
+    /// Where that model computes
+    #[arg(long, value_name = "D", help = or_default(DEVICE, "run.device"), requires = "model", value_parser = values::devices(), hide_possible_values = true)]
+    pub device: Option<String>,
     /// Also write the values as JSON
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,

@@ -137,7 +137,7 @@ fn hint_of_reward(error: &ddpo::rewards::Error) -> Option<String> {
     use std::io::ErrorKind;
     let hint = match error {
         Rewards::NeedsModel { .. } => {
-            "`ddpo classify` asks a model what images show; `ddpo train` and `ddpo evaluate` give the reward theirs"
+            "`ddpo score --model M` names it, as emoji; `ddpo train` and `ddpo evaluate` give the reward theirs"
         }
         Rewards::Timeout { written: true, .. } => {
             "a program answers each line as it comes, and flushes (in Python: print(..., flush=True)); one that reads its input \

@@ -589,9 +589,18 @@ fn pictures_are_classified_by_the_model_alone() {
     refuse(
         &["score", "--reward", "diffusion-classifier", pictures[0]],
         1,
-        "error: the reward `diffusion-classifier` asks the base model, and there is none here\n\
-         hint: `ddpo classify` asks a model what images show; `ddpo train` and `ddpo evaluate` give the reward theirs\n",
+        "error: the reward `diffusion-classifier` asks the model, and there is none here\n\
+         hint: `ddpo score --model M` names it, as emoji; `ddpo train` and `ddpo evaluate` give the reward theirs\n",
     );
+    // With a model it says what it thinks, of prompts that are compared with each other.
+    std::fs::write(directory.path().join("prompts.txt"), "a cat\na dog\n").unwrap();
+    let scored = ["score", "--model", "tiny", "--reward", "diffusion-classifier", "--prompts", "prompts.txt"];
+    let text = check_done(&at(&[&scored[..], &pictures[..]].concat()));
+    let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
+    assert!(text.lines().count() == 2 && text.lines().all(|line| value(line) < 0.0), "{text}");
+    let judged = ["score", "--model", "emoji", "--reward", "as-asked", "--prompt", "a cat"];
+    let text = check_done(&at(&[&judged[..], &pictures[..]].concat()));
+    assert!(text.lines().count() == 2 && text.lines().all(|line| [0.0, 1.0].contains(&value(line))), "{text}");
 }
 
 #[test]

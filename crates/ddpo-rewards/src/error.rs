@@ -43,8 +43,8 @@ pub enum Error {
         /// The option, the value found and the value wanted.
         reason: String,
     },
-    /// A reward that asks the base model, where there is none.
-    #[error("the reward `{kind}` asks the base model, and there is none here")]
+    /// A reward that asks the base model, or the judge that is shipped with it, where there is none.
+    #[error("the reward `{kind}` asks the model, and there is none here")]
     NeedsModel {
         /// The kind.
         kind: String,

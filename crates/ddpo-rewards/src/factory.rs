@@ -183,9 +183,14 @@ impl RewardContext {
     ///
     /// # Errors
     ///
-    /// A model that has none.
+    /// A model that has none, or no model.
     pub fn judge_for(&self, kind: &str) -> Result<Arc<Recogniser>> {
-        self.recogniser.clone().ok_or_else(|| Error::NeedsRecogniser { kind: kind.to_owned() })
+        let kind = kind.to_owned();
+        match (&self.recogniser, &self.base) {
+            (Some(recogniser), _) => Ok(recogniser.clone()),
+            (None, Some(_)) => Err(Error::NeedsRecogniser { kind }),
+            (None, None) => Err(Error::NeedsModel { kind }),
+        }
     }
 }
 

@@ -47,7 +47,7 @@ pub use learned::{Repositories, Repository};
 pub use managed::{HandlingOptions, OnFailure};
 pub use options::{OptionSpec, read_options};
 pub use plan::RewardPlan;
-pub use posterior::{PosteriorOptions, PosteriorReward};
+pub use posterior::{PosteriorOptions, PosteriorReward, PosteriorValue};
 pub use registry::{RewardRegistry, USAGES};
 pub use spelling::nearest;
 pub use web::{WebFailure, can_encrypt};

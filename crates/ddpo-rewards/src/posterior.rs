@@ -1,9 +1,12 @@
 //! The reward of prompt alignment without another network: the base model's own posterior of the prompt.
 
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ddpo_core::classifier::{DiffusionClassifier, Elimination};
 use ddpo_core::{Condition, Denoiser, Domain, Judge, Noise, NoiseSchedule, Reward, RewardBatch};
+use serde::{Deserialize, Serialize};
 use toml::Table;
 
 use crate::options::{reward_options, within};
@@ -20,12 +23,37 @@ const BATCH: usize = 32;
 reward_options! {
     /// How the base model compares the prompt of a picture with others.
     PosteriorOptions {
-        /// Other prompts of the run that the prompt is compared with.
+        /// Other prompts of the run that the prompt is compared with, first those that share words with it.
         distractors: usize = 4;
         /// Pairs of timestep and noise at which they are compared.
         trials: usize = 8;
         /// The least timestep of the pairs: at little noise, errors are about details and not about what is shown.
         first_timestep: usize = 0;
+        /// What the reward is: the "log-posterior" of the prompt, at most 0, or its "log-odds" against the distractors, which have no end: a picture that is surely of its prompt can still gain.
+        value: PosteriorValue = PosteriorValue::LogPosterior;
+    }
+}
+
+/// What is rewarded about a posterior p, in nats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PosteriorValue {
+    /// ln p.
+    LogPosterior,
+    /// ln p − ln (1 − p).
+    LogOdds,
+}
+
+impl PosteriorValue {
+    /// The value of the first of several classes, from the logarithms of all their posteriors.
+    fn of_first(self, log_posterior: &[f64]) -> f64 {
+        match (self, log_posterior) {
+            (Self::LogOdds, [own, others @ ..]) => {
+                let most = others.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                own - most - others.iter().map(|other| (other - most).exp()).sum::<f64>().ln()
+            }
+            (_, all) => all[0],
+        }
     }
 }
 
@@ -79,7 +107,7 @@ fn several(mut prompts: Vec<String>) -> Result<Vec<String>> {
 }
 
 /// The logarithm of the base model's posterior of the prompt against distractor prompts (Li et al., arXiv 2303.16203),
-/// in nats, at most 0. The posterior itself saturates at 0 and 1, where a policy could learn nothing from it.
+/// in nats, at most 0, or its log-odds. The posterior itself saturates at 0 and 1, where a policy could learn nothing from it.
 pub struct PosteriorReward {
     base: Arc<dyn BaseModel>,
     denoiser: Box<dyn Denoiser<4> + Send + Sync>,
@@ -114,7 +142,7 @@ impl PosteriorReward {
             Ok(place) => self.conditions.select(&[place])?,
             Err(_) => self.base.encode_prompts(&[prompt.to_owned()])?,
         };
-        let others = distractors(place, self.prompts.len(), self.options.distractors);
+        let others = distractors(&shared_words(prompt, &self.prompts), place, self.options.distractors);
         Condition::cat(&[own, self.conditions.select(&others)?])
     }
 
@@ -131,7 +159,8 @@ impl PosteriorReward {
             let clean = latents.clone().narrow(0, row, 1);
             let candidates = self.candidates(prompt)?;
             let trials = Elimination::none(self.options.trials);
-            Ok(classifier.classify(&clean, &candidates, &trials)?.log_posterior()[0] as f32)
+            let log_posterior = classifier.classify(&clean, &candidates, &trials)?.log_posterior();
+            Ok(self.options.value.of_first(&log_posterior) as f32)
         };
         batch.prompts.iter().enumerate().map(value).collect()
     }
@@ -154,27 +183,73 @@ impl Reward for PosteriorReward {
     }
 }
 
-/// `count` other places of a list, evenly spread from the place after `place` on; all others where there are no more.
-fn distractors(place: usize, len: usize, count: usize) -> Vec<usize> {
-    let count = count.min(len - 1);
-    (0..count).map(|i| (place + 1 + i * (len - 1) / count) % len).collect()
+/// How many words of a prompt each of the others has, of the words that no more than half of them have.
+///
+/// What is said in most prompts, as "a" and "and" in compositions, makes no two of them alike.
+fn shared_words(prompt: &str, others: &[String]) -> Vec<usize> {
+    let words = |text: &str| text.split_whitespace().map(str::to_lowercase).collect::<BTreeSet<_>>();
+    let (own, others) = (words(prompt), others.iter().map(|other| words(other)).collect::<Vec<_>>());
+    let have = |word: &String| others.iter().filter(|other| other.contains(word)).count();
+    let telling: BTreeSet<String> = own.into_iter().filter(|word| 2 * have(word) <= others.len()).collect();
+    others.iter().map(|other| other.intersection(&telling).count()).collect()
+}
+
+/// `count` other places of a list: those that share most first, of those that share as much an even spread from the place
+/// after `place` on; all others where there are no more.
+fn distractors(shared: &[usize], place: usize, count: usize) -> Vec<usize> {
+    let mut alike: BTreeMap<Reverse<usize>, Vec<usize>> = BTreeMap::new();
+    for other in (1..shared.len()).map(|step| (place + step) % shared.len()) {
+        alike.entry(Reverse(shared[other])).or_default().push(other);
+    }
+    let mut found = Vec::new();
+    for others in alike.into_values() {
+        let count = others.len().min(count - found.len());
+        found.extend((0..count).map(|i| others[i * others.len() / count]));
+    }
+    found
 }
 
 #[cfg(test)]
 mod tests {
-    use super::distractors;
+    use super::{PosteriorValue, distractors, shared_words};
 
     #[test]
     fn distractors_are_spread_and_never_the_prompt_itself() {
-        assert_eq!(distractors(43, 45, 4), [44, 10, 21, 32]);
+        assert_eq!(distractors(&[0; 45], 43, 4), [44, 10, 21, 32]);
         for (len, count) in [(2, 1), (2, 9), (5, 4), (45, 8)] {
             for place in 0..len {
-                let mut found = distractors(place, len, count);
+                let mut found = distractors(&vec![0; len], place, count);
                 assert!(!found.contains(&place));
                 found.sort();
                 found.dedup();
                 assert_eq!(found.len(), count.min(len - 1));
             }
         }
+    }
+
+    #[test]
+    fn log_odds_tell_apart_what_a_posterior_rounds_to_one() {
+        let log_posterior = [0.7_f64.ln(), 0.1_f64.ln(), 0.2_f64.ln()];
+        assert!((PosteriorValue::LogOdds.of_first(&log_posterior) - (0.7_f64 / 0.3).ln()).abs() < 1e-12);
+        assert_eq!(PosteriorValue::LogPosterior.of_first(&log_posterior), 0.7_f64.ln());
+        assert!((PosteriorValue::LogOdds.of_first(&[0.0, -50.0, -60.0]) - 50.0).abs() < 1e-4);
+    }
+
+    #[test]
+    fn a_prompt_is_compared_first_with_those_that_share_a_part_of_it() {
+        let prompts: Vec<String> = ["cat", "dog", "fox"]
+            .iter()
+            .flat_map(|animal| ["book", "car", "tree"].map(|thing| format!("a {animal} and a {thing}")))
+            .collect();
+        let shared = shared_words("a dog and a car", &prompts);
+        assert_eq!(shared, [0, 1, 0, 1, 2, 1, 0, 1, 0]);
+        // The other things beside a dog, and the other animals beside a car; then any.
+        let mut first = distractors(&shared, 4, 4);
+        first.sort();
+        assert_eq!(first, [1, 3, 5, 7]);
+        assert_eq!(distractors(&shared, 4, 6).len(), 6);
+        assert_eq!(distractors(&shared, 4, 60).len(), 8);
+        // Where no word tells prompts apart, they are as strange to each other as single words are.
+        assert_eq!(shared_words("cat", &["cat", "dog", "fox"].map(String::from)), [1, 0, 0]);
     }
 }

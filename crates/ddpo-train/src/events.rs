@@ -51,6 +51,11 @@ pub enum Halt {
         /// The divergence, in nats a chain.
         kl: f64,
     },
+    /// What the policy sees in a noised picture is farther from what the base model sees than allowed.
+    Distance {
+        /// The mean square of the difference over latent elements.
+        distance: f64,
+    },
     /// Fewer pictures than allowed show what they were asked for.
     NotAsAsked {
         /// The base model's share.
@@ -69,6 +74,7 @@ impl fmt::Display for Halt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Divergence { kl } => write!(f, "the divergence from the base model is {kl:.3} nats"),
+            Self::Distance { distance } => write!(f, "the distance from the base model's pictures is {distance:.4}"),
             Self::NotAsAsked { base, share } => {
                 write!(
                     f,

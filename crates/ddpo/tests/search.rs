@@ -55,7 +55,7 @@ fn found(loaded: &LoadedModel, plan: &SearchPlan, batch_size: usize) -> (Sampled
 fn worth(sampled: &Sampled) -> f64 {
     let reward = ddpo::reward::named("jpeg-compressibility").unwrap();
     let prompts = sampled.prompts.clone().into();
-    ddpo::score(&reward, &sampled.images, &prompts).unwrap().values.iter().map(|value| f64::from(*value)).sum()
+    ddpo::score(&reward, None, &sampled.images, &prompts).unwrap().values.iter().map(|value| f64::from(*value)).sum()
 }
 
 #[test]

@@ -57,7 +57,7 @@ const COUNTS: [&str; 28] = [
     "checkpoint.every",
 ];
 
-const NUMBERS: [&str; 34] = [
+const NUMBERS: [&str; 35] = [
     "lora.alpha",
     "sample.eta",
     "sample.guidance",
@@ -90,6 +90,7 @@ const NUMBERS: [&str; 34] = [
     "pairs.loser-denoising",
     "eval.stop-kl",
     "eval.stop-as-asked",
+    "eval.stop-distance",
     "eval.stop-patience",
     "checkpoint.keep",
 ];

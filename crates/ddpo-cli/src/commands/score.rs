@@ -1,10 +1,12 @@
 //! `ddpo score`.
 
 use anyhow::{Result, bail};
+use ddpo::device::DeviceName;
 use ddpo::images::{read_image, write_text};
+use ddpo::model::ModelSource;
 use ddpo::pictures::{NamedPicture, assign_prompts, list_pictures};
 use ddpo::prompts::PromptList;
-use ddpo::{Assessment, score};
+use ddpo::{Assessment, LoadedModel, score};
 use serde_json::{Map, Value};
 
 use crate::args::Score;
@@ -24,9 +26,10 @@ pub fn run(args: &Score) -> Result<()> {
     let image = |picture: &NamedPicture| ("image".to_owned(), Value::from(picture.path.display().to_string()));
     end_on_signal()?;
     fetch_networks(&rewards)?;
+    let model = args.model.as_deref().map(|model| open(model, args)).transpose()?;
     let mut rows: Vec<Map<String, Value>> = pictures.iter().map(|picture| Map::from_iter([image(picture)])).collect();
     for reward in &rewards {
-        fill(&mut rows, reward.name(), &score(reward, &images, &prompts)?);
+        fill(&mut rows, reward.name(), &score(reward, model.as_ref(), &images, &prompts)?);
     }
     for row in &rows {
         let values = row.iter().skip(1).map(|(name, value)| format!("  {name} {value}"));
@@ -37,6 +40,13 @@ pub fn run(args: &Score) -> Result<()> {
         write_text(path, &text)?;
     }
     Ok(())
+}
+
+/// The model that rewards may ask.
+fn open(model: &str, args: &Score) -> Result<LoadedModel> {
+    let device = DeviceName::parse(args.device.as_deref().unwrap_or("auto"))?;
+    let source = ModelSource::parse(model, None)?.with_config(args.model_config.as_deref())?;
+    Ok(LoadedModel::open(&source, device)?)
 }
 
 /// Says line by line whether a reward keeps the protocol.

@@ -9,6 +9,8 @@ use crate::tensors::NamedTensor;
 pub struct StopRule {
     /// The largest divergence from the base model, in nats a chain.
     pub kl: Option<f64>,
+    /// The largest distance from the base model in the picture it sees in a noised one, a mean square over latent elements.
+    pub distance: Option<f64>,
     /// So many evaluations in a row without a better watched reward.
     pub patience: Option<u64>,
     /// The least share of pictures that show what they were asked for, over the base model's.
@@ -24,6 +26,8 @@ pub(super) struct Findings {
     pub value: f64,
     /// The divergence from the base model, in nats a chain.
     pub kl: f64,
+    /// The distance from the base model in the picture it sees, where that was measured.
+    pub distance: Option<f64>,
     /// The share of pictures that show what they were asked for, where somebody can tell.
     pub as_asked: Option<f64>,
 }
@@ -67,7 +71,7 @@ impl EarlyStopping {
 
     /// Takes note of an evaluation, the first one being of the base model, and says why to stop, if so.
     pub fn judge(&mut self, rule: StopRule, found: Findings) -> Option<Halt> {
-        let Findings { epoch, value, kl, as_asked } = found;
+        let Findings { epoch, value, kl, distance, as_asked } = found;
         if self.best.is_none() {
             self.base_as_asked = as_asked.unwrap_or_default();
         }
@@ -80,10 +84,12 @@ impl EarlyStopping {
         }
         let diverged = rule.kl.is_some_and(|limit| kl > limit);
         let hopeless = rule.patience.is_some_and(|patience| self.stale >= patience);
-        let halt = match (diverged, astray, hopeless) {
-            (true, ..) => Some(Halt::Divergence { kl }),
-            (_, Some(share), _) => Some(Halt::NotAsAsked { base, share }),
-            (_, _, true) => Some(Halt::NoGain { evaluations: self.stale }),
+        let far = distance.filter(|distance| rule.distance.is_some_and(|limit| *distance > limit));
+        let halt = match (astray, far) {
+            _ if diverged => Some(Halt::Divergence { kl }),
+            (Some(share), _) => Some(Halt::NotAsAsked { base, share }),
+            (_, Some(distance)) => Some(Halt::Distance { distance }),
+            _ if hopeless => Some(Halt::NoGain { evaluations: self.stale }),
             _ => None,
         };
         self.halted = halt.is_some();
@@ -156,17 +162,30 @@ mod tests {
     fn a_divergence_above_the_limit_stops() {
         let rule = StopRule { kl: Some(5.0), ..StopRule::default() };
         let mut early_stopping = EarlyStopping::default();
-        let found = |epoch: u64, kl| Findings { epoch, value: epoch as f64, kl, as_asked: None };
+        let found = |epoch: u64, kl| Findings { epoch, value: epoch as f64, kl, ..Findings::default() };
         assert_eq!(early_stopping.judge(rule, found(0, 5.0)), None);
         assert_eq!(early_stopping.judge(rule, found(1, 5.1)), Some(Halt::Divergence { kl: 5.1 }));
         assert_eq!(early_stopping.judge(rule, found(2, f64::NAN)), None, "no divergence is none above the limit");
     }
 
     #[test]
+    fn a_distance_above_the_limit_stops_where_there_is_one() {
+        let rule = StopRule { distance: Some(0.01), ..StopRule::default() };
+        let judged = |distance| EarlyStopping::default().judge(rule, Findings { distance, ..Findings::default() });
+        assert_eq!(judged(Some(0.011)), Some(Halt::Distance { distance: 0.011 }));
+        assert_eq!((judged(Some(0.01)), judged(None)), (None, None));
+    }
+
+    #[test]
     fn fewer_pictures_as_asked_for_stop_and_are_not_the_best() {
         let rule = StopRule { as_asked: Some(0.9), ..StopRule::default() };
         let mut early_stopping = EarlyStopping::default();
-        let found = |epoch: u64, share: f64| Findings { epoch, value: epoch as f64, kl: 0.0, as_asked: Some(share) };
+        let found = |epoch: u64, share: f64| Findings {
+            epoch,
+            value: epoch as f64,
+            as_asked: Some(share),
+            ..Findings::default()
+        };
         assert_eq!(early_stopping.judge(rule, found(0, 0.5)), None);
         assert_eq!(early_stopping.judge(rule, found(1, 0.451)), None);
         let mut snapshot = Snapshot::default();
@@ -185,7 +204,7 @@ mod tests {
         let mut early_stopping = EarlyStopping::default();
         assert_eq!(EarlyStopping::read(&Snapshot::default()), early_stopping);
         early_stopping.remember(vec![1.0, -2.5]);
-        let found = Findings { epoch: 0, value: -0.1, kl: 1.0, as_asked: Some(0.75) };
+        let found = Findings { epoch: 0, value: -0.1, kl: 1.0, distance: None, as_asked: Some(0.75) };
         early_stopping.judge(StopRule { kl: Some(0.5), ..StopRule::default() }, found);
         let mut snapshot = Snapshot::default();
         early_stopping.write(&mut snapshot);

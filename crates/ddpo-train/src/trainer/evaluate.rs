@@ -70,7 +70,13 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
             eval_seconds: start.elapsed().as_secs_f64(),
         };
         let watched = evaluation.watched(&record);
-        let found = Findings { epoch, value: watched, kl: record.kl_to_base, as_asked: record.as_asked };
+        let found = Findings {
+            epoch,
+            value: watched,
+            kl: record.kl_to_base,
+            distance: record.x0_distance,
+            as_asked: record.as_asked,
+        };
         let halt = self.early_stopping.judge(evaluation.stop, found);
         let samples = Samples { epoch, images: &images, prompts: &prompts, rewards: &rewards };
         observer.event(&Event::Samples(samples));

@@ -300,6 +300,9 @@ fn check_eval(eval: &EvalOptions) -> Result<()> {
     if let Some(limit) = eval.stop_kl {
         within("eval.stop-kl", limit, 0.0, f64::MAX)?;
     }
+    if let Some(limit) = eval.stop_distance {
+        within("eval.stop-distance", limit, 0.0, f64::MAX)?;
+    }
     if let Some(share) = eval.stop_as_asked {
         within("eval.stop-as-asked", share, 0.0, 1.0)?;
     }

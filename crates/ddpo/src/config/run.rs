@@ -302,6 +302,9 @@ options! {
         /// End the run once the divergence from the base model is above so many nats a chain of denoising steps. What a
         /// number means depends on the model and on the number of steps.
         stop_kl: Option<f64> = None, "never", "15000.0";
+        /// End the run once what the policy sees in a noised picture differs from what the base model sees by more than this, the mean
+        /// square over latent elements (`x0_distance`), which depends on no sampler.
+        stop_distance: Option<f64> = None, "never", "0.01";
         /// End the run once less than this share of what the base model showed as asked for is left, by the judge that is shipped with
         /// the model; no such evaluation is the best one.
         stop_as_asked: Option<f64> = None, "never", "0.9";

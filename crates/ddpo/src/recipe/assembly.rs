@@ -240,6 +240,7 @@ fn evaluation(
         as_asked: loaded.judge().map(as_asked),
         stop: StopRule {
             kl: eval.stop_kl,
+            distance: eval.stop_distance,
             patience: eval.stop_patience.map(|patience| patience as u64),
             as_asked: eval.stop_as_asked,
         },
