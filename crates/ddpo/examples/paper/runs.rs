@@ -90,7 +90,8 @@ fn is_done(run: &Path) -> bool {
     run.join("report.html").is_file()
 }
 
-/// The rate of the best last evaluation, of those that end near enough to the base model and to what was asked for.
+/// The rate of the best last evaluation, of those that end near enough to the base model and to what was asked for; where none
+/// does, the smallest.
 fn best_rate(
     experiment: &Experiment,
     task: &Part,
@@ -117,8 +118,11 @@ fn best_rate(
             best = Some((eval.reward_mean, rate));
         }
     }
-    let none = || format!("no learning rate of the search is a candidate for {} / {}", task.name, variant.name);
-    Ok(best.map(|(_, rate)| rate).ok_or_else(none)?)
+    let rate = best.map(|(_, rate)| rate).or_else(|| {
+        println!("{} / {}: no rate of the search is a candidate; the smallest is taken", task.name, variant.name);
+        search.rates.iter().copied().min_by(f64::total_cmp)
+    });
+    Ok(rate.ok_or("`search.rates` is empty")?)
 }
 
 /// The records of a run, which is done, gone on with, or taken as it is.
