@@ -232,7 +232,7 @@ mod tests {
             "diffusion-classifier",
             "trails = 3",
             "the reward `diffusion-classifier` has no option `trails` (did you mean `trials`?); it has: distractors, trials, \
-             first-timestep",
+             first-timestep, value",
         );
         check_error(
             "jpeg-compressibility",
