@@ -114,6 +114,8 @@ pub struct PosteriorReward {
     schedule: NoiseSchedule,
     options: PosteriorOptions,
     prompts: Vec<String>,
+    /// The words of each prompt.
+    words: Vec<BTreeSet<String>>,
     conditions: Condition,
 }
 
@@ -130,6 +132,7 @@ impl PosteriorReward {
             conditions: base.encode_prompts(&prompts)?,
             base,
             options,
+            words: prompts.iter().map(|prompt| words(prompt)).collect(),
             prompts,
         })
     }
@@ -142,7 +145,7 @@ impl PosteriorReward {
             Ok(place) => self.conditions.select(&[place])?,
             Err(_) => self.base.encode_prompts(&[prompt.to_owned()])?,
         };
-        let others = distractors(&shared_words(prompt, &self.prompts), place, self.options.distractors);
+        let others = distractors(&shared_words(prompt, &self.words), place, self.options.distractors);
         Condition::cat(&[own, self.conditions.select(&others)?])
     }
 
@@ -183,14 +186,17 @@ impl Reward for PosteriorReward {
     }
 }
 
+/// The words of a prompt, each once, whatever their case.
+fn words(prompt: &str) -> BTreeSet<String> {
+    prompt.split_whitespace().map(str::to_lowercase).collect()
+}
+
 /// How many words of a prompt each of the others has, of the words that no more than half of them have.
 ///
 /// What is said in most prompts, as "a" and "and" in compositions, makes no two of them alike.
-fn shared_words(prompt: &str, others: &[String]) -> Vec<usize> {
-    let words = |text: &str| text.split_whitespace().map(str::to_lowercase).collect::<BTreeSet<_>>();
-    let (own, others) = (words(prompt), others.iter().map(|other| words(other)).collect::<Vec<_>>());
+fn shared_words(prompt: &str, others: &[BTreeSet<String>]) -> Vec<usize> {
     let have = |word: &String| others.iter().filter(|other| other.contains(word)).count();
-    let telling: BTreeSet<String> = own.into_iter().filter(|word| 2 * have(word) <= others.len()).collect();
+    let telling: BTreeSet<String> = words(prompt).into_iter().filter(|word| 2 * have(word) <= others.len()).collect();
     others.iter().map(|other| other.intersection(&telling).count()).collect()
 }
 
@@ -211,7 +217,9 @@ fn distractors(shared: &[usize], place: usize, count: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::{PosteriorValue, distractors, shared_words};
+    use std::collections::BTreeSet;
+
+    use super::{PosteriorValue, distractors, shared_words, words};
 
     #[test]
     fn distractors_are_spread_and_never_the_prompt_itself() {
@@ -237,9 +245,9 @@ mod tests {
 
     #[test]
     fn a_prompt_is_compared_first_with_those_that_share_a_part_of_it() {
-        let prompts: Vec<String> = ["cat", "dog", "fox"]
+        let prompts: Vec<BTreeSet<String>> = ["cat", "dog", "fox"]
             .iter()
-            .flat_map(|animal| ["book", "car", "tree"].map(|thing| format!("a {animal} and a {thing}")))
+            .flat_map(|animal| ["book", "car", "tree"].map(|thing| words(&format!("a {animal} and a {thing}"))))
             .collect();
         let shared = shared_words("a dog and a car", &prompts);
         assert_eq!(shared, [0, 1, 0, 1, 2, 1, 0, 1, 0]);
@@ -250,6 +258,6 @@ mod tests {
         assert_eq!(distractors(&shared, 4, 6).len(), 6);
         assert_eq!(distractors(&shared, 4, 60).len(), 8);
         // Where no word tells prompts apart, they are as strange to each other as single words are.
-        assert_eq!(shared_words("cat", &["cat", "dog", "fox"].map(String::from)), [1, 0, 0]);
+        assert_eq!(shared_words("cat", &["cat", "dog", "fox"].map(words)), [1, 0, 0]);
     }
 }
