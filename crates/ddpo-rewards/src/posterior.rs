@@ -86,14 +86,19 @@ impl RewardFactory for PosteriorFactory {
     }
 
     fn check_context(&self, _: &Table, context: &RewardContext) -> Result<()> {
+        base_of(context)?;
         several(context.prompts.clone()).map(drop)
     }
 
     fn open(&self, options: &Table, context: &RewardContext) -> Result<Judge> {
-        let base = context.base.clone().ok_or_else(|| Error::NeedsModel { kind: KIND.to_owned() })?;
+        let base = base_of(context)?.clone();
         let reward = PosteriorReward::new(base, read_options(KIND, options)?, context.prompts.clone())?;
         Ok(Judge::Image(Box::new(reward)))
     }
+}
+
+fn base_of(context: &RewardContext) -> Result<&Arc<dyn BaseModel>> {
+    context.base.as_ref().ok_or_else(|| Error::NeedsModel { kind: KIND.to_owned() })
 }
 
 /// The prompts in order, each once; two at least.

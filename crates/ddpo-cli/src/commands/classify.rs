@@ -23,9 +23,7 @@ pub fn run(args: &Classify) -> Result<()> {
     let classes = classes(&args.classes);
     let pictures = list_pictures(&args.images)?;
     let images = pictures.iter().map(|picture| read_image(&picture.path)).collect::<ddpo::Result<Vec<_>>>()?;
-    let device = DeviceName::parse(args.device.as_deref().unwrap_or("auto"))?;
-    let source = ModelSource::parse(&args.model, None)?.with_config(args.model_config.as_deref())?;
-    let loaded = LoadedModel::open(&source, device)?;
+    let loaded = open_model(&args.model, args.model_config.as_deref(), args.device.as_deref())?;
     let request = ClassifyRequest {
         classes,
         trials: args.trials,
@@ -48,6 +46,13 @@ pub fn run(args: &Classify) -> Result<()> {
         write_text(path, &(serde_json::to_string_pretty(&rows.collect::<Vec<_>>())? + "\n"))?;
     }
     Ok(())
+}
+
+/// The model that is asked about pictures; it has no run to take options from.
+pub(super) fn open_model(model: &str, config: Option<&str>, device: Option<&str>) -> Result<LoadedModel> {
+    let device = DeviceName::parse(device.unwrap_or("auto"))?;
+    let source = ModelSource::parse(model, None)?.with_config(config)?;
+    Ok(LoadedModel::open(&source, device)?)
 }
 
 /// The names between the commas; what a comma too many leaves is none.

@@ -1,17 +1,17 @@
 //! `ddpo score`.
 
 use anyhow::{Result, bail};
-use ddpo::device::DeviceName;
 use ddpo::images::{read_image, write_text};
-use ddpo::model::ModelSource;
 use ddpo::pictures::{NamedPicture, assign_prompts, list_pictures};
 use ddpo::prompts::PromptList;
-use ddpo::{Assessment, LoadedModel, score};
+use ddpo::{Assessment, score};
 use serde_json::{Map, Value};
 
 use crate::args::Score;
 use crate::interrupt::end_on_signal;
 use crate::progress::{fetch_networks, line};
+
+use super::classify::open_model;
 
 /// Prints one line an image, or one a law that a reward should keep.
 pub fn run(args: &Score) -> Result<()> {
@@ -26,7 +26,8 @@ pub fn run(args: &Score) -> Result<()> {
     let image = |picture: &NamedPicture| ("image".to_owned(), Value::from(picture.path.display().to_string()));
     end_on_signal()?;
     fetch_networks(&rewards)?;
-    let model = args.model.as_deref().map(|model| open(model, args)).transpose()?;
+    let open = |model: &String| open_model(model, args.model_config.as_deref(), args.device.as_deref());
+    let model = args.model.as_ref().map(open).transpose()?;
     let mut rows: Vec<Map<String, Value>> = pictures.iter().map(|picture| Map::from_iter([image(picture)])).collect();
     for reward in &rewards {
         fill(&mut rows, reward.name(), &score(reward, model.as_ref(), &images, &prompts)?);
@@ -40,13 +41,6 @@ pub fn run(args: &Score) -> Result<()> {
         write_text(path, &text)?;
     }
     Ok(())
-}
-
-/// The model that rewards may ask.
-fn open(model: &str, args: &Score) -> Result<LoadedModel> {
-    let device = DeviceName::parse(args.device.as_deref().unwrap_or("auto"))?;
-    let source = ModelSource::parse(model, None)?.with_config(args.model_config.as_deref())?;
-    Ok(LoadedModel::open(&source, device)?)
 }
 
 /// Says line by line whether a reward keeps the protocol.

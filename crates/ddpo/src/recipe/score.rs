@@ -28,13 +28,10 @@ pub fn score(
 ) -> Result<Assessment> {
     let PromptList { texts, metadata } = prompts;
     let context = match model {
-        Some(model) => {
-            let context = context_of(model.base(), prompts.clone());
-            reward.check_context(&context)?;
-            context
-        }
+        Some(model) => context_of(model.base(), prompts.clone()),
         None => with_hub(RewardContext::default()).with_prompts(texts.clone(), metadata.clone()),
     };
+    reward.check_context(&context)?;
     let judge = reward.open(&context)?;
     Ok(assess_checked(&judge, &RewardBatch::new(images, texts).with_metadata(metadata), BATCH)?)
 }
