@@ -172,20 +172,8 @@ pub struct Sample {
     /// Where the images go, and metadata.jsonl with their prompts; numbers go on after those of images that are there
     #[arg(long, value_name = "DIR", default_value = "samples", value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
-    /// Denoising steps
-    #[arg(long, value_name = "N", help = or_run_default(STEPS, "sample.steps"), value_parser = at_least_one)]
-    pub steps: Option<usize>,
-    /// Classifier-free guidance; 1 switches it off
-    #[arg(long, value_name = "G", help = or_run_default(GUIDANCE, "sample.guidance"))]
-    pub guidance: Option<f64>,
-    /// How noise becomes an image
-    #[arg(long, value_name = "S", help = or_run_default(&values::schedulers().list("How noise becomes an image"), "sample.scheduler"), value_parser = values::schedulers(), hide_possible_values = true)]
-    pub scheduler: Option<String>,
-    #[arg(long, value_name = "S", help = or_run_default(&values::spacings().list("How steps are spread over the training timesteps"), "sample.spacing"), value_parser = values::spacings(), hide_possible_values = true)]
-    pub spacing: Option<String>,
-    /// Share of the DDPM noise each DDIM step adds; 0 is deterministic
-    #[arg(long, value_name = "E", help = or_run_default("Share of the DDPM noise each DDIM step adds; 0 is deterministic", "sample.eta"))]
-    pub eta: Option<f64>,
+    #[command(flatten)]
+    pub sampler: SamplerOptions,
     /// What guidance steers away from [default: the run's, else nothing]
     #[arg(long, value_name = "TEXT")]
     pub negative_prompt: Option<String>,
@@ -221,6 +209,25 @@ pub struct Sample {
     pub dtype: Option<String>,
 }
 
+/// How pictures are drawn, of commands that have a run's sampler without them.
+#[derive(Args, Debug)]
+pub struct SamplerOptions {
+    /// Denoising steps
+    #[arg(long, value_name = "N", help = or_run_default(STEPS, "sample.steps"), value_parser = at_least_one)]
+    pub steps: Option<usize>,
+    /// Classifier-free guidance; 1 switches it off
+    #[arg(long, value_name = "G", help = or_run_default(GUIDANCE, "sample.guidance"))]
+    pub guidance: Option<f64>,
+    /// How noise becomes an image
+    #[arg(long, value_name = "S", help = or_run_default(&values::schedulers().list("How noise becomes an image"), "sample.scheduler"), value_parser = values::schedulers(), hide_possible_values = true)]
+    pub scheduler: Option<String>,
+    #[arg(long, value_name = "S", help = or_run_default(&values::spacings().list("How steps are spread over the training timesteps"), "sample.spacing"), value_parser = values::spacings(), hide_possible_values = true)]
+    pub spacing: Option<String>,
+    /// Share of the DDPM noise each DDIM step adds; 0 is deterministic
+    #[arg(long, value_name = "E", help = or_run_default("Share of the DDPM noise each DDIM step adds; 0 is deterministic", "sample.eta"))]
+    pub eta: Option<f64>,
+}
+
 /// A search at sampling time.
 #[derive(Args, Debug)]
 pub struct SearchOptions {
@@ -239,6 +246,9 @@ pub struct SearchOptions {
     /// How a candidate's picture is guessed: one (the model's guess at once) or ode:N (at most N deterministic steps)
     #[arg(long, value_name = "L", default_value = "ode:4", requires = "search")]
     pub lookahead: String,
+    /// Of a search by steps: noises that a picture may begin with, of which the best is taken
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one, requires = "search")]
+    pub starts: usize,
     /// The timestep below which steps are drawn without a search
     #[arg(long, value_name = "T", default_value_t = 0.0, requires = "search")]
     pub search_until: f64,
@@ -272,12 +282,8 @@ pub struct Evaluate {
     /// Images to measure
     #[arg(long, value_name = "N", help = or_run_default("Images to measure", "eval.count"), value_parser = at_least_one)]
     pub count: Option<usize>,
-    /// Denoising steps
-    #[arg(long, value_name = "N", help = or_run_default(STEPS, "sample.steps"), value_parser = at_least_one)]
-    pub steps: Option<usize>,
-    /// Classifier-free guidance; 1 switches it off
-    #[arg(long, value_name = "G", help = or_run_default(GUIDANCE, "sample.guidance"))]
-    pub guidance: Option<f64>,
+    #[command(flatten)]
+    pub sampler: SamplerOptions,
     /// How prompts are read
     #[arg(long, value_name = "S", help = or_run_default(&values::prompt_syntaxes().list("How prompts are read"), "sample.prompt-syntax"), value_parser = values::prompt_syntaxes(), hide_possible_values = true)]
     pub prompt_syntax: Option<String>,

@@ -90,12 +90,6 @@ fn override_config(config: &mut RunConfig, args: &Evaluate) {
     if let Some(count) = args.count {
         config.eval.count = count;
     }
-    if let Some(steps) = args.steps {
-        config.sample.steps = steps;
-    }
-    if let Some(guidance) = args.guidance {
-        config.sample.guidance = guidance;
-    }
 }
 
 /// Draws and measures the model alone, or what became of it.

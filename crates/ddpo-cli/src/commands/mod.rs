@@ -14,6 +14,7 @@ pub mod reference;
 pub mod report;
 mod requests;
 pub mod sample;
+mod sampler;
 pub mod score;
 pub mod search;
 pub mod train;

@@ -9,13 +9,18 @@ use ddpo::{MeasureRequest, RewardPlan, RunPlan, RunPrompts};
 
 use crate::args::Evaluate;
 
+use super::sampler::sampler;
+
 /// What is measured: of a run with tasks, the rewards of each on its own prompts, those that share them together; unless other
 /// rewards or prompts are asked for. Such are measured as a whole.
 pub(super) fn requests(args: &Evaluate, config: &RunConfig) -> Result<Vec<(Option<String>, MeasureRequest)>> {
     let plan = RunPlan::new(config.clone())?;
     let names: Vec<String> = args.rewards.iter().flat_map(|list| split_rewards(list)).collect();
+    let sampler = sampler(&args.sampler, config)?;
     let request = |prompts, rewards| MeasureRequest {
         count: config.eval.count.max(1),
+        sampler: sampler.clone(),
+        guidance: args.sampler.guidance.unwrap_or(config.sample.guidance),
         ..MeasureRequest::of(config, prompts, rewards)
     };
     if plan.tasks.is_empty() || args.prompts.is_some() || !names.is_empty() {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use ddpo::config::{Dtype, Layers, PromptSyntax, RunConfig, SamplerPlan, SchedulerKind, SpacingKind};
+use ddpo::config::{Dtype, Layers, PromptSyntax, RunConfig};
 use ddpo::device::DeviceName;
 use ddpo::embedding::EmbeddingSource;
 use ddpo::images::{grid, write_png, write_text};
@@ -19,6 +19,7 @@ use crate::progress::{fetch_networks, line, open_model, stage_bar, warn_of_trunc
 use crate::values::chosen;
 
 use super::adapters::parse;
+use super::sampler::sampler;
 use super::search::{queries, search_plan};
 
 /// Images of a row of the grid, when each prompt has more.
@@ -86,34 +87,12 @@ pub fn base_config(run: Option<&Path>, model: Option<&str>) -> Result<RunConfig>
 }
 
 fn request(args: &Sample, config: &RunConfig) -> Result<SampleRequest> {
-    let (eta, scheduler) = (args.eta.unwrap_or(config.sample.eta), scheduler(args, config)?);
-    if args.eta.is_some() && scheduler != SchedulerKind::Ddim {
-        let expected = format!("no --eta with --scheduler {scheduler}, whose noise is its own");
-        return Err(ddpo::Error::InvalidOption { key: "--eta", found: eta.to_string(), expected }.into());
-    }
-    let mut sampler = config.sample.sampler();
-    if args.eta.is_some() || scheduler != sampler.scheduler {
-        sampler.eta_by_step = None;
-    }
-    let spacing = args
-        .spacing
-        .as_deref()
-        .map(|name| chosen("spacing", name, SpacingKind::NAMES, SpacingKind::from_name))
-        .transpose()?
-        .unwrap_or(sampler.spacing);
-    let sampler = SamplerPlan {
-        scheduler,
-        steps: args.steps.unwrap_or(sampler.steps),
-        spacing,
-        eta,
-        eta_by_step: sampler.eta_by_step,
-    };
     let negative = args.negative_prompt.as_ref().unwrap_or(&config.sample.negative_prompt);
     Ok(SampleRequest {
         prompts: args.prompt.clone(),
         count: args.count,
-        sampler,
-        guidance: args.guidance.unwrap_or(config.sample.guidance),
+        sampler: sampler(&args.sampler, config)?,
+        guidance: args.sampler.guidance.unwrap_or(config.sample.guidance),
         negative_prompt: negative.clone(),
         seed: args.seed,
         batch_size: args.batch_size.unwrap_or(config.sample.batch_size),
@@ -157,11 +136,6 @@ pub fn embeddings(texts: &[String], config: &RunConfig) -> Vec<EmbeddingSource> 
 pub fn prompt_syntax(name: Option<&str>, config: &RunConfig) -> Result<PromptSyntax> {
     let Some(name) = name else { return Ok(config.sample.prompt_syntax) };
     chosen("prompt syntax", name, PromptSyntax::NAMES, PromptSyntax::from_name)
-}
-
-fn scheduler(args: &Sample, config: &RunConfig) -> Result<SchedulerKind> {
-    let Some(name) = &args.scheduler else { return Ok(config.sample.scheduler) };
-    chosen("scheduler", name, SchedulerKind::NAMES, SchedulerKind::from_name)
 }
 
 /// The number type that is asked for, else the configuration's.

@@ -34,6 +34,7 @@ pub fn search_plan(args: &SearchOptions) -> Result<Option<SearchPlan>> {
         candidates: args.candidates,
         temperature,
         lookahead,
+        starts: args.starts,
         last_timestep: args.search_until,
     }))
 }

@@ -77,21 +77,23 @@ pub fn rollout<const D: usize>(
     request: &RolloutRequest<'_, D>,
     on_step: &mut dyn FnMut(StepIndex),
 ) -> Result<Rollout<D>> {
-    rollout_by(denoiser, scheduler, request, &mut |proposal, step| request.draw_next(proposal, step), on_step)
+    let next = &mut |proposal: &Transition<D>, step| request.draw_next(proposal, step);
+    rollout_by(denoiser, scheduler, request, request.draw_start(), next, on_step)
 }
 
-/// [`rollout`] in which `next` says what state a step's distribution leads to.
+/// [`rollout`] from the noise `start`, in which `next` says what state a step's distribution leads to.
 pub(crate) fn rollout_by<const D: usize>(
     denoiser: &dyn Denoiser<D>,
     scheduler: &dyn Scheduler,
     request: &RolloutRequest<'_, D>,
+    start: Tensor<D>,
     next: &mut dyn FnMut(&Transition<D>, StepIndex) -> Result<Tensor<D>>,
     on_step: &mut dyn FnMut(StepIndex),
 ) -> Result<Rollout<D>> {
     let batch = request.samples.len();
     check_count("roll out", "prompts", request.prompts.len(), batch)?;
     check_count("roll out", "conditions", request.condition.batch(), batch)?;
-    let mut states = vec![request.draw(Stream::InitialState, 0)];
+    let mut states = vec![start];
     let mut log_probs = Vec::new();
     for step in (0..scheduler.timesteps().len()).map(StepIndex) {
         let sample = &states[step.0];
@@ -118,6 +120,11 @@ impl<const D: usize> RolloutRequest<'_, D> {
     fn draw(&self, stream: Stream, step: u64) -> Tensor<D> {
         let address = Address { stream, epoch: self.epoch, sample: SampleId(0), step };
         self.noise.normal_batch(address, self.samples, self.shape, self.device)
+    }
+
+    /// The noise that the chains begin with.
+    pub(crate) fn draw_start(&self) -> Tensor<D> {
+        self.draw(Stream::InitialState, 0)
     }
 
     /// The next state, without a graph: an action is data, whatever drew it.

@@ -17,7 +17,7 @@ pub enum Lookahead {
 }
 
 impl Lookahead {
-    /// The clean samples that `states`, drawn at step `step`, would become. States of the last step are clean already.
+    /// The clean samples that `states`, which step `first` begins with, would become. After the last step they are clean already.
     ///
     /// # Errors
     /// Those of the model and the scheduler.
@@ -25,7 +25,7 @@ impl Lookahead {
         self,
         denoiser: &dyn Denoiser<D>,
         scheduler: &dyn Scheduler,
-        step: StepIndex,
+        first: usize,
         states: Tensor<D>,
         condition: &Condition,
     ) -> Result<Tensor<D>> {
@@ -33,7 +33,7 @@ impl Lookahead {
             Self::OneStep => 1,
             Self::Ode(steps) => steps.max(1),
         };
-        let suffix = Suffix::new(scheduler, step.0 + 1, most)?;
+        let suffix = Suffix::new(scheduler, first, most)?;
         let rows = states.dims()[0];
         (0..suffix.timesteps.len()).try_fold(states, |state, step| {
             Ok(propose(denoiser, &suffix, &vec![StepIndex(step); rows], &state, condition)?.mean().clone().detach())

@@ -33,6 +33,8 @@ pub struct SearchPlan {
     pub temperature: Temperature,
     /// How what a candidate of a step may become is guessed.
     pub lookahead: Lookahead,
+    /// Noises that a picture may begin with, where candidates are those of steps; with 1 it is drawn plainly.
+    pub starts: usize,
     /// The timestep below which steps are drawn plainly; 0 searches at all of them.
     pub last_timestep: f64,
 }
@@ -44,7 +46,7 @@ pub struct SearchRecord {
     pub image: usize,
     /// Its prompt.
     pub prompt: String,
-    /// The step, from 0, and its timestep; none of a choice among whole pictures.
+    /// The step, from 0, and its timestep; none of a choice among whole pictures or among the noises that one begins with.
     pub step: Option<(usize, f64)>,
     /// The mean reward of the candidates.
     pub mean: f64,
@@ -73,8 +75,8 @@ struct Search<'a> {
     stop: &'a StopFlag,
 }
 
-/// Searches for the pictures of `request`. The k-th picture of a prompt begins with the noise that it has without a search, and with one
-/// candidate it is that picture. `on_step` hears of the steps done, of how many.
+/// Searches for the pictures of `request`. The first candidate of everything is what the k-th picture of a prompt has without a search, and
+/// with no other it is that picture. `on_step` hears of the steps done, of how many.
 ///
 /// # Errors
 ///
@@ -120,8 +122,8 @@ pub fn measure_search(
     Ok((Measurement { kl_to_base: f64::NAN, ..measured }, records))
 }
 
-fn record(image: usize, prompt: &str, seen: &DemonStep, plan: &SearchPlan) -> SearchRecord {
-    let step = (plan.kind != SearchKind::BestOf).then_some((seen.step.0, seen.timestep.0));
+fn record(image: usize, prompt: &str, seen: &DemonStep) -> SearchRecord {
+    let step = seen.step.map(|(step, timestep)| (step.0, timestep.0));
     let DemonStep { mean, std, best, queries, .. } = *seen;
     SearchRecord { image, prompt: prompt.to_owned(), step, mean, std, best, queries }
 }
@@ -156,8 +158,8 @@ impl SearchPlan {
             SearchKind::DemonBoltzmann => Synthesis::Boltzmann(self.temperature),
             SearchKind::DemonBest => Synthesis::Best,
         };
-        let Self { candidates, lookahead, last_timestep, .. } = *self;
-        Some(Demon { candidates, synthesis, lookahead, last_timestep })
+        let Self { candidates, lookahead, starts, last_timestep, .. } = *self;
+        Some(Demon { candidates, synthesis, lookahead, starts, last_timestep })
     }
 }
 
@@ -182,7 +184,7 @@ impl Search<'_> {
             },
             |found: Found| {
                 let image = rollouts.len();
-                records.extend(found.seen.iter().map(|seen| record(image, &texts[image], seen, self.plan)));
+                records.extend(found.seen.iter().map(|seen| record(image, &texts[image], seen)));
                 rollouts.push(found.rollout);
                 values.push(found.values);
                 Ok(())
