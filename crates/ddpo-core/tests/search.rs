@@ -22,7 +22,7 @@ fn model() -> GaussianDenoiser {
 }
 
 fn plain(candidates: usize, synthesis: Synthesis) -> Demon {
-    Demon { candidates, synthesis, lookahead: Lookahead::Ode(20), start: true, last_timestep: 0.0 }
+    Demon { candidates, synthesis, lookahead: Lookahead::Ode(20), starts: candidates, last_timestep: 0.0 }
 }
 
 /// Chains of so many elements for some samples, where `value` is a number for a clean sample.
@@ -102,9 +102,10 @@ fn a_sample_is_the_same_in_any_company_and_a_better_one_is_found_by_more_candida
     let searched: Vec<usize> = together.steps.iter().map(|step| step.queries).collect();
     assert_eq!(searched, vec![4; (1 + together.rollout.steps().len()) * 2]);
     // What chains begin with can be kept, and is then that of plain sampling.
-    let kept = search(&Demon { start: false, ..demon }, &scheduler, &[1, 2], 8, sum);
+    let kept = search(&Demon { starts: 1, ..demon }, &scheduler, &[1, 2], 8, sum);
     assert_eq!(kept.steps.len(), kept.rollout.steps().len() * 2);
-    let first = |searched: &Searched<2>| searched.rollout.states()[0].clone().into_data().try_into_vec::<f32>().unwrap();
+    let first =
+        |searched: &Searched<2>| searched.rollout.states()[0].clone().into_data().try_into_vec::<f32>().unwrap();
     assert_eq!(first(&kept), first(&search(&plain(1, Synthesis::Best), &scheduler, &[1, 2], 8, sum)));
     assert_ne!(first(&kept), first(&together));
     let reward = |candidates: usize| -> f64 {
@@ -184,7 +185,7 @@ fn what_is_looked_ahead_to_is_where_the_deterministic_chain_goes() {
     let samples = [SampleId(0)];
     let (prompts, condition) = ([PromptId(0)], Condition::none(1, &device));
     let request = request(&samples, &prompts, &condition, len, &device);
-    let demon_ = Demon { lookahead: Lookahead::Ode(100), start: false, ..plain(2, Synthesis::Best) };
+    let demon_ = Demon { lookahead: Lookahead::Ode(100), starts: 1, ..plain(2, Synthesis::Best) };
     let mut values = |clean: &Tensor<2>, _: PromptId| {
         let first: Vec<f32> = clean.clone().narrow(0, 0, 1).into_data().try_into_vec().unwrap();
         seen.borrow_mut().push(first);

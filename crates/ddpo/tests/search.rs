@@ -39,7 +39,7 @@ fn plan(kind: SearchKind, candidates: usize) -> SearchPlan {
         candidates,
         temperature: Temperature::Adaptive,
         lookahead: Lookahead::Ode(2),
-        start: true,
+        starts: candidates,
         last_timestep: 0.0,
     }
 }

@@ -53,10 +53,10 @@ pub struct Searched<const D: usize> {
 /// A number for each of some clean samples of a prompt, `[K, ..]`: what is searched for.
 pub type Value<'a, const D: usize> = &'a mut dyn FnMut(&Tensor<D>, PromptId) -> Result<Vec<f32>>;
 
-/// Samples chains from noise to data, taking at each step the noise that its candidates' rewards speak for, and at the
-/// beginning, which is a step from nothing of standard deviation 1, too.
+/// Samples chains from noise to data, taking at each step the noise that its candidates' rewards speak for, and beginning with the
+/// best of some.
 ///
-/// The first candidate's noise is that of plain sampling, so that a search among one is [`rollout`](crate::rollout()) to the bit, and
+/// The first candidate's noise is that of plain sampling, so that a search among one of each is [`rollout`](crate::rollout()) to the bit, and
 /// the candidates of a sample depend on nothing but its own address. `on_step` hears of each step of each chain.
 ///
 /// # Errors
@@ -117,7 +117,13 @@ struct Chain<'a, const D: usize> {
 
 impl<const D: usize> Chain<'_, D> {
     /// The next state by the candidates of a step, or the first by those of the beginning, and what they were worth.
-    fn choose(&self, proposal: &Transition<D>, step: Option<StepIndex>, (count, synthesis): (usize, Synthesis), value: Value<'_, D>) -> Result<(Tensor<D>, DemonStep)> {
+    fn choose(
+        &self,
+        proposal: &Transition<D>,
+        step: Option<StepIndex>,
+        (count, synthesis): (usize, Synthesis),
+        value: Value<'_, D>,
+    ) -> Result<(Tensor<D>, DemonStep)> {
         let mut shape = proposal.mean().dims();
         let len: usize = shape[1..].iter().product();
         let noises: Vec<Vec<f32>> = (0..count).map(|k| self.noise(step, k, len)).collect();

@@ -77,10 +77,11 @@ mod tests {
         let AlgorithmPlan::Distillation(distillation) = found.algorithm else { panic!("{found:?}") };
         assert_eq!(distillation.objective, ConsistencyDistillation::default());
         let (sample, options) = (&found.config.sample, &found.config.distill);
-        assert_eq!((sample.steps, sample.guidance, options.guidance, options.teacher_steps), (4, 1.0, 3.0, 10));
-        assert_eq!((found.updates_per_epoch(), found.samples_per_prompt), (1, 1));
+        assert_eq!((sample.steps, sample.guidance, options.guidance, options.teacher_steps), (4, 1.0, 5.0, 10));
+        assert_eq!((options.grid, options.target_decay), (8, 0.8));
+        assert_eq!((found.updates_per_epoch(), found.samples_per_prompt), (10, 1));
         let other = plan(&["model.path=org/model"]).unwrap().config.distill;
-        assert_eq!((other.guidance, other.teacher_steps, other.grid), (5.0, 50, 50));
+        assert_eq!((other.guidance, other.teacher_steps, other.grid, other.target_decay), (5.0, 50, 50, 0.95));
     }
 
     #[test]

@@ -75,7 +75,7 @@ model.path = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 
 /// The few-step model is sampled from pure noise and without guidance, which it has learnt.
 const DISTILL: &str = r#"
-train.algorithm = "lcd"
+train = { algorithm = "lcd", inner-epochs = 10 }
 sample = { scheduler = "consistency", steps = 4, spacing = "trailing", guidance = 1.0 }
 "#;
 

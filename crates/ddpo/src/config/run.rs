@@ -255,13 +255,13 @@ options! {
     /// arrive there in few. The section "sample" is then how evaluations sample the few-step model.
     DistillOptions = "distill" {
         /// The teacher's classifier-free guidance, which the few-step model has learnt in the end: it is sampled without.
-        guidance: f64 = 5.0, "as sample.guidance; paper: 2 to 14" => emoji 3.0;
+        guidance: f64 = 5.0, "as sample.guidance; paper: 2 to 14" => emoji 5.0;
         /// Steps in which the teacher draws the pictures.
         teacher_steps: usize = 50, "as sample.steps" => emoji 10;
         /// Timesteps of the teacher's deterministic chain, between neighbours of which guesses are made to agree.
-        grid: usize = 50, "Luo et al.";
+        grid: usize = 50, "Luo et al." => emoji 8;
         /// How much of itself the target network keeps at every update.
-        target_decay: f64 = 0.95, "Luo et al.";
+        target_decay: f64 = 0.95, "Luo et al." => emoji 0.8;
         /// From about which difference on an error counts by itself and not by its square.
         huber: f64 = 0.001, "Luo et al.";
     }
