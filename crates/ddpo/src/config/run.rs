@@ -255,7 +255,7 @@ options! {
     /// arrive there in few. The section "sample" is then how evaluations sample the few-step model.
     DistillOptions = "distill" {
         /// The teacher's classifier-free guidance, which the few-step model has learnt in the end: it is sampled without.
-        guidance: f64 = 5.0, "as sample.guidance; paper: 2 to 14" => emoji 5.0;
+        guidance: f64 = 5.0, "paper: 2 to 14";
         /// Steps in which the teacher draws the pictures.
         teacher_steps: usize = 50, "as sample.steps" => emoji 10;
         /// Timesteps of the teacher's deterministic chain, between neighbours of which guesses are made to agree.
