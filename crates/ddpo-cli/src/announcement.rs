@@ -73,7 +73,10 @@ fn prompts_in_words(prompts: &PromptSplit) -> String {
     };
     let evaluation = match (prompts.disjoint, prompts.evaluation.len()) {
         (true, count) => format!("{count} held out"),
-        (false, _) => "too few to hold any out: evaluation shares them, with other seeds".into(),
+        (false, _) if prompts.evaluation == prompts.training => {
+            "too few to hold any out: evaluation shares them, with other seeds".into()
+        }
+        (false, count) => format!("{count} to evaluate on, some of which another task trains on"),
     };
     format!("{} to train on{repeated}, {evaluation}", prompts.training.len())
 }

@@ -241,17 +241,19 @@ pub struct SearchOptions {
     #[arg(long, value_name = "K", default_value_t = 16, value_parser = at_least_one, requires = "search")]
     pub candidates: usize,
     /// How much better a candidate must be to count for more: adaptive (the standard deviation of a step's rewards) or a number
-    #[arg(long, value_name = "T", default_value = "adaptive", requires = "search")]
-    pub temperature: String,
+    /// [of demon and demon-boltzmann; default: adaptive]
+    #[arg(long, value_name = "T", requires = "search")]
+    pub temperature: Option<String>,
     /// How a candidate's picture is guessed: one (the model's guess at once) or ode:N (at most N deterministic steps)
-    #[arg(long, value_name = "L", default_value = "ode:4", requires = "search")]
-    pub lookahead: String,
-    /// Of a search by steps: noises that a picture may begin with, of which the best is taken
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one, requires = "search")]
-    pub starts: usize,
-    /// The timestep below which steps are drawn without a search
-    #[arg(long, value_name = "T", default_value_t = 0.0, requires = "search")]
-    pub search_until: f64,
+    /// [of demons; default: ode:4]
+    #[arg(long, value_name = "L", requires = "search")]
+    pub lookahead: Option<String>,
+    /// Noises that a picture may begin with, of which the best is taken [of demons; default: 1]
+    #[arg(long, value_name = "N", value_parser = at_least_one, requires = "search")]
+    pub starts: Option<usize>,
+    /// The timestep below which steps are drawn without a search [of demons; default: 0]
+    #[arg(long, value_name = "T", requires = "search")]
+    pub search_until: Option<f64>,
 }
 
 /// `ddpo evaluate`.

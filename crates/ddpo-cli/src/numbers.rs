@@ -58,14 +58,6 @@ pub fn sparkline(values: &[f64]) -> String {
     values.iter().map(|value| BARS[(((value - low) / span) * 7.0).round().clamp(0.0, 7.0) as usize]).collect()
 }
 
-/// The mean and half the width of its 95 % interval (normal approximation).
-pub fn mean_with_interval(values: &[f64]) -> (f64, f64) {
-    let n = values.len().max(1) as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let variance = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / (n - 1.0).max(1.0);
-    (mean, 1.96 * (variance / n).sqrt())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,12 +92,5 @@ mod tests {
         assert_eq!(sparkline(&[1.0, 2.0, 1.5]), "▁█▅");
         assert_eq!(sparkline(&[1.0]), "▁");
         assert_eq!(sparkline(&[]), "");
-    }
-
-    #[test]
-    fn the_interval_is_the_textbooks() {
-        let (mean, half) = mean_with_interval(&[1.0, 2.0, 3.0, 4.0]);
-        assert_eq!(mean, 2.5);
-        assert!((half - 1.96 * (5.0f64 / 3.0 / 4.0).sqrt()).abs() < 1e-12);
     }
 }

@@ -104,6 +104,16 @@ fn wrong_commands_are_usage_errors_that_name_the_remedy() {
          diffusion-classifier, diversity, parity:CLASSES, as-asked, aesthetic, clip-score, pickscore, hpsv2, image-reward, \
          alignment:URL, exec:PROGRAM, http://HOST/PATH\n",
     );
+    let search = ["sample", "--prompt", "a cat", "--out", "x", "--reward", "jpeg-compressibility", "--search"];
+    for (kind, option, value) in
+        [("best-of", "--starts", "4"), ("best-of", "--lookahead", "one"), ("demon-best", "--temperature", "2")]
+    {
+        let why = format!("expected no {option} with --search {kind}, which has no use for it");
+        refuse(
+            &[&search[..], &[kind, option, value]].concat(),
+            &format!("error: invalid `{option}`: found {value}, {why}\n"),
+        );
+    }
     let output = ddpo(directory.path(), &["train", "--algorithm", "ppo"]);
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.contains("--algorithm ppo") && text.contains("`ddpo-is`"), "{text}");

@@ -8,13 +8,14 @@ use ddpo::core::distance::ModelDistance;
 use ddpo::device::DeviceName;
 use ddpo::images::write_text;
 use ddpo::model::ModelSource;
+use ddpo::report::Estimate;
 use ddpo::train::StopFlag;
 use ddpo::{LoadedModel, MeasureRequest, Measurement, OpenOptions, RunDirectory, SearchPlan};
 use serde_json::{Map, Value, json};
 
 use crate::args::Evaluate;
 use crate::interrupt::stop_on_signal;
-use crate::numbers::{counted, mean_with_interval};
+use crate::numbers::counted;
 use crate::progress::{fetch_networks, line, open_model, stage_bar};
 
 use super::adapters::Stacks;
@@ -150,19 +151,20 @@ fn print_table(request: &MeasureRequest, columns: &[Column]) {
     let Some(Column { measurement: base, .. }) = columns.first() else { return };
     // Fewer images than prompts are images of the first prompts.
     let prompts = request.prompts.len().min(base.images.len());
+    let over = if prompts > 1 && base.images.len() > prompts { "over prompts" } else { "over images" };
     let (images, prompts) = (counted(base.images.len(), "image"), counted(prompts, "prompt"));
-    line(&format!("{images} of {prompts}; mean and 95 % interval"));
+    line(&format!("{images} of {prompts}; mean and 95 % interval {over}"));
     for name in base.rewards.keys() {
         let unit = base.units.get(name).map(|unit| format!(" {unit}")).unwrap_or_default();
-        row(name, columns, &|of| Some(format!("{}{unit}", interval(of.rewards.get(name)?))));
+        row(name, columns, &|of| Some(format!("{}{unit}", interval(estimate(of, of.rewards.get(name)?)))));
     }
     // Asked for as a reward, it is in the table already.
     if !base.rewards.contains_key("diversity") {
         // As wide as a mean with its interval.
         row("diversity", columns, &|of| Some(format!("{:<19}", format!("{:10.4}", of.diversity))));
     }
-    if base.as_asked.as_deref().and_then(as_asked).is_some() {
-        row("as asked", columns, &|of| of.as_asked.as_deref().and_then(as_asked));
+    if as_asked(base).is_some() {
+        row("as asked", columns, &as_asked);
     }
     for column in columns {
         match (column.name, column.queries) {
@@ -188,15 +190,25 @@ fn print_distance(tuned: &Measurement) {
 }
 
 /// The share of images that show what their prompts name, of those whose prompts name something.
-fn as_asked(verdicts: &[Option<bool>]) -> Option<String> {
-    let known: Vec<f32> = verdicts.iter().copied().flatten().map(|shown| f32::from(u8::from(shown))).collect();
-    (!known.is_empty()).then(|| interval(&known))
+fn as_asked(of: &Measurement) -> Option<String> {
+    let verdicts = of.as_asked.as_deref()?;
+    let shown = |verdict: &Option<bool>| verdict.map_or(f32::NAN, |shown| f32::from(u8::from(shown)));
+    let known: Vec<f32> = verdicts.iter().map(shown).collect();
+    known.iter().any(|value| value.is_finite()).then(|| interval(estimate(of, &known)))
 }
 
-fn interval(values: &[f32]) -> String {
-    let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
-    let (mean, half) = mean_with_interval(&values);
-    format!("{mean:10.4} ± {half:.4}")
+/// The mean of what is known of the images, with the interval that [reports have](Estimate::over_groups).
+fn estimate(of: &Measurement, values: &[f32]) -> Estimate {
+    let samples = of.prompts.iter().zip(values).map(|(prompt, value)| (prompt, f64::from(*value)));
+    Estimate::over_groups(samples.filter(|(_, value)| value.is_finite()))
+}
+
+/// Values that are all the same, as those of a single set, tell nothing of how far others are.
+fn interval(Estimate { mean, half }: Estimate) -> String {
+    match half.is_finite() && half > 0.0 {
+        true => format!("{mean:10.4} ± {half:.4}"),
+        false => format!("{mean:10.4}"),
+    }
 }
 
 impl Column {
@@ -204,8 +216,8 @@ impl Column {
         let measurement = &self.measurement;
         let means: Map<String, Value> = (measurement.rewards.iter())
             .map(|(name, values)| {
+                let Estimate { mean, half } = estimate(measurement, values);
                 let values: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
-                let (mean, half) = mean_with_interval(&values);
                 (name.clone(), json!({ "mean": mean, "interval_95": half, "values": values }))
             })
             .collect();

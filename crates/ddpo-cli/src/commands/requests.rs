@@ -9,7 +9,7 @@ use ddpo::{MeasureRequest, RewardPlan, RunPlan, RunPrompts};
 
 use crate::args::Evaluate;
 
-use super::sampler::sampler;
+use super::sampler::{guidance, sampler};
 
 /// What is measured: of a run with tasks, the rewards of each on its own prompts, those that share them together; unless other
 /// rewards or prompts are asked for. Such are measured as a whole.
@@ -20,7 +20,7 @@ pub(super) fn requests(args: &Evaluate, config: &RunConfig) -> Result<Vec<(Optio
     let request = |prompts, rewards| MeasureRequest {
         count: config.eval.count.max(1),
         sampler: sampler.clone(),
-        guidance: args.sampler.guidance.unwrap_or(config.sample.guidance),
+        guidance: guidance(&args.sampler, config),
         ..MeasureRequest::of(config, prompts, rewards)
     };
     if plan.tasks.is_empty() || args.prompts.is_some() || !names.is_empty() {

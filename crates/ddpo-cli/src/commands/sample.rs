@@ -19,7 +19,7 @@ use crate::progress::{fetch_networks, line, open_model, stage_bar, warn_of_trunc
 use crate::values::chosen;
 
 use super::adapters::parse;
-use super::sampler::sampler;
+use super::sampler::{guidance, sampler};
 use super::search::{queries, search_plan};
 
 /// Images of a row of the grid, when each prompt has more.
@@ -92,7 +92,7 @@ fn request(args: &Sample, config: &RunConfig) -> Result<SampleRequest> {
         prompts: args.prompt.clone(),
         count: args.count,
         sampler: sampler(&args.sampler, config)?,
-        guidance: args.sampler.guidance.unwrap_or(config.sample.guidance),
+        guidance: guidance(&args.sampler, config),
         negative_prompt: negative.clone(),
         seed: args.seed,
         batch_size: args.batch_size.unwrap_or(config.sample.batch_size),

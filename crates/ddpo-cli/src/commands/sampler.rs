@@ -1,4 +1,4 @@
-//! The sampler of `ddpo sample` and `ddpo evaluate`.
+//! The sampler and the guidance of `ddpo sample` and `ddpo evaluate`.
 
 use anyhow::Result;
 use ddpo::config::{RunConfig, SamplerPlan, SchedulerKind, SpacingKind};
@@ -30,4 +30,9 @@ pub fn sampler(args: &SamplerOptions, config: &RunConfig) -> Result<SamplerPlan>
         eta,
         eta_by_step: of_config.eta_by_step.filter(|_| !is_other),
     })
+}
+
+/// The guidance that is asked for, else the configuration's.
+pub fn guidance(args: &SamplerOptions, config: &RunConfig) -> f64 {
+    args.guidance.unwrap_or(config.sample.guidance)
 }

@@ -105,7 +105,7 @@ fn table(text: &str) -> Result<Table> {
 }
 
 /// Minus the squared distance of the shares of classes in a set from equal shares (Zhang et al., arXiv 2401.12244, eq. 12),
-/// `−Σ_a (p̂_a − 1/k)²`, or what each picture adds to it. Even shares are 0; so many pictures of classes drawn evenly have
+/// `−Σ_a (p̂_a − 1/k)²`; training sees what each picture adds to it, or the same. Even shares are 0; so many pictures of classes drawn evenly have
 /// `−(1 − 1/k)/n` on average, which is recorded beside it.
 struct Parity {
     name: String,
@@ -123,18 +123,23 @@ impl SetReward for Parity {
         self.assess(set).map(|assessment| assessment.values)
     }
 
-    /// The set's own value and the floor of its size are parts, so that curves are of what is wanted, whatever the credit.
     fn assess(&self, set: &RewardBatch<'_>) -> ddpo_core::Result<Assessment> {
         let labels = self.labels.of(set, self.classes).map_err(|error| ddpo_core::Error::reward(&self.name, error))?;
-        let counts = Counts::of(&labels, self.classes);
-        let values = match self.credit {
-            Credit::Marginal => labels.iter().map(|&label| counts.marginal(label) as f32).collect(),
-            Credit::Shared => vec![counts.value() as f32; labels.len()],
-        };
-        let part = |name: &str, value: f64| (format!("{}/{name}", self.name), vec![value as f32; labels.len()]);
-        let parts = [part("set", counts.value()), part("even-draw", counts.floor())].into();
-        Ok(Assessment { parts, ..Assessment::of(values) })
+        Ok(assess(&self.name, &labels, self.classes, self.credit))
     }
+}
+
+/// What is said of a set with these labels. The value is the set's, so that what is reported is what is wanted, whatever training
+/// is told; the floor of its size is a part.
+fn assess(name: &str, labels: &[usize], classes: usize, credit: Credit) -> Assessment {
+    let counts = Counts::of(labels, classes);
+    let of_all = |value: f64| vec![value as f32; labels.len()];
+    let optimised = match credit {
+        Credit::Marginal => Some(labels.iter().map(|&label| counts.marginal(label) as f32).collect()),
+        Credit::Shared => None,
+    };
+    let parts = [(format!("{name}/even-draw"), of_all(counts.floor()))].into();
+    Assessment { optimised, parts, ..Assessment::of(of_all(counts.value())) }
 }
 
 #[cfg(test)]
@@ -161,6 +166,19 @@ mod tests {
         assert!(refused("parity:style", "program = \"./a\"").contains("expected none, or by"));
         assert!(refused("parity:style", "classes = 1").contains("`classes` is 1, expected 2 to"));
         assert!(refused("parity:shape", "").contains("shape"));
+    }
+
+    #[test]
+    fn whatever_the_credit_the_value_is_that_of_the_set() {
+        let told = |credit| assess("parity", &[0, 0, 0, 1], 2, credit);
+        let (marginal, shared) = (told(Credit::Marginal), told(Credit::Shared));
+        assert_eq!(marginal.values, [-0.125; 4]);
+        assert_eq!((&marginal.values, &marginal.parts), (&shared.values, &shared.parts));
+        // Without one of three: two and one; without the one: three alike.
+        let [many, few] = [-0.125 + 1.0 / 18.0, -0.125 + 0.5];
+        let expected = [many, many, many, few];
+        assert!(marginal.optimised().iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{marginal:?}");
+        assert_eq!(shared.optimised(), shared.values);
     }
 
     #[test]

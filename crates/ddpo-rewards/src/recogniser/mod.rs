@@ -8,7 +8,7 @@ mod reward;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::RgbImage;
-use ddpo_nn::{RecogniserConfig, RecogniserNetwork, Weights};
+use ddpo_nn::{RecogniserConfig, RecogniserNetwork, Weights, resize_bicubic};
 
 pub use asked::Asked;
 pub use files::save;
@@ -41,14 +41,14 @@ impl Recogniser {
     }
 
     /// What is on each picture: the mean of what the network says of it and of its mirror image, which shows the same. Pictures of another
-    /// size than the network's are an error.
+    /// size than the network's are resized to it, bicubically.
     ///
     /// # Errors
-    /// [`Error::Recogniser`] naming the size; what the device refuses.
+    /// What the device refuses.
     pub fn recognise(&self, images: &[RgbImage]) -> Result<Vec<Recognition>> {
         let mut all = Vec::with_capacity(images.len());
         for images in images.chunks(BATCH) {
-            let pictures = self.tensor(images)?;
+            let pictures = self.tensor(images);
             let mirrored = self.network.forward(&self.weights, pictures.clone().flip([2]));
             let seen = self.network.forward(&self.weights, pictures);
             let both = [(seen.nouns, mirrored.nouns), (seen.styles, mirrored.styles), (seen.grounds, mirrored.grounds)];
@@ -70,17 +70,15 @@ impl Recogniser {
         Ok(self.recognise(images)?.iter().zip(asked).map(|(seen, asked)| Some(asked?.is_shown(seen))).collect())
     }
 
-    /// `[N, side, side, 3]`, with colours in [−1, 1].
-    fn tensor(&self, images: &[RgbImage]) -> Result<Tensor<4>> {
+    /// `[N, side, side, 3]`, with colours in [−1, 1]; pictures of another size are resized.
+    fn tensor(&self, images: &[RgbImage]) -> Tensor<4> {
         let side = self.config().size;
-        if let Some(other) = images.iter().find(|image| [image.width(), image.height()] != [side as u32; 2]) {
-            let (width, height) = (other.width(), other.height());
-            let reason = format!("found a picture of {width}×{height} pixels, wanted {side}×{side}");
-            return Err(Error::Recogniser { reason });
-        }
-        let values: Vec<f32> =
-            images.iter().flat_map(|image| image.pixels().iter().map(|&byte| f32::from(byte) / 127.5 - 1.0)).collect();
-        Ok(Tensor::from_data(TensorData::new(values, [images.len(), side, side, 3]), &self.device))
+        let pixels = |image: &RgbImage| match [image.width() as usize, image.height() as usize] {
+            size if size == [side; 2] => image.pixels().to_vec(),
+            size => resize_bicubic(image.pixels(), size, [side; 2]),
+        };
+        let values: Vec<f32> = images.iter().flat_map(pixels).map(|byte| f32::from(byte) / 127.5 - 1.0).collect();
+        Tensor::from_data(TensorData::new(values, [images.len(), side, side, 3]), &self.device)
     }
 }
 

@@ -25,7 +25,11 @@ impl ModelKind {
 
     /// The defaults that follow from other options, as far as `written` does not have them.
     pub(super) fn derive(self, config: &mut RunConfig, written: &Table) {
-        let is_written = |key: &str| written.get("train").and_then(|section| section.get(key)).is_some();
+        let is_in = |section: &str, key: &str| written.get(section).and_then(|section| section.get(key)).is_some();
+        let is_written = |key: &str| is_in("train", key);
+        if !is_in("lora", "alpha") {
+            config.lora.alpha = config.lora.rank as f64;
+        }
         if config.train.trust_region == TrustRegion::NormalisedClip && !is_written("clip-range") {
             config.train.clip_range = NORMALISED_CLIP_RANGE;
         }
@@ -68,6 +72,14 @@ mod tests {
         let mut layers = Layers::default();
         assignments.iter().for_each(|assignment| layers.push_assignment(assignment).unwrap());
         layers.resolve().unwrap()
+    }
+
+    #[test]
+    fn the_scale_of_an_adapter_is_one_whatever_its_rank_unless_it_is_given() {
+        let of = |assignments: &[&str]| config(assignments).lora.alpha;
+        assert_eq!([of(&[]), of(&["lora.rank=16"])], [4.0, 16.0]);
+        assert_eq!([of(&["lora.alpha=2"]), of(&["lora.rank=16", "lora.alpha=4"])], [2.0, 4.0]);
+        assert_eq!(of(&["model.path=org/model", "lora.rank=8"]), 8.0);
     }
 
     #[test]

@@ -58,7 +58,7 @@ options! {
     LoraOptions = "lora" {
         /// Rank of each pair of factors.
         rank: usize = 4, "ddpo-pytorch";
-        /// Scale: the adapter adds alpha / rank times the product of its factors.
+        /// Scale: the adapter adds alpha / rank times the product of its factors. Unless it is given, it is the rank.
         alpha: f64 = 4.0, "diffusers: alpha = rank";
         /// Which projections of every UNet attention carry an adapter.
         targets: Vec<String> = ["to_q", "to_k", "to_v", "to_out.0"].map(String::from).to_vec(), "ddpo-pytorch";

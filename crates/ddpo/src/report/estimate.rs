@@ -1,5 +1,7 @@
 //! Means with their 95 % intervals.
 
+use std::collections::BTreeMap;
+
 /// A mean with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
@@ -18,19 +20,27 @@ impl Estimate {
         Self { mean, half: student(values.len().saturating_sub(1)) * (variance / n).sqrt() }
     }
 
-    /// The mean over the samples of an evaluation, where sample i has the prompt i modulo `prompts`.
+    /// The mean over samples, each with what it is alike in, such as its prompt.
     ///
     /// Samples of one prompt are alike, so that the prompts are what is independent: the interval says what other prompts
-    /// would give. With a single prompt it says what other seeds would.
-    pub fn over_prompts(values: &[f64], prompts: usize) -> Self {
-        if prompts < 2 || values.len() <= prompts {
-            return Self::of(values);
+    /// would give. With a single prompt, or a single sample of each, it says what other seeds would.
+    pub fn over_groups<K: Ord>(samples: impl IntoIterator<Item = (K, f64)>) -> Self {
+        let mut groups = BTreeMap::<K, Vec<f64>>::new();
+        for (key, value) in samples {
+            groups.entry(key).or_default().push(value);
         }
-        let mean = |prompt: usize| {
-            let values: Vec<f64> = values.iter().skip(prompt).step_by(prompts).copied().collect();
-            values.iter().sum::<f64>() / values.len() as f64
-        };
-        Self::of(&(0..prompts).map(mean).collect::<Vec<_>>())
+        let all: Vec<f64> = groups.values().flatten().copied().collect();
+        if groups.len() < 2 || all.len() == groups.len() {
+            return Self::of(&all);
+        }
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
+        let of_groups = Self::of(&groups.values().map(|values| mean(values)).collect::<Vec<_>>());
+        Self { mean: mean(&all), ..of_groups }
+    }
+
+    /// [Over the prompts](Self::over_groups) of an evaluation, where sample i has the prompt i modulo `prompts`.
+    pub fn over_prompts(values: &[f64], prompts: usize) -> Self {
+        Self::over_groups(values.iter().enumerate().map(|(sample, &value)| (sample % prompts.max(1), value)))
     }
 
     /// How much better an evaluation is than another of the same prompts and seeds: a mean over differences, which varies far less than
@@ -77,6 +87,9 @@ mod tests {
     fn samples_of_one_prompt_count_once() {
         let prompts = Estimate::over_prompts(&[1.0, 5.0, 3.0, 7.0], 2);
         assert_eq!(prompts, Estimate::of(&[2.0, 6.0]));
+        // Where a prompt has fewer samples, the mean is still that of all.
+        let uneven = Estimate::over_prompts(&[1.0, 5.0, 3.0], 2);
+        assert_eq!(uneven, Estimate { mean: 3.0, ..Estimate::of(&[2.0, 5.0]) });
         assert_eq!(Estimate::over_prompts(&[1.0, 5.0], 1), Estimate::of(&[1.0, 5.0]));
         assert_eq!(Estimate::over_prompts(&[1.0, 5.0], 8), Estimate::of(&[1.0, 5.0]));
     }
