@@ -20,6 +20,7 @@ fn every_run_of_every_experiment_is_a_valid_plan() {
         include_str!("../examples/paper/configs/overoptimisation.toml"),
         include_str!("../examples/paper/configs/ablations.toml"),
         include_str!("../examples/paper/configs/frontier.toml"),
+        include_str!("../examples/paper/configs/anchor.toml"),
     ];
     for config in configs {
         for smoke in [false, true] {

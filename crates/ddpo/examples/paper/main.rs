@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use experiment::Experiment;
 
 /// The experiments, with their configurations.
-const EXPERIMENTS: [(&str, &str); 8] = [
+const EXPERIMENTS: [(&str, &str); 9] = [
     ("fig4", include_str!("configs/fig4.toml")),
     ("alignment", include_str!("configs/alignment.toml")),
     ("fig10", include_str!("configs/fig10.toml")),
@@ -27,10 +27,11 @@ const EXPERIMENTS: [(&str, &str); 8] = [
     ("overoptimisation", include_str!("configs/overoptimisation.toml")),
     ("frontier", include_str!("configs/frontier.toml")),
     ("ablations", include_str!("configs/ablations.toml")),
+    ("anchor", include_str!("configs/anchor.toml")),
 ];
 
 const USAGE: &str = "usage: paper NAME... [--runs DIR] [--out DIR] [--smoke] [--draw]\n\
-    NAME: fig4, alignment, fig10, fig11, generalisation, overoptimisation, frontier, ablations, all, or the file of another experiment\n\
+    NAME: fig4, alignment, fig10, fig11, generalisation, overoptimisation, frontier, ablations, anchor, all, or the file of another experiment\n\
     --smoke: tiny runs, to see that everything works; their numbers mean nothing\n\
     --draw: run nothing; draw what is finished";
 
