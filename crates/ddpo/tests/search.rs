@@ -131,6 +131,8 @@ fn what_cannot_be_is_refused_and_a_flag_ends_it() {
     assert!(error(plan(SearchKind::Demon, 0), &flag).contains("--candidates"));
     let cold = SearchPlan { temperature: Temperature::Fixed(0.0), ..plan(SearchKind::Demon, 2) };
     assert!(error(cold, &flag).contains("--temperature"));
+    let of_sets = SearchPlan { reward: ddpo::reward::named("diversity").unwrap(), ..plan(SearchKind::BestOf, 2) };
+    assert!(error(of_sets, &flag).contains("a reward of single pictures"));
     flag.stop();
     assert_eq!(error(plan(SearchKind::Demon, 2), &flag), ddpo::Error::Stopped.to_string());
 }

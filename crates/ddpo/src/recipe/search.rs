@@ -132,7 +132,15 @@ impl SearchPlan {
     /// What is searched for, of a plan that is possible.
     fn open(&self, loaded: &LoadedModel, prompts: PromptList) -> Result<Judge> {
         self.check()?;
-        Ok(self.reward.open(&context_of(loaded.base(), prompts))?)
+        let judge = self.reward.open(&context_of(loaded.base(), prompts))?;
+        match judge.parts().into_iter().find(|part| matches!(part, Judge::Set { .. })) {
+            Some(set) => Err(Error::InvalidOption {
+                key: "--reward",
+                found: set.name().to_owned(),
+                expected: "a reward of single pictures with --search, which chooses among the candidates of one".to_owned(),
+            }),
+            None => Ok(judge),
+        }
     }
 
     fn check(&self) -> Result<()> {
