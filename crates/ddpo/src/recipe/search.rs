@@ -137,7 +137,8 @@ impl SearchPlan {
             Some(set) => Err(Error::InvalidOption {
                 key: "--reward",
                 found: set.name().to_owned(),
-                expected: "a reward of single pictures with --search, which chooses among the candidates of one".to_owned(),
+                expected: "a reward of single pictures with --search, which chooses among the candidates of one"
+                    .to_owned(),
             }),
             None => Ok(judge),
         }
