@@ -151,9 +151,8 @@ fn print_table(request: &MeasureRequest, columns: &[Column]) {
     let Some(Column { measurement: base, .. }) = columns.first() else { return };
     // Fewer images than prompts are images of the first prompts.
     let prompts = request.prompts.len().min(base.images.len());
-    let over = if prompts > 1 && base.images.len() > prompts { "over prompts" } else { "over images" };
     let (images, prompts) = (counted(base.images.len(), "image"), counted(prompts, "prompt"));
-    line(&format!("{images} of {prompts}; mean and 95 % interval {over}"));
+    line(&format!("{images} of {prompts}; mean and 95 % interval, over prompts that have several images"));
     for name in base.rewards.keys() {
         let unit = base.units.get(name).map(|unit| format!(" {unit}")).unwrap_or_default();
         row(name, columns, &|of| Some(format!("{}{unit}", interval(estimate(of, of.rewards.get(name)?)))));
@@ -197,15 +196,16 @@ fn as_asked(of: &Measurement) -> Option<String> {
     known.iter().any(|value| value.is_finite()).then(|| interval(estimate(of, &known)))
 }
 
-/// The mean of what is known of the images, with the interval that [reports have](Estimate::over_groups).
+/// The mean of what is known of the images, with the interval that [reports have](Estimate::over_groups). Values that are all the same,
+/// as those of a single set, tell nothing of how far others are.
 fn estimate(of: &Measurement, values: &[f32]) -> Estimate {
     let samples = of.prompts.iter().zip(values).map(|(prompt, value)| (prompt, f64::from(*value)));
-    Estimate::over_groups(samples.filter(|(_, value)| value.is_finite()))
+    let Estimate { mean, half } = Estimate::over_groups(samples.filter(|(_, value)| value.is_finite()));
+    Estimate { mean, half: if half > 0.0 { half } else { f64::NAN } }
 }
 
-/// Values that are all the same, as those of a single set, tell nothing of how far others are.
 fn interval(Estimate { mean, half }: Estimate) -> String {
-    match half.is_finite() && half > 0.0 {
+    match half.is_finite() {
         true => format!("{mean:10.4} ± {half:.4}"),
         false => format!("{mean:10.4}"),
     }

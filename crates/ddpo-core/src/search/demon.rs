@@ -56,8 +56,8 @@ pub type Value<'a, const D: usize> = &'a mut dyn FnMut(&Tensor<D>, PromptId) -> 
 /// Samples chains from noise to data, taking at each step the noise that its candidates' rewards speak for, and beginning with the
 /// best of some.
 ///
-/// The first candidate's noise is that of plain sampling, so that a search among one of each is [`rollout`](crate::rollout()) to the bit, and
-/// the candidates of a sample depend on nothing but its own address. `on_step` hears of each step of each chain.
+/// The first candidate's noise is that of plain sampling, so that a search among one of each is [`rollout`](crate::rollout()) to
+/// the bit, and the candidates of a sample depend on nothing but its own address. `on_step` hears of each step of each chain.
 ///
 /// # Errors
 /// [`Error::Parameter`] for no candidate, [`Error::Count`] if `value` gives another number of values, and those of

@@ -105,8 +105,8 @@ fn table(text: &str) -> Result<Table> {
 }
 
 /// Minus the squared distance of the shares of classes in a set from equal shares (Zhang et al., arXiv 2401.12244, eq. 12),
-/// `−Σ_a (p̂_a − 1/k)²`; training sees what each picture adds to it, or the same. Even shares are 0; so many pictures of classes drawn evenly have
-/// `−(1 − 1/k)/n` on average, which is recorded beside it.
+/// `−Σ_a (p̂_a − 1/k)²`; training sees what each picture adds to it, or the same. Even shares are 0; so many pictures of classes
+/// drawn evenly have `−(1 − 1/k)/n` on average, which is recorded beside it.
 struct Parity {
     name: String,
     labels: Labels,

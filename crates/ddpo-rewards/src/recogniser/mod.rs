@@ -6,6 +6,8 @@ mod files;
 mod recognition;
 mod reward;
 
+use std::borrow::Cow;
+
 use burn::tensor::{Device, Tensor, TensorData};
 use ddpo_core::RgbImage;
 use ddpo_nn::{RecogniserConfig, RecogniserNetwork, Weights, resize_bicubic};
@@ -73,11 +75,14 @@ impl Recogniser {
     /// `[N, side, side, 3]`, with colours in [−1, 1]; pictures of another size are resized.
     fn tensor(&self, images: &[RgbImage]) -> Tensor<4> {
         let side = self.config().size;
-        let pixels = |image: &RgbImage| match [image.width() as usize, image.height() as usize] {
-            size if size == [side; 2] => image.pixels().to_vec(),
-            size => resize_bicubic(image.pixels(), size, [side; 2]),
-        };
-        let values: Vec<f32> = images.iter().flat_map(pixels).map(|byte| f32::from(byte) / 127.5 - 1.0).collect();
+        let mut values = Vec::with_capacity(images.len() * side * side * 3);
+        for image in images {
+            let pixels = match [image.width() as usize, image.height() as usize] {
+                size if size == [side; 2] => Cow::Borrowed(image.pixels()),
+                size => Cow::Owned(resize_bicubic(image.pixels(), size, [side; 2])),
+            };
+            values.extend(pixels.iter().map(|&byte| f32::from(byte) / 127.5 - 1.0));
+        }
         Tensor::from_data(TensorData::new(values, [images.len(), side, side, 3]), &self.device)
     }
 }

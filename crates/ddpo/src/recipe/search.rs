@@ -128,33 +128,30 @@ fn record(image: usize, prompt: &str, seen: &DemonStep) -> SearchRecord {
     SearchRecord { image, prompt: prompt.to_owned(), step, mean, std, best, queries }
 }
 
+fn refused(key: &'static str, found: &str, expected: &str) -> Error {
+    Error::InvalidOption { key, found: found.to_owned(), expected: expected.to_owned() }
+}
+
 impl SearchPlan {
     /// What is searched for, of a plan that is possible.
     fn open(&self, loaded: &LoadedModel, prompts: PromptList) -> Result<Judge> {
         self.check()?;
         let judge = self.reward.open(&context_of(loaded.base(), prompts))?;
-        match judge.parts().into_iter().find(|part| matches!(part, Judge::Set { .. })) {
-            Some(set) => Err(Error::InvalidOption {
-                key: "--reward",
-                found: set.name().to_owned(),
-                expected: "a reward of single pictures with --search, which chooses among the candidates of one"
-                    .to_owned(),
-            }),
-            None => Ok(judge),
+        if let Some(set) = judge.parts().into_iter().find(|part| matches!(part, Judge::Set { .. })) {
+            let expected = "a reward of single pictures with --search, which chooses among the candidates of one";
+            return Err(refused("--reward", set.name(), expected));
         }
+        Ok(judge)
     }
 
     fn check(&self) -> Result<()> {
-        let refuse = |key, found: String, expected: &str| {
-            Err(Error::InvalidOption { key, found, expected: expected.to_owned() })
-        };
         if self.candidates == 0 {
-            return refuse("--candidates", "0".into(), "at least 1");
+            return Err(refused("--candidates", "0", "at least 1"));
         }
         if let Temperature::Fixed(value) = self.temperature
             && !(value > 0.0 && value.is_finite())
         {
-            return refuse("--temperature", value.to_string(), "adaptive, or a number above 0");
+            return Err(refused("--temperature", &value.to_string(), "adaptive, or a number above 0"));
         }
         Ok(())
     }
