@@ -35,8 +35,8 @@ reward_options! {
         max_tokens: u64 = 64;
         /// The encoder of BERTScore, RoBERTa or DeBERTa: a directory, or a hub id.
         bert_score: String = BertScoreModel::DEBERTA.to_owned();
-        /// Branch, tag or commit of a hub id.
-        revision: String = "main".to_owned();
+        /// Branch, tag or commit of a hub id; empty for the published model's known commit, or else `main`.
+        revision: String = String::new();
         /// The layer whose states are compared; by default bert-score's choice for the encoder.
         layer: Option<usize> = None, example = "40";
         /// Weigh tokens by how rare they are among the run's prompts.

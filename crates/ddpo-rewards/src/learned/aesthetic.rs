@@ -22,8 +22,8 @@ reward_options! {
     AestheticOptions {
         /// A directory, or a hub id; empty for the published model. Any other is a CLIP ViT-L/14.
         model: String = String::new();
-        /// Branch, tag or commit of a hub id.
-        revision: String = "main".to_owned();
+        /// Branch, tag or commit of a hub id; empty for the published model's known commit, or else `main`.
+        revision: String = String::new();
         /// The format of the network's products: f32, or bf16 for less time and memory and other last digits.
         dtype: NetworkDtype = NetworkDtype::F32;
         /// A safetensors file of the head, for a `model` that is without one.
@@ -34,6 +34,7 @@ reward_options! {
 /// The image encoder of CLIP ViT-L/14 together with the head `sac+logos+ava1-l14-linearMSE`.
 static PUBLISHED: Published = Published {
     id: "shunk031/aesthetics-predictor-v2-sac-logos-ava1-l14-linearMSE",
+    revision: "main",
     about: "CLIP ViT-L/14's image encoder with the LAION aesthetic head, 1.2 GB",
     licence: "Apache-2.0 (the head, by its authors' repository), MIT (CLIP)",
     choose: files_of,

@@ -32,11 +32,17 @@ const BEST: [BestLayer; 11] = [
     BestLayer { model: "microsoft/deberta-xlarge-mnli", layer: 40 },
 ];
 
-static ROBERTA: Published =
-    Published { id: "FacebookAI/roberta-large", about: "RoBERTa-large, 1.4 GB", licence: "MIT", choose: files_of };
+static ROBERTA: Published = Published {
+    id: "FacebookAI/roberta-large",
+    revision: "722cf37b1afa9454edce342e7895e588b6ff1d59",
+    about: "RoBERTa-large, 1.4 GB",
+    licence: "MIT",
+    choose: files_of,
+};
 
 static DEBERTA: Published = Published {
     id: "microsoft/deberta-xlarge-mnli",
+    revision: "5b07a9086c1dbb79981ff7b05b4d1ad83b3af51c",
     about: "DeBERTa-xlarge, tuned on MNLI, 3 GB",
     licence: "MIT",
     choose: files_of,
@@ -62,7 +68,7 @@ fn files_of(listing: &[String]) -> Result<Vec<String>> {
 pub struct BertScoreModel {
     /// A directory, or a hub id.
     pub model: String,
-    /// Branch, tag or commit of a hub id.
+    /// Branch, tag or commit of a hub id; empty for a published model's known commit, or else `main`.
     pub revision: String,
     /// The layer whose states are compared; none for bert-score's choice.
     pub layer: Option<usize>,

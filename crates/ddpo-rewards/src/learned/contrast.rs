@@ -17,16 +17,20 @@ reward_options! {
     ContrastOptions {
         /// A directory, or a hub id; empty for the published model.
         model: String = String::new();
-        /// Branch, tag or commit of a hub id.
-        revision: String = "main".to_owned();
+        /// Branch, tag or commit of a hub id; empty for the published model's known commit, or else `main`.
+        revision: String = String::new();
         /// The format of the network's products: f32, or bf16 for less time and memory and other last digits.
         dtype: NetworkDtype = NetworkDtype::F32;
     }
 }
 
+/// OpenAI's CLIP ViT-L/14, and its commit.
+const CLIP: (&str, &str) = ("openai/clip-vit-large-patch14", "32bd64288804d66eefd0ccbe215aa642df71cc41");
+
 /// Where the vocabulary of all CLIPs is, for weights that come without one.
 static VOCABULARY: Published = Published {
-    id: "openai/clip-vit-large-patch14",
+    id: CLIP.0,
+    revision: CLIP.1,
     about: "CLIP's vocabulary, 1.4 MB",
     licence: "MIT",
     choose: tokenizer_files,
@@ -58,7 +62,8 @@ pub(crate) const CLIP_SCORE: ContrastFactory = ContrastFactory {
     kind: "clip-score",
     about: "how near the image is to its prompt in CLIP's space: 100 times their cosine, at least 0",
     published: Published {
-        id: "openai/clip-vit-large-patch14",
+        id: CLIP.0,
+        revision: CLIP.1,
         about: "CLIP ViT-L/14, 1.7 GB",
         licence: "MIT",
         choose: clip_files,
@@ -73,6 +78,7 @@ pub(crate) const PICK_SCORE: ContrastFactory = ContrastFactory {
     about: "which image people would pick for its prompt, by PickScore",
     published: Published {
         id: "yuvalkirstain/PickScore_v1",
+        revision: "a4e4367c6dfa7288a00c550414478f865b875800",
         about: "PickScore, a CLIP ViT-H/14, 3.9 GB",
         licence: "MIT",
         choose: clip_files,
@@ -87,6 +93,7 @@ pub(crate) const HPS_V2: ContrastFactory = ContrastFactory {
     about: "how people would like the image for its prompt, by HPS v2",
     published: Published {
         id: "xswu/HPSv2",
+        revision: "697403c78157020a1ae59d23f111aa58ced35b0a",
         about: "HPS v2.1, a CLIP ViT-H/14",
         licence: "Apache-2.0",
         choose: clip_files,
@@ -113,7 +120,7 @@ impl ContrastFactory {
     }
 
     fn vocabulary(&self) -> Source<'_> {
-        Source { kind: self.kind, model: VOCABULARY.id, revision: "main", published: &VOCABULARY }
+        Source { kind: self.kind, model: VOCABULARY.id, revision: "", published: &VOCABULARY }
     }
 
     /// The command that converts a model which is the published pickle.

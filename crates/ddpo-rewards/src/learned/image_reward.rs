@@ -25,8 +25,8 @@ reward_options! {
     ImageRewardOptions {
         /// A directory with the converted weights, or a hub id that has them.
         model: String = String::new();
-        /// Branch, tag or commit of a hub id.
-        revision: String = "main".to_owned();
+        /// Branch, tag or commit of a hub id; empty for the published model's known commit, or else `main`.
+        revision: String = String::new();
         /// The format of the network's products: f32, or bf16 for less time and memory and other last digits.
         dtype: NetworkDtype = NetworkDtype::F32;
     }
@@ -35,6 +35,7 @@ reward_options! {
 /// The published weights, which are a pickle.
 static PUBLISHED: Published = Published {
     id: "zai-org/ImageReward",
+    revision: "5736be03b2652728fb87788c9797b0570450ab72",
     about: "ImageReward, a BLIP ViT-L, 1.8 GB",
     licence: "Apache-2.0",
     choose: files_of,
@@ -43,6 +44,7 @@ static PUBLISHED: Published = Published {
 /// Where BERT's word pieces are, for weights that come without them.
 static VOCABULARY: Published = Published {
     id: "google-bert/bert-base-uncased",
+    revision: "86b5e0934494bd15c9632b12f734a8a67f723594",
     about: "BERT's vocabulary, 0.2 MB",
     licence: "Apache-2.0",
     choose: vocabulary_of,
@@ -87,7 +89,7 @@ impl ImageRewardFactory {
     }
 
     fn vocabulary() -> Source<'static> {
-        Source { kind: KIND, model: VOCABULARY.id, revision: "main", published: &VOCABULARY }
+        Source { kind: KIND, model: VOCABULARY.id, revision: "", published: &VOCABULARY }
     }
 
     fn tokenizer(files: &ModelFiles, context: &RewardContext) -> Result<PlainTokenizer> {

@@ -14,7 +14,7 @@ pub(super) struct Source<'a> {
     pub kind: &'static str,
     /// What the option says.
     pub model: &'a str,
-    /// The revision, if it is of the hub.
+    /// The revision, if it is of the hub; empty for the published one, or else `main`.
     pub revision: &'a str,
     /// What is known of the repository that is the default.
     pub published: &'a Published,
@@ -25,6 +25,8 @@ pub(super) struct Source<'a> {
 pub(super) struct Published {
     /// `organisation/name`.
     pub id: &'static str,
+    /// The commit that is taken unless another is asked for, so that a reward is the same on every machine; `main` where none is known.
+    pub revision: &'static str,
     /// What it holds, and how large that is.
     pub about: &'static str,
     /// The licence of its weights.
@@ -40,9 +42,10 @@ impl Source<'_> {
             return None;
         }
         let is_known = self.model == self.published.id;
+        let by_default = if is_known { self.published.revision } else { "main" };
         Some(Repository {
             id: self.model.to_owned(),
-            revision: self.revision.to_owned(),
+            revision: if self.revision.is_empty() { by_default } else { self.revision }.to_owned(),
             about: is_known.then_some(self.published.about),
             licence: is_known.then_some(self.published.licence),
             choose: self.published.choose,
