@@ -7,7 +7,7 @@ use crate::numbers::grouped;
 
 /// The reward before and after, and how far the model has gone; nothing where there are not two evaluations.
 pub fn lines(records: &Records) -> Vec<String> {
-    let [base, .., last] = records.evals.as_slice() else { return Vec::new() };
+    let [base, .., last] = records.up_to_product() else { return Vec::new() };
     let whose = match records.has_unseen_prompts() {
         Some(true) => "on unseen prompts and seeds",
         Some(false) => "on the training prompts, with other seeds",

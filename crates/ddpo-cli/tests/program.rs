@@ -219,6 +219,12 @@ fn tasks_are_announced_trained_and_measured_by_name() {
     // What is asked for is measured as a whole.
     let text = check_done(&ddpo(directory.path(), &["evaluate", "run", "--rewards", "diversity", "--count", "2"]));
     assert!(text.contains("diversity") && !text.contains("task "), "{text}");
+    check_refusal(
+        directory.path(),
+        &["evaluate", "run", "--rewards", "diversity", "--rewards", "{ kind = \"diversity\", over = \"epoch\" }"],
+        2,
+        "error: invalid `--rewards`: found `diversity` twice, expected a reward once, as each is a row of its own\n",
+    );
     check_done(&ddpo(directory.path(), &["report", "run"]));
 }
 
@@ -602,12 +608,23 @@ fn pictures_are_classified_by_the_model_alone() {
         "error: the reward `diffusion-classifier` asks the model, and there is none here\n\
          hint: `ddpo score --model M` names it, as emoji; `ddpo train` and `ddpo evaluate` give the reward theirs\n",
     );
+    refuse(
+        &["score", "--reward", "jpeg-compressibility", "--reward", "jpeg-compressibility", pictures[0]],
+        2,
+        "error: invalid `--reward`: found `jpeg-compressibility` twice, expected a reward once, as each is a row of its own\n",
+    );
     // With a model it says what it thinks, of prompts that are compared with each other.
     std::fs::write(directory.path().join("prompts.txt"), "a cat\na dog\n").unwrap();
     let scored = ["score", "--model", "tiny", "--reward", "diffusion-classifier", "--prompts", "prompts.txt"];
     let text = check_done(&at(&[&scored[..], &pictures[..]].concat()));
     let value = |line: &str| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
     assert!(text.lines().count() == 2 && text.lines().all(|line| value(line) < 0.0), "{text}");
+    // Compared with the empty prompt alone, a prompt needs no other, and the empty prompt says as much as itself.
+    let alone = "{ kind = \"diffusion-classifier\", distractors = 0, trials = 2, value = \"log-odds\" }";
+    let scored =
+        |prompt| check_done(&at(&["score", "--model", "tiny", "--reward", alone, "--prompt", prompt, pictures[0]]));
+    assert_eq!(value(scored("").trim_end()), 0.0);
+    assert_ne!(value(scored("a cat").trim_end()), 0.0);
     // The folder has the prompts that it was drawn for, which the judge of its model knows.
     check_done(&at(&["sample", "--prompt", "cat", "--count", "2", "--steps", "2", "--out", "emoji"]));
     let text = check_done(&at(&["score", "--model", "emoji", "--reward", "as-asked", "emoji"]));

@@ -23,7 +23,7 @@ const BATCH: usize = 32;
 reward_options! {
     /// How the base model compares the prompt of a picture with others.
     PosteriorOptions {
-        /// Other prompts of the run that the prompt is compared with, first those that share words with it.
+        /// Other prompts of the run that the prompt is compared with, first those that share words with it; 0: the empty prompt in their place.
         distractors: usize = 4;
         /// Pairs of timestep and noise at which they are compared.
         trials: usize = 8;
@@ -60,6 +60,21 @@ impl PosteriorValue {
 impl PosteriorOptions {
     /// The name of the kind that has them, and of its rewards.
     pub const KIND: &'static str = "diffusion-classifier";
+
+    /// The most texts that a picture is compared with, its own prompt among them.
+    pub fn candidates(&self) -> usize {
+        1 + self.distractors.max(1)
+    }
+
+    /// The prompts in order, each once; two at least, unless the empty prompt is the other.
+    fn distinct(&self, mut prompts: Vec<String>) -> Result<Vec<String>> {
+        prompts.sort();
+        prompts.dedup();
+        if prompts.is_empty() || prompts.len() == 1 && self.distractors > 0 {
+            return Err(Error::FewPrompts { kind: KIND.to_owned(), found: prompts.len() });
+        }
+        Ok(prompts)
+    }
 }
 
 /// Makes [`PosteriorReward`].
@@ -80,14 +95,15 @@ impl RewardFactory for PosteriorFactory {
 
     fn check(&self, options: &Table) -> Result<String> {
         let options: PosteriorOptions = read_options(KIND, options)?;
-        within(KIND, "distractors", options.distractors as u64, 1..=1 << 16)?;
+        within(KIND, "distractors", options.distractors as u64, 0..=1 << 16)?;
         within(KIND, "trials", options.trials as u64, 1..=1 << 16)?;
         Ok(KIND.to_owned())
     }
 
-    fn check_context(&self, _: &Table, context: &RewardContext) -> Result<()> {
+    fn check_context(&self, options: &Table, context: &RewardContext) -> Result<()> {
         base_of(context)?;
-        several(context.prompts.clone()).map(drop)
+        let options: PosteriorOptions = read_options(KIND, options)?;
+        options.distinct(context.prompts.clone()).map(drop)
     }
 
     fn open(&self, options: &Table, context: &RewardContext) -> Result<Judge> {
@@ -101,16 +117,6 @@ fn base_of(context: &RewardContext) -> Result<&Arc<dyn BaseModel>> {
     context.base.as_ref().ok_or_else(|| Error::NeedsModel { kind: KIND.to_owned() })
 }
 
-/// The prompts in order, each once; two at least.
-fn several(mut prompts: Vec<String>) -> Result<Vec<String>> {
-    prompts.sort();
-    prompts.dedup();
-    match prompts.len() {
-        0 | 1 => Err(Error::FewPrompts { kind: KIND.to_owned(), found: prompts.len() }),
-        _ => Ok(prompts),
-    }
-}
-
 /// The logarithm of the base model's posterior of the prompt against distractor prompts (Li et al., arXiv 2303.16203),
 /// in nats, at most 0, or its log-odds. The posterior itself saturates at 0 and 1, where a policy could learn nothing from it.
 pub struct PosteriorReward {
@@ -122,19 +128,23 @@ pub struct PosteriorReward {
     /// The words of each prompt.
     words: Vec<BTreeSet<String>>,
     conditions: Condition,
+    /// What prompts are compared with where it is none of the others.
+    empty: Option<Condition>,
 }
 
 impl PosteriorReward {
     /// The reward over a base model, which compares a prompt with others of `prompts`.
     ///
     /// # Errors
-    /// [`Error::FewPrompts`] with fewer than two different prompts, and those of the model.
+    /// [`Error::FewPrompts`] with fewer than two different prompts, one if the empty prompt is the other, and those of the model.
     pub fn new(base: Arc<dyn BaseModel>, options: PosteriorOptions, prompts: Vec<String>) -> Result<Self> {
-        let prompts = several(prompts)?;
+        let prompts = options.distinct(prompts)?;
+        let empty = (options.distractors == 0).then(|| base.encode_prompts(&[String::new()])).transpose()?;
         Ok(Self {
             denoiser: base.denoiser(),
             schedule: base.schedule()?,
             conditions: base.encode_prompts(&prompts)?,
+            empty,
             base,
             options,
             words: prompts.iter().map(|prompt| words(prompt)).collect(),
@@ -150,6 +160,9 @@ impl PosteriorReward {
             Ok(place) => self.conditions.select(&[place])?,
             Err(_) => self.base.encode_prompts(&[prompt.to_owned()])?,
         };
+        if let Some(empty) = &self.empty {
+            return Condition::cat(&[own, empty.clone()]);
+        }
         let others = distractors(&shared_words(prompt, &self.words), place, self.options.distractors);
         Condition::cat(&[own, self.conditions.select(&others)?])
     }

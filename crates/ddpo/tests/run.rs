@@ -501,6 +501,32 @@ fn reward_weighted_regression_resumes_to_the_same_bytes() {
 }
 
 #[test]
+fn a_run_that_ends_itself_hands_back_the_best_state_within_its_limits() {
+    let parent = tempfile::tempdir().unwrap();
+    let model = common::tiny_model(parent.path());
+    let end_of = |name: &str, changes: &[&str]| {
+        let run = parent.path().join(name);
+        quiet(&plan(&model, &[&["run.epochs=4", "eval.every=1"], changes].concat()), &run, false).unwrap();
+        let evals: Vec<_> = metrics(&run).into_iter().filter(|line| line["kind"] == "eval").collect();
+        let page = std::fs::read_to_string(ddpo::report::write_report(&run).unwrap()).unwrap();
+        let files = [run.join(RunDirectory::LORA), run.join("best").join(RunDirectory::LORA)];
+        (evals, page, files.map(|file| std::fs::read(file).ok()))
+    };
+    // Whatever has moved is beyond this limit.
+    let (evals, page, [product, best]) = end_of("stopped", &["eval.stop-kl=1e-12"]);
+    assert_eq!((evals.len(), &evals[1]["product_epoch"]), (2, &serde_json::Value::from(0)));
+    assert!(page.contains("The run has ended itself after epoch 1"), "{page}");
+    assert!(product.is_some() && product == best);
+    // Without a limit, the last state is the product, and where nobody keeps the best one, it is the product of any run.
+    let (evals, page, [product, _]) = end_of("whole", &[]);
+    assert_eq!((evals.len(), evals[4].get("product_epoch")), (5, None));
+    assert!(!page.contains("ended itself"));
+    let (evals, _, [last, none]) = end_of("stopped-without", &["eval.stop-kl=1e-12", "checkpoint.best=false"]);
+    assert_eq!((evals.len(), evals[1].get("product_epoch"), none), (2, None, None));
+    assert!(last.is_some() && last != product);
+}
+
+#[test]
 fn the_forward_process_resumes_to_the_same_bytes_with_its_old_policy() {
     let parent = tempfile::tempdir().unwrap();
     let model = common::tiny_model(parent.path());

@@ -30,7 +30,7 @@ pub(super) fn requests(args: &Evaluate, config: &RunConfig) -> Result<Vec<(Optio
         };
         let rewards = match names.as_slice() {
             [] => once(plan.rewards()),
-            names => names.iter().map(|name| ddpo::reward::named(name)).collect::<ddpo::Result<_>>()?,
+            names => named_rewards("--rewards", names)?,
         };
         return Ok(vec![(None, request(prompts, rewards))]);
     }
@@ -62,6 +62,23 @@ fn once<'a>(rewards: impl Iterator<Item = &'a RewardPlan>) -> Vec<RewardPlan> {
         }
     }
     found
+}
+
+/// The rewards that an option names, each a reward as `--reward` takes one.
+///
+/// Two of the same name, whatever their options, are refused: what they say could not be told apart.
+pub(super) fn named_rewards(key: &'static str, names: &[String]) -> Result<Vec<RewardPlan>> {
+    let mut rewards: Vec<RewardPlan> = Vec::new();
+    for name in names {
+        let reward = ddpo::reward::named(name)?;
+        if rewards.iter().any(|other| other.name() == reward.name()) {
+            let (found, expected) =
+                (format!("`{}` twice", reward.name()), "a reward once, as each is a row of its own");
+            return Err(ddpo::Error::InvalidOption { key, found, expected: expected.into() }.into());
+        }
+        rewards.push(reward);
+    }
+    Ok(rewards)
 }
 
 /// A kind of prompts, or else a file.

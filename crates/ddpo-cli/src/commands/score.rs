@@ -12,13 +12,14 @@ use crate::interrupt::end_on_signal;
 use crate::progress::{fetch_networks, line};
 
 use super::classify::open_model;
+use super::requests::named_rewards;
 
 /// Prints one line an image, or one a law that a reward should keep.
 pub fn run(args: &Score) -> Result<()> {
     if let Some(reward) = &args.check {
         return check(reward);
     }
-    let rewards = args.reward.iter().map(|name| ddpo::reward::named(name)).collect::<ddpo::Result<Vec<_>>>()?;
+    let rewards = named_rewards("--reward", &args.reward)?;
     let pictures = pictures(args)?;
     let images = pictures.iter().map(|picture| read_image(&picture.path)).collect::<ddpo::Result<Vec<_>>>()?;
     let prompt = |picture: &NamedPicture| (picture.prompt.clone().unwrap_or_default(), picture.metadata.clone());

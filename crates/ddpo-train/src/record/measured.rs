@@ -258,6 +258,9 @@ pub struct EvalRecord {
     /// What each task says by itself, in their order; nothing of a run without tasks.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskEvalRecord>,
+    /// Of an evaluation that has ended the run: the epoch of the best one, whose state is the product.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_epoch: Option<u64>,
     /// Seconds of the evaluation.
     #[serde(default)]
     pub eval_seconds: f64,

@@ -4,7 +4,8 @@ use crate::checkpoint::Snapshot;
 use crate::events::Halt;
 use crate::tensors::NamedTensor;
 
-/// When a run ends before its last epoch. Nothing is a rule of its own: the default never ends a run.
+/// When a run ends before its last epoch. Nothing is a rule of its own: the default never ends a run. A state that is beyond a limit is
+/// not the best one, whatever its reward.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StopRule {
     /// The largest divergence from the base model, in nats a chain.
@@ -15,6 +16,8 @@ pub struct StopRule {
     pub patience: Option<u64>,
     /// The least share of pictures that show what they were asked for, over the base model's.
     pub as_asked: Option<f64>,
+    /// Whether a run that ends so hands back the best state that was evaluated, which somebody keeps, and not its last one.
+    pub hands_back_best: bool,
 }
 
 /// What an evaluation has found.
@@ -76,22 +79,22 @@ impl EarlyStopping {
             self.base_as_asked = as_asked.unwrap_or_default();
         }
         let base = self.base_as_asked;
+        let diverged = rule.kl.is_some_and(|limit| kl > limit);
         let astray = as_asked.filter(|share| rule.as_asked.is_some_and(|least| *share < least * base));
-        if astray.is_none() && self.best.is_none_or(|best| value > best.value) {
+        let far = distance.filter(|distance| rule.distance.is_some_and(|limit| *distance > limit));
+        let beyond = match (astray, far) {
+            _ if diverged => Some(Halt::Divergence { kl }),
+            (Some(share), _) => Some(Halt::NotAsAsked { base, share }),
+            (_, Some(distance)) => Some(Halt::Distance { distance }),
+            _ => None,
+        };
+        if beyond.is_none() && self.best.is_none_or(|best| value > best.value) {
             (self.best, self.stale) = (Some(Best { epoch, value }), 0);
         } else {
             self.stale += 1;
         }
-        let diverged = rule.kl.is_some_and(|limit| kl > limit);
         let hopeless = rule.patience.is_some_and(|patience| self.stale >= patience);
-        let far = distance.filter(|distance| rule.distance.is_some_and(|limit| *distance > limit));
-        let halt = match (astray, far) {
-            _ if diverged => Some(Halt::Divergence { kl }),
-            (Some(share), _) => Some(Halt::NotAsAsked { base, share }),
-            (_, Some(distance)) => Some(Halt::Distance { distance }),
-            _ if hopeless => Some(Halt::NoGain { evaluations: self.stale }),
-            _ => None,
-        };
+        let halt = beyond.or_else(|| hopeless.then_some(Halt::NoGain { evaluations: self.stale }));
         self.halted = halt.is_some();
         halt
     }
@@ -104,6 +107,11 @@ impl EarlyStopping {
     /// Whether an evaluation has said to stop.
     pub fn is_halted(&self) -> bool {
         self.halted
+    }
+
+    /// The epoch of the best state that was evaluated.
+    pub fn best_epoch(&self) -> Option<u64> {
+        self.best.map(|best| best.epoch)
     }
 
     /// Adds this to a snapshot. What is no whole number goes in as its bits: a manifest has no others.
@@ -165,6 +173,7 @@ mod tests {
         let found = |epoch: u64, kl| Findings { epoch, value: epoch as f64, kl, ..Findings::default() };
         assert_eq!(early_stopping.judge(rule, found(0, 5.0)), None);
         assert_eq!(early_stopping.judge(rule, found(1, 5.1)), Some(Halt::Divergence { kl: 5.1 }));
+        assert_eq!(early_stopping.best_epoch(), Some(0), "a state beyond the limit is not the best one");
         assert_eq!(early_stopping.judge(rule, found(2, f64::NAN)), None, "no divergence is none above the limit");
     }
 

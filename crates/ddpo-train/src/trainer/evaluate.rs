@@ -52,7 +52,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
         let as_asked = joint::verdicts(&views);
         let distance = ModelDistance::mean(&joint::each(&views, |view| &view.sampled.distances));
         let improved = joint::improved(&views, &evaluation.prompts, base);
-        let record = EvalRecord {
+        let mut record = EvalRecord {
             epoch,
             reward_mean: joint::reward_mean(&views, &names, base),
             held_out: held_out_rewards.iter().map(|(name, values)| (name.clone(), mean_of(values))).collect(),
@@ -67,6 +67,7 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
             rewards: rewards.clone(),
             held_out_rewards,
             tasks: joint::records(&views, &names, (!is_base).then_some(&improved)),
+            product_epoch: None,
             eval_seconds: start.elapsed().as_secs_f64(),
         };
         let watched = evaluation.watched(&record);
@@ -78,6 +79,9 @@ impl<P: ForkPolicy<D>, const D: usize> TrainerCore<P, D> {
             as_asked: record.as_asked,
         };
         let halt = self.early_stopping.judge(evaluation.stop, found);
+        if halt.is_some() && evaluation.stop.hands_back_best {
+            record.product_epoch = self.early_stopping.best_epoch();
+        }
         let samples = Samples { epoch, images: &images, prompts: &prompts, rewards: &rewards };
         observer.event(&Event::Samples(samples));
         observer.record(&Record::Eval(record));

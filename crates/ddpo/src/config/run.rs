@@ -306,7 +306,7 @@ options! {
         /// square over latent elements (`x0_distance`), which depends on no sampler.
         stop_distance: Option<f64> = None, "never", "0.01";
         /// End the run once less than this share of what the base model showed as asked for is left, by the judge that is shipped with
-        /// the model; no such evaluation is the best one.
+        /// the model.
         stop_as_asked: Option<f64> = None, "never", "0.9";
         /// End the run after so many evaluations without a better reward: the first held-out one, else the optimised.
         stop_patience: Option<usize> = None, "never", "3";
@@ -320,7 +320,8 @@ options! {
         every: usize = 1, "ours: an epoch may take hours" => emoji 4;
         /// How many checkpoints to keep; 0: all.
         keep: usize = 2, "ours";
-        /// Keep the state of the best evaluation besides, and its product in best/.
+        /// Keep the state of the best evaluation besides, and its product in best/. A run that a limit of `eval` ends hands that one
+        /// back: what is beyond the limit is not the best.
         best: bool = true, "ours";
     }
 }

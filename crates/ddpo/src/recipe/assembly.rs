@@ -243,6 +243,7 @@ fn evaluation(
             distance: eval.stop_distance,
             patience: eval.stop_patience.map(|patience| patience as u64),
             as_asked: eval.stop_as_asked,
+            hands_back_best: plan.config.checkpoint.best,
         },
     }))
 }

@@ -397,7 +397,7 @@ fn asked_rows(reward: &RewardEntry) -> Option<f64> {
         true => ddpo_rewards::read_options(PosteriorOptions::KIND, &reward.options).ok()?,
         false => return None,
     };
-    Some((options.distractors + 1) as f64 * options.trials as f64)
+    Some((options.candidates() * options.trials) as f64)
 }
 
 #[cfg(test)]

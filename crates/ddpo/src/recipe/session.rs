@@ -297,7 +297,8 @@ impl Session {
     }
 
     /// Writes the product of the state as it is, that of the best evaluation, and the report; of several ranks the first one does,
-    /// and the others say where. A run that was interrupted gets none, since it is not over.
+    /// and the others say where. Of a run that an evaluation has ended, the product is that of the best one, too. A run that was
+    /// interrupted gets none, since it is not over.
     ///
     /// # Errors
     ///
@@ -315,14 +316,27 @@ impl Session {
             return Ok(TrainOutcome::Finished { product, report: crate::report::report_path(path) });
         }
         let mut trainer = self.run.into_learner();
-        let product = write_product(&self.plan, &self.loaded, trainer.product(), path)?;
+        let (position, keeps_best) = (trainer.position(), self.plan.config.checkpoint.best);
+        let write = |policy: &DiffusionPolicy, path: &Path| write_product(&self.plan, &self.loaded, policy, path);
+        let at_best = path.join(RunDirectory::BEST);
         // No checkpoint knows of the evaluation of a last state that came at an epoch of its own.
-        if self.plan.config.checkpoint.best && trainer.position().is_best {
-            write_product(&self.plan, &self.loaded, trainer.product(), &path.join(RunDirectory::BEST))?;
-        } else if let Some(best) = self.store.map(|store| store.best()).transpose()?.flatten() {
+        let last_is_best = keeps_best && position.is_best;
+        let best = match last_is_best {
+            true => None,
+            false => self.store.map(|store| store.best()).transpose()?.flatten(),
+        };
+        let hands_back_best = keeps_best && position.is_halted && best.is_some();
+        let last = (!hands_back_best).then(|| write(trainer.product(), path)).transpose()?;
+        if last_is_best {
+            write(trainer.product(), &at_best)?;
+        } else if let Some(best) = best {
             trainer.restore(&best.snapshot)?;
-            write_product(&self.plan, &self.loaded, trainer.product(), &path.join(RunDirectory::BEST))?;
+            write(trainer.product(), &at_best)?;
         }
+        let product = match last {
+            Some(product) => product,
+            None => write(trainer.product(), path)?,
+        };
         let report = crate::report::write_report(path)?;
         Ok(TrainOutcome::Finished { product, report })
     }

@@ -27,7 +27,7 @@ pub(super) fn overview(runs: &[ReportRun]) -> String {
 fn cells(run: &ReportRun) -> [String; 12] {
     let record = run.record();
     let text = |value: Option<&String>| value.cloned().unwrap_or("–".into());
-    let (base, last) = (run.records.evals.first(), run.records.evals.last());
+    let (base, last) = (run.records.evals.first(), run.records.up_to_product().last());
     let of = |value: Option<f64>| value.map_or("–".into(), number);
     let reward = last.map(|last| match run.half(&last.rewards) {
         Some(half) => format!("{} ± {}", number(last.reward_mean), number(half)),

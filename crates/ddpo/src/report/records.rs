@@ -52,6 +52,13 @@ impl Records {
         Ok(records)
     }
 
+    /// The evaluations up to the product's, which is the last one unless one has ended the run: then it is the best before.
+    pub fn up_to_product(&self) -> &[EvalRecord] {
+        let product = self.evals.last().and_then(|last| last.product_epoch);
+        let place = product.and_then(|epoch| self.evals.iter().rposition(|eval| eval.epoch == epoch));
+        place.map_or(&self.evals, |place| &self.evals[..=place])
+    }
+
     /// Whether evaluation uses prompts that training never does; `None` where the file does not say.
     pub fn has_unseen_prompts(&self) -> Option<bool> {
         self.run.as_ref().map(|run| run.prompts.disjoint)

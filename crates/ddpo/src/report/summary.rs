@@ -11,8 +11,14 @@ use super::words::{change, count, escape, number, percent, with_unit};
 /// What came of a run: the reward before and after, how it was measured, how far the model went, and warnings.
 pub(super) fn summary(run: &ReportRun) -> String {
     let verdict = Verdict::of(&run.records);
-    let evals = &run.records.evals;
+    let evals = run.records.up_to_product();
     let (Some(base), Some(last)) = (evals.first(), evals.last().filter(|_| verdict.reward.is_some())) else {
+        if let Some(end) = run.records.evals.last().filter(|end| end.product_epoch.is_some()) {
+            return format!(
+                "<p class=\"lead\">The run has ended itself after epoch {}: no evaluation within its limits was better than the base model, which is its product.</p>\n",
+                end.epoch
+            );
+        }
         return "<p class=\"lead\">There are not two evaluations yet, so there is nothing to compare.</p>\n".into();
     };
     format!(
@@ -149,8 +155,14 @@ pub(super) fn distance(shift: f64) -> String {
     format!("{words}: {shift:.1} σ a step")
 }
 
-/// Where the best product is, when it is not the last.
+/// Where the best product is, when it is not the last; of a run that ended itself, where it did.
 fn best(run: &ReportRun, last: &EvalRecord) -> String {
+    if let Some(end) = run.records.evals.last().filter(|end| end.product_epoch.is_some()) {
+        return format!(
+            "<p>The run has ended itself after epoch {}; its product is that of the best evaluation within its limits, after epoch {}.</p>\n",
+            end.epoch, last.epoch
+        );
+    }
     let best = run.records.evals.iter().max_by(|a, b| a.reward_mean.total_cmp(&b.reward_mean));
     match best.filter(|best| best.epoch != last.epoch && best.epoch > 0) {
         Some(best) => format!(

@@ -67,7 +67,9 @@ fn chart(runs: &[ReportRun], task: &TaskRecord) -> Chart {
 
 /// What every task's reward was and is; nothing of a run without tasks.
 pub(super) fn table(run: &ReportRun) -> String {
-    let (Some(base), Some(last)) = (run.records.evals.first(), run.records.evals.last()) else { return String::new() };
+    let (Some(base), Some(last)) = (run.records.evals.first(), run.records.up_to_product().last()) else {
+        return String::new();
+    };
     if base.tasks.is_empty() {
         return String::new();
     }

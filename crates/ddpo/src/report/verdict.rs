@@ -177,16 +177,17 @@ pub(super) fn shift(records: &Records, nats: f64) -> Option<f64> {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Verdict {
-    /// The base model's and the last evaluation's mean reward, when there are two evaluations.
+    /// The base model's and the product's mean reward, when there are two evaluations.
     pub reward: Option<(f64, f64)>,
     /// Signs of over-optimisation.
     pub warnings: Vec<Warning>,
 }
 
 impl Verdict {
-    /// Compares the last evaluation with the first, which is the base model's.
+    /// Compares the product's evaluation with the first, which is the base model's.
     pub fn of(records: &Records) -> Self {
-        let (Some(base), Some(last)) = (records.evals.first(), records.evals.last()) else {
+        let evals = records.up_to_product();
+        let (Some(base), Some(last)) = (evals.first(), evals.last()) else {
             return Self::default();
         };
         if base.epoch == last.epoch {
@@ -208,7 +209,7 @@ impl Verdict {
 
 /// No gain at all, or a quarter of the gain lost since the best: less is mostly the noise of so few images.
 fn reward_warning(records: &Records, base: &EvalRecord, last: &EvalRecord) -> Option<Warning> {
-    let best = records.evals.iter().max_by(|a, b| a.reward_mean.total_cmp(&b.reward_mean))?;
+    let best = records.up_to_product().iter().max_by(|a, b| a.reward_mean.total_cmp(&b.reward_mean))?;
     let gain = best.reward_mean - base.reward_mean;
     let (last, unit) = (last.reward_mean, records.run.as_ref().and_then(|run| run.reward.unit.clone()));
     if last <= base.reward_mean {
@@ -221,7 +222,7 @@ fn reward_warning(records: &Records, base: &EvalRecord, last: &EvalRecord) -> Op
 }
 
 fn moved_for_nothing(records: &Records, base: &EvalRecord, last: &EvalRecord) -> Option<Warning> {
-    let before = records.evals.iter().rev().nth(1)?;
+    let before = records.up_to_product().iter().rev().nth(1)?;
     let (from, to) = (before.kl_to_base, last.kl_to_base);
     let gained = last.reward_mean - before.reward_mean;
     let nothing = gained <= GAIN_SHARE * (last.reward_mean - base.reward_mean).abs();
