@@ -14,6 +14,7 @@ fn every_run_of_every_experiment_is_a_valid_plan() {
     let configs = [
         include_str!("../examples/paper/configs/fig4.toml"),
         include_str!("../examples/paper/configs/alignment.toml"),
+        include_str!("../examples/paper/configs/composing.toml"),
         include_str!("../examples/paper/configs/fig10.toml"),
         include_str!("../examples/paper/configs/fig11.toml"),
         include_str!("../examples/paper/configs/generalisation.toml"),

@@ -18,9 +18,10 @@ use std::path::{Path, PathBuf};
 use experiment::Experiment;
 
 /// The experiments, with their configurations.
-const EXPERIMENTS: [(&str, &str); 9] = [
+const EXPERIMENTS: [(&str, &str); 10] = [
     ("fig4", include_str!("configs/fig4.toml")),
     ("alignment", include_str!("configs/alignment.toml")),
+    ("composing", include_str!("configs/composing.toml")),
     ("fig10", include_str!("configs/fig10.toml")),
     ("fig11", include_str!("configs/fig11.toml")),
     ("generalisation", include_str!("configs/generalisation.toml")),
@@ -31,7 +32,7 @@ const EXPERIMENTS: [(&str, &str); 9] = [
 ];
 
 const USAGE: &str = "usage: paper NAME... [--runs DIR] [--out DIR] [--smoke] [--draw]\n\
-    NAME: fig4, alignment, fig10, fig11, generalisation, overoptimisation, frontier, ablations, anchor, all, or the file of another experiment\n\
+    NAME: fig4, alignment, composing, fig10, fig11, generalisation, overoptimisation, frontier, ablations, anchor, all, or the file of another experiment\n\
     --smoke: tiny runs, to see that everything works; their numbers mean nothing\n\
     --draw: run nothing; draw what is finished";
 
