@@ -52,9 +52,14 @@ impl Records {
         Ok(records)
     }
 
+    /// The evaluation that has ended the run, which has handed back an earlier state.
+    pub fn ended_by(&self) -> Option<&EvalRecord> {
+        self.evals.last().filter(|last| last.product_epoch.is_some())
+    }
+
     /// The evaluations up to the product's, which is the last one unless one has ended the run: then it is the best before.
     pub fn up_to_product(&self) -> &[EvalRecord] {
-        let product = self.evals.last().and_then(|last| last.product_epoch);
+        let product = self.ended_by().and_then(|end| end.product_epoch);
         let place = product.and_then(|epoch| self.evals.iter().rposition(|eval| eval.epoch == epoch));
         place.map_or(&self.evals, |place| &self.evals[..=place])
     }

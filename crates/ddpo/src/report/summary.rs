@@ -13,7 +13,7 @@ pub(super) fn summary(run: &ReportRun) -> String {
     let verdict = Verdict::of(&run.records);
     let evals = run.records.up_to_product();
     let (Some(base), Some(last)) = (evals.first(), evals.last().filter(|_| verdict.reward.is_some())) else {
-        if let Some(end) = run.records.evals.last().filter(|end| end.product_epoch.is_some()) {
+        if let Some(end) = run.records.ended_by() {
             return format!(
                 "<p class=\"lead\">The run has ended itself after epoch {}: no evaluation within its limits was better than the base model, which is its product.</p>\n",
                 end.epoch
@@ -157,7 +157,7 @@ pub(super) fn distance(shift: f64) -> String {
 
 /// Where the best product is, when it is not the last; of a run that ended itself, where it did.
 fn best(run: &ReportRun, last: &EvalRecord) -> String {
-    if let Some(end) = run.records.evals.last().filter(|end| end.product_epoch.is_some()) {
+    if let Some(end) = run.records.ended_by() {
         return format!(
             "<p>The run has ended itself after epoch {}; its product is that of the best evaluation within its limits, after epoch {}.</p>\n",
             end.epoch, last.epoch
