@@ -8,7 +8,7 @@ use ddpo_core::{Condition, Denoiser, Judge, NoiseSchedule, PromptMetadata, RgbIm
 use toml::Table;
 
 use crate::recogniser::Recogniser;
-use crate::{Error, HandlingOptions, OptionSpec, Repositories, Repository, Result};
+use crate::{Error, HandlingOptions, Networks, OptionSpec, Repositories, Repository, Result};
 
 /// Makes the rewards of a kind from their options.
 ///
@@ -153,6 +153,8 @@ pub struct RewardContext {
     pub metadata: Vec<Arc<PromptMetadata>>,
     /// The judge that is shipped with the model; many have none.
     pub recogniser: Option<Arc<Recogniser>>,
+    /// The networks of rewards, which all that are opened with this context or a clone of it have in common.
+    pub networks: Networks,
 }
 
 impl RewardContext {

@@ -43,7 +43,7 @@ pub use exec::Exec;
 pub use factory::{BaseModel, RewardContext, RewardFactory, Shorthand};
 pub use http::HttpReward;
 pub use jpeg::{JpegCompressibility, JpegIncompressibility, jpeg_bytes};
-pub use learned::{Repositories, Repository};
+pub use learned::{Networks, Repositories, Repository};
 pub use managed::{HandlingOptions, OnFailure};
 pub use options::{OptionSpec, read_options};
 pub use plan::RewardPlan;

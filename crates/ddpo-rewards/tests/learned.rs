@@ -145,6 +145,23 @@ fn a_published_model_is_asked_for_with_its_revision_and_licence() {
 }
 
 #[test]
+fn rewards_of_one_network_open_it_once() {
+    for kind in ["clip-score", "aesthetic"] {
+        let (shelf, context) = shelf(fixtures(if kind == "aesthetic" { "aesthetic" } else { "clip" }));
+        let asked = || shelf.asked.lock().unwrap().len();
+        let task = context.clone().with_prompts(vec!["a fox".to_owned()], Vec::new());
+        let (_first, _second) = (open(kind, "", &context).unwrap(), open(kind, "", &task).unwrap());
+        assert_eq!(asked(), 1, "{kind}");
+        // How a reward is asked is its own; a network with other digits is another, and so is one of another run.
+        let _third = open(kind, "retries = 1", &context).unwrap();
+        assert_eq!(asked(), 1, "{kind}");
+        let _fourth = open(kind, "dtype = 'bf16'", &context).unwrap();
+        let _of_another = open(kind, "", &RewardContext::default().with_repositories(shelf.clone())).unwrap();
+        assert_eq!(asked(), 3, "{kind}");
+    }
+}
+
+#[test]
 fn every_published_model_has_a_licence() {
     let registry = RewardRegistry::default();
     let mut known = 0;

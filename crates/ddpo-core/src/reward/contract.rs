@@ -179,6 +179,24 @@ impl<R: Reward + ?Sized> Reward for Box<R> {
     }
 }
 
+impl<R: Reward + ?Sized> Reward for Arc<R> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn unit(&self) -> Option<&str> {
+        (**self).unit()
+    }
+
+    fn score(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
+        (**self).score(batch)
+    }
+
+    fn assess(&self, batch: &RewardBatch<'_>) -> Result<Assessment> {
+        (**self).assess(batch)
+    }
+}
+
 impl<R: SetReward + ?Sized> SetReward for Box<R> {
     fn name(&self) -> &str {
         (**self).name()

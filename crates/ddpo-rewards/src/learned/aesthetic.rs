@@ -130,18 +130,21 @@ impl RewardFactory for AestheticFactory {
     fn open(&self, options: &Table, context: &RewardContext) -> Result<Judge> {
         let options = Self::read(options)?;
         let source = Self::source(&options);
-        let (files, device) = (source.files(context)?, Device::flex());
         let failed = |error| source.failed(error);
-        let file = weights(&files).map_err(failed)?;
-        let encoder = ClipImageEncoder::from_files(&files).map_err(failed)?;
-        let reward = Aesthetic {
-            head: Self::head(&options, &file, encoder.dimensions(), &device)?,
-            processor: processor(&files, &encoder).map_err(failed)?,
-            weights: encoder.load(&file, options.dtype.placement()).map_err(failed)?,
-            encoder,
-            device,
+        let open = || {
+            let (files, device) = (source.files(context)?, Device::flex());
+            let file = weights(&files).map_err(failed)?;
+            let encoder = ClipImageEncoder::from_files(&files).map_err(failed)?;
+            Ok(Aesthetic {
+                head: Self::head(&options, &file, encoder.dimensions(), &device)?,
+                processor: processor(&files, &encoder).map_err(failed)?,
+                weights: encoder.load(&file, options.dtype.placement()).map_err(failed)?,
+                encoder,
+                device,
+            })
         };
-        Ok(Judge::Image(Box::new(reward)))
+        let name = format!("{} {}", source.network(options.dtype), options.head);
+        Ok(Judge::Image(Box::new(context.networks.shared(name, open)?)))
     }
 }
 

@@ -8,7 +8,7 @@ use ddpo_nn::{BertConfig, BertEncoder, ModelFiles, PlainTokenizer, PositionKind,
 
 use super::pictures::{rows, unit};
 use super::source::{Published, Source, weights, with_weights};
-use super::{ModelFailure, Repository};
+use super::{ModelFailure, NetworkDtype, Repository};
 use crate::RewardContext;
 
 /// bert-score's layer of a model: the one whose scores agree most with people's.
@@ -106,10 +106,14 @@ impl BertScoreModel {
     /// If the model is not there, cannot be fetched, is pickled, or has no layer that is known to be the best and none is given.
     pub fn open(&self, kind: &'static str, context: &RewardContext) -> crate::Result<BertScore> {
         let source = self.source(kind);
-        let files = source.files(context).map_err(|error| self.pickled(kind, error))?;
         let layer = self.layer.or_else(|| best_layer(&self.model));
-        let score = BertScore::load(&files, layer, &Device::flex());
-        score.map_err(|error| self.pickled(kind, source.failed(error)))
+        let open = || {
+            let files = source.files(context).map_err(|error| self.pickled(kind, error))?;
+            let network = Network::load(&files, layer, &Device::flex());
+            network.map_err(|error| self.pickled(kind, source.failed(error)))
+        };
+        let name = format!("{} {layer:?}", source.network(NetworkDtype::F32));
+        Ok(BertScore::of(context.networks.shared(name, open)?))
     }
 
     /// The same error, which of a pickle says how to convert it.
@@ -155,24 +159,24 @@ struct Embedded {
     states: Vec<Vec<f32>>,
 }
 
-/// An encoder with its weights, and what compares texts with it.
-pub struct BertScore {
+/// An encoder with its weights and its tokenizer.
+struct Network {
     encoder: BertEncoder,
     weights: Weights,
     tokenizer: PlainTokenizer,
+}
+
+/// An encoder, and what compares texts with it.
+pub struct BertScore {
+    network: Arc<Network>,
     /// The inverse document frequency of each token, and that of unknown ones; none weighs all tokens the same.
     frequencies: Option<(HashMap<u32, f64>, f64)>,
     known: Mutex<HashMap<String, Arc<Embedded>>>,
 }
 
-impl BertScore {
-    /// Reads an encoder, RoBERTa or DeBERTa, at the root of a repository. The states after `layer` layers are compared; without
-    /// one, those of bert-score's choice for a model of this size: layer 17 of RoBERTa's 24, layer 40 of DeBERTa's 48.
-    ///
-    /// # Errors
-    ///
-    /// Missing or damaged files, more layers than there are, or no choice for this model.
-    pub fn load(files: &ModelFiles, layer: Option<usize>, device: &Device) -> Result<Self> {
+impl Network {
+    /// [`BertScore::load`].
+    fn load(files: &ModelFiles, layer: Option<usize>, device: &Device) -> Result<Self> {
         let config = BertConfig::from_json(&files.text("config.json", "the description of the model")?)?;
         let is_roberta = matches!(config.positions, PositionKind::Absolute { .. });
         let layer = match (layer, is_roberta, config.num_hidden_layers) {
@@ -194,9 +198,23 @@ impl BertScore {
             encoder,
             // RoBERTa's first word is read as any other, by bert-score.
             tokenizer: PlainTokenizer::byte_level(files, is_roberta)?,
-            frequencies: None,
-            known: Mutex::default(),
         })
+    }
+}
+
+impl BertScore {
+    /// Reads an encoder, RoBERTa or DeBERTa, at the root of a repository. The states after `layer` layers are compared; without
+    /// one, those of bert-score's choice for a model of this size: layer 17 of RoBERTa's 24, layer 40 of DeBERTa's 48.
+    ///
+    /// # Errors
+    ///
+    /// Missing or damaged files, more layers than there are, or no choice for this model.
+    pub fn load(files: &ModelFiles, layer: Option<usize>, device: &Device) -> Result<Self> {
+        Ok(Self::of(Arc::new(Network::load(files, layer, device)?)))
+    }
+
+    fn of(network: Arc<Network>) -> Self {
+        Self { network, frequencies: None, known: Mutex::default() }
     }
 
     /// Weighs tokens by how rare they are in `texts`, the references: `ln((N + 1) / (n + 1))` of a token in n of N texts.
@@ -233,7 +251,7 @@ impl BertScore {
     }
 
     fn ids(&self, text: &str) -> Result<Vec<u32>> {
-        self.tokenizer.encode(text.trim(), self.encoder.config().longest())
+        self.network.tokenizer.encode(text.trim(), self.network.encoder.config().longest())
     }
 
     /// The states of each different text.
@@ -251,7 +269,7 @@ impl BertScore {
         drop(known);
         for batch in missing.chunks(BATCH) {
             let ids: Vec<Vec<u32>> = batch.iter().map(|text| self.ids(text)).collect::<Result<_>>()?;
-            let states = self.encoder.forward(&self.weights, &ids, None)?.split();
+            let states = self.network.encoder.forward(&self.network.weights, &ids, None)?.split();
             for ((text, ids), states) in batch.iter().zip(ids).zip(states) {
                 let states = rows(states)?.into_iter().map(unit).collect();
                 embedded.insert(*text, Arc::new(Embedded { ids, states }));
@@ -275,7 +293,7 @@ impl BertScore {
 
     /// The weight of each token: none for start and end, which say nothing.
     fn importance(&self, ids: &[u32]) -> Vec<f64> {
-        let ends = self.tokenizer.ends();
+        let ends = self.network.tokenizer.ends();
         let one = |id: &u32| match &self.frequencies {
             Some((known, unknown)) => *known.get(id).unwrap_or(unknown),
             None if ends.contains(id) => 0.0,

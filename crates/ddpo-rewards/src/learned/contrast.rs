@@ -1,6 +1,7 @@
 //! The rewards that compare a picture with its prompt in CLIP's space: CLIPScore, PickScore, HPS v2.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ddpo_core::{Judge, Reward, RewardBatch};
 use ddpo_nn::{ClipConfig, Fit, ImageProcessor, ModelFiles, Tokenizer};
@@ -205,13 +206,16 @@ impl RewardFactory for ContrastFactory {
         self.check_files(options)?;
         let options = self.options(options)?;
         let source = self.source(&options);
-        let files = source.files(context)?;
-        let tokenizer = self.tokenizer(&files, context)?;
-        let scorer = self.config(&files).and_then(|config| {
-            let processor = self.processor(&files, config.vision.image_size)?;
-            ClipScorer::new(&config, &weights(&files)?, processor, tokenizer, options.dtype.placement())
-        });
-        let scorer = scorer.map_err(|error| source.failed(error))?;
+        let open = || {
+            let files = source.files(context)?;
+            let tokenizer = self.tokenizer(&files, context)?;
+            let scorer = self.config(&files).and_then(|config| {
+                let processor = self.processor(&files, config.vision.image_size)?;
+                ClipScorer::new(&config, &weights(&files)?, processor, tokenizer, options.dtype.placement())
+            });
+            scorer.map_err(|error| source.failed(error))
+        };
+        let scorer = context.networks.shared(source.network(options.dtype), open)?;
         Ok(Judge::Image(Box::new(ClipReward { kind: self.kind, scale: self.scale, scorer })))
     }
 }
@@ -220,7 +224,7 @@ impl RewardFactory for ContrastFactory {
 pub struct ClipReward {
     kind: &'static str,
     scale: Scale,
-    scorer: ClipScorer,
+    scorer: Arc<ClipScorer>,
 }
 
 impl Reward for ClipReward {

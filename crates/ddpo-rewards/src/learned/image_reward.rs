@@ -143,10 +143,14 @@ impl RewardFactory for ImageRewardFactory {
         self.check_files(options)?;
         let options = Self::read(options)?;
         let source = Self::source(&options);
-        let files = source.files(context)?;
-        let tokenizer = Self::tokenizer(&files, context)?;
-        let reward = weights(&files).and_then(|file| ImageReward::load(&file, tokenizer, options.dtype.placement()));
-        Ok(Judge::Image(Box::new(reward.map_err(|error| source.failed(error))?)))
+        let open = || {
+            let files = source.files(context)?;
+            let tokenizer = Self::tokenizer(&files, context)?;
+            let reward =
+                weights(&files).and_then(|file| ImageReward::load(&file, tokenizer, options.dtype.placement()));
+            reward.map_err(|error| source.failed(error))
+        };
+        Ok(Judge::Image(Box::new(context.networks.shared(source.network(options.dtype), open)?)))
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ddpo_nn::{FoundWeights, ModelFiles, TensorFile, WeightNames, find_weights, open_weights};
 
-use super::{ModelFailure, Repository, repository::Choose};
+use super::{ModelFailure, NetworkDtype, Repository, repository::Choose};
 use crate::{Result, RewardContext};
 
 /// The model of a reward: a directory, or a repository of the hub.
@@ -83,6 +83,11 @@ impl Source<'_> {
             Ok(directory) => Ok(ModelFiles::Directory(directory)),
             Err(source) => Err(ModelFailure::Fetch { kind, id, source }.into()),
         }
+    }
+
+    /// What tells a network of these files, for rewards of this kind, from others.
+    pub fn network(&self, dtype: NetworkDtype) -> String {
+        format!("{} {} {} {dtype:?}", self.kind, self.model, self.revision)
     }
 
     /// An error of its files.

@@ -71,7 +71,7 @@ impl ForwardProcessPlan {
         Ok(Self {
             target: CorrectedTarget {
                 strength: options.strength.unwrap_or(setting.strength),
-                anchor: options.anchor.unwrap_or(setting.anchor),
+                anchor: options.anchor.unwrap_or_else(|| shared_by(config.task.len(), setting.anchor)),
                 weight,
             },
             noisings: options.noisings.unwrap_or(setting.noisings),
@@ -89,6 +89,13 @@ impl ForwardProcessPlan {
         let drawn_by_policy = self.old_policy.most == 0.0 && self.updates_per_epoch == 1;
         usize::from(!drawn_by_policy) + usize::from(self.target.anchor != 0.0)
     }
+}
+
+/// The anchor of each of so many tasks, with which the epochs that all of them have in turn give back to the base model what one
+/// epoch of a run without tasks does: what one of them has gained, the others' epochs take back as well.
+fn shared_by(tasks: usize, anchor: f64) -> f64 {
+    // Without a detour through a power, which rounds.
+    if tasks <= 1 { anchor } else { 1.0 - (1.0 - anchor).powf(1.0 / tasks as f64) }
 }
 
 /// Checks the ranges also where nothing uses them, as those of other algorithms are.
@@ -155,6 +162,23 @@ mod tests {
         assert_eq!((nft.updates_per_epoch, nft.frozen_passes(), ram.frozen_passes()), (1, 2, 2));
         let by_itself = ["train.algorithm=nft", "forward.old-decay=0", "forward.anchor=0"];
         assert_eq!(forward(&by_itself).frozen_passes(), 0);
+    }
+
+    #[test]
+    fn tasks_share_the_hold_on_the_base_model() {
+        let tasks = |count: usize, algorithm: &str| {
+            let tables: String = (0..count).map(|i| format!("[[task]]\nname = \"{i}\"\n")).collect();
+            let config = format!("train.algorithm = \"{algorithm}\"\n{tables}");
+            let mut layers = Layers::default();
+            layers.push_toml("tasks.toml", &config).unwrap();
+            match RunPlan::new(layers.resolve().unwrap()).unwrap().algorithm {
+                AlgorithmPlan::Forward(forward) => forward.target.anchor,
+                other => panic!("{other:?}"),
+            }
+        };
+        let kept = |count: u8| (1.0 - tasks(usize::from(count), "nft")).powi(i32::from(count));
+        assert_eq!((tasks(0, "nft"), tasks(1, "nft"), tasks(3, "ram")), (0.05, 0.05, 1.0));
+        assert!((1..6).all(|count| (kept(count) - 0.95).abs() < 1e-12));
     }
 
     #[test]

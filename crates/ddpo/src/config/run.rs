@@ -203,7 +203,7 @@ options! {
         /// How far a target goes from the old policy's prediction toward the noise that was added, for an advantage of 1.
         strength: Option<f64> = None, "0.2 for \"nft\" (its beta of 1; 0.2 / beta for others), 100 for \"ram\"", "0.2";
         /// What targets are corrected from: 0 for the old policy, 1 for the base model, or between the two.
-        anchor: Option<f64> = None, "0.05 for \"nft\" (ours), 1 for \"ram\"", "0.5";
+        anchor: Option<f64> = None, "0.05 for \"nft\" (ours), which tasks share, 1 for \"ram\"", "0.5";
         /// Noisings of a sample, the same for all samples of a group: timesteps from equal parts of all, each with a noise of its own.
         noisings: Option<usize> = None, "4 for \"nft\" (V-GRPO), 8 for \"ram\"", "4";
         /// How timesteps are drawn: "uniform", or "linear", in proportion to their number.

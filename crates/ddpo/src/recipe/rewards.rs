@@ -29,7 +29,12 @@ impl Rewards {
     /// # Errors
     /// Whatever keeps one of them from working, as far as it can be known before anything is sampled.
     pub fn open(plan: &RunPlan, given: Option<Judge>, loaded: &LoadedModel, prompts: &RunPrompts) -> Result<Self> {
-        let context = |split: &PromptSplit| context_of(loaded.clone(), split.training.chain(&split.evaluation));
+        // Clones of one context have their networks in common.
+        let shared = context_of(loaded.clone(), PromptList::default());
+        let context = |split: &PromptSplit| {
+            let prompts = split.training.chain(&split.evaluation);
+            shared.clone().with_prompts(prompts.texts, prompts.metadata)
+        };
         let optimised = match given {
             Some(given) => vec![given],
             None => {
