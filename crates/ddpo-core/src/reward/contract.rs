@@ -161,56 +161,27 @@ pub trait SetReward: Send + Sync {
     }
 }
 
-impl<R: Reward + ?Sized> Reward for Box<R> {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
+/// What points to a reward is one.
+macro_rules! pointers {
+    ($($contract:ident for $pointer:ident),*) => {
+        $(impl<R: $contract + ?Sized> $contract for $pointer<R> {
+            fn name(&self) -> &str {
+                (**self).name()
+            }
 
-    fn unit(&self) -> Option<&str> {
-        (**self).unit()
-    }
+            fn unit(&self) -> Option<&str> {
+                (**self).unit()
+            }
 
-    fn score(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
-        (**self).score(batch)
-    }
+            fn score(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
+                (**self).score(batch)
+            }
 
-    fn assess(&self, batch: &RewardBatch<'_>) -> Result<Assessment> {
-        (**self).assess(batch)
-    }
+            fn assess(&self, batch: &RewardBatch<'_>) -> Result<Assessment> {
+                (**self).assess(batch)
+            }
+        })*
+    };
 }
 
-impl<R: Reward + ?Sized> Reward for Arc<R> {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
-
-    fn unit(&self) -> Option<&str> {
-        (**self).unit()
-    }
-
-    fn score(&self, batch: &RewardBatch<'_>) -> Result<Vec<f32>> {
-        (**self).score(batch)
-    }
-
-    fn assess(&self, batch: &RewardBatch<'_>) -> Result<Assessment> {
-        (**self).assess(batch)
-    }
-}
-
-impl<R: SetReward + ?Sized> SetReward for Box<R> {
-    fn name(&self) -> &str {
-        (**self).name()
-    }
-
-    fn unit(&self) -> Option<&str> {
-        (**self).unit()
-    }
-
-    fn score(&self, set: &RewardBatch<'_>) -> Result<Vec<f32>> {
-        (**self).score(set)
-    }
-
-    fn assess(&self, set: &RewardBatch<'_>) -> Result<Assessment> {
-        (**self).assess(set)
-    }
-}
+pointers!(Reward for Box, Reward for Arc, SetReward for Box);

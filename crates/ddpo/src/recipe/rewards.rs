@@ -29,12 +29,7 @@ impl Rewards {
     /// # Errors
     /// Whatever keeps one of them from working, as far as it can be known before anything is sampled.
     pub fn open(plan: &RunPlan, given: Option<Judge>, loaded: &LoadedModel, prompts: &RunPrompts) -> Result<Self> {
-        // Clones of one context have their networks in common.
-        let shared = context_of(loaded.clone(), PromptList::default());
-        let context = |split: &PromptSplit| {
-            let prompts = split.training.chain(&split.evaluation);
-            shared.clone().with_prompts(prompts.texts, prompts.metadata)
-        };
+        let context = contexts(loaded.clone());
         let optimised = match given {
             Some(given) => vec![given],
             None => {
@@ -55,13 +50,22 @@ impl LoadedModel {
     ///
     /// Fails where a reward asks the judge of a model that has none, or of prompts that it does not know.
     pub fn check_rewards(&self, plan: &RunPlan, prompts: &RunPrompts) -> Result<()> {
-        let context = |split: &PromptSplit| context_of(self.clone(), split.training.chain(&split.evaluation));
+        let context = contexts(self.clone());
         for (terms, split) in plan.optimised().into_iter().zip(prompts.tasks()) {
             let context = context(split);
             terms.iter().try_for_each(|term| term.reward.check_context(&context))?;
         }
         let context = context(prompts.all());
         Ok(plan.held_out.iter().try_for_each(|reward| reward.check_context(&context))?)
+    }
+}
+
+/// What the rewards of a run are opened with, by the prompts that they see. All have their networks in common.
+fn contexts(base: LoadedModel) -> impl Fn(&PromptSplit) -> RewardContext {
+    let shared = context_of(base, PromptList::default());
+    move |split| {
+        let prompts = split.training.chain(&split.evaluation);
+        shared.clone().with_prompts(prompts.texts, prompts.metadata)
     }
 }
 
